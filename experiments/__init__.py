@@ -1,0 +1,1 @@
+"""One tracked run: events go to a local journal, and from there to MLflow. The only writer to MLflow."""

@@ -1,0 +1,1 @@
+"""Recorded runs as pandas tables, figures and pages. Never imports torch."""

@@ -1,0 +1,1 @@
+"""Text in, probabilities out. A run is a stream of events; this package knows no tracker and no tuner."""

@@ -1,0 +1,137 @@
+"""A run is a tree of frozen values. Each value has one dotted name, such as ``train.lr``.
+
+The same name is the command-line flag (``--train.lr``), the Optuna parameter, the MLflow parameter and the
+report's column. This module imports no torch, so that every ``--help`` answers at once.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Config(BaseModel):
+    """Frozen and strict: an unknown name or a value out of range raises where it is written."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def override(self, changes: Mapping[str, object]) -> Self:
+        """Return a copy with the values of these dotted names changed.
+
+        >>> RunConfig().override({"model.pooling": "last"}).model.pooling
+        'last'
+
+        Raises:
+            pydantic.ValidationError: if a name leads to no field, or a value does not fit it.
+        """
+        tree = self.model_dump()
+        for name, value in changes.items():
+            *path, leaf = name.split(".")
+            branch = tree
+            for step in path:
+                below = branch.setdefault(step, {})
+                # A name that goes on below a plain value ("seed.x") leads nowhere: let validation say so.
+                branch = below if isinstance(below, dict) else branch.setdefault(name, {})
+            branch[leaf] = value
+        return self.model_validate(tree)
+
+    def flat(self) -> dict[str, str | int | float | bool | None]:
+        """Return every value under its dotted name, in the order of declaration."""
+        return dict(_leaves(self.model_dump(mode="json")))
+
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits of SHA-256 that tell one configuration from another."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _leaves(
+    tree: Mapping[str, object], prefix: str = ""
+) -> Iterator[tuple[str, str | int | float | bool | None]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            assert value is None or isinstance(value, str | int | float | bool)
+            yield prefix + name, value
+
+
+class DataConfig(Config):
+    source: str = Field(default="auto", min_length=1)
+    """Where reviews come from: auto, synthetic, hub, or the path of a folder or file."""
+    on_bad_row: Literal["stop", "skip"] = "stop"
+    """What to do with a row that cannot be used: stop and name it, or skip and count it."""
+    limit: int | None = Field(default=None, gt=1)
+    """Use this many training reviews, balanced, and as many test reviews; none means all."""
+    group_column: str = Field(default="auto", min_length=1)
+    """Column whose values must not be split between training and validation; auto: movie or group if there."""
+    split: Literal["auto", "group", "random", "contiguous"] = "auto"
+    """How the validation part is drawn; auto: by group where the data has one, else at random."""
+    val_fraction: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of the training part that becomes the validation part."""
+    split_seed: int = Field(default=0, ge=0)
+    """Seed of the split (and of the synthetic corpus); apart from the run's seed, so seeds share a split."""
+    vocab_size: int = Field(default=20_000, ge=16)
+    """At most this many different tokens, padding and the unknown token among them."""
+    max_length: int = Field(default=400, ge=1)
+    """Tokens of a review that the model reads."""
+    keep: Literal["head", "tail"] = "tail"
+    """Which end of a longer review is kept; a review's verdict mostly stands at its tail."""
+
+
+class ModelConfig(Config):
+    embed_dim: int = Field(default=100, gt=0, le=4096)
+    """Width of a token vector."""
+    hidden_dim: int = Field(default=128, gt=0, le=4096)
+    """Width of the LSTM state, per direction."""
+    layers: int = Field(default=1, ge=1, le=8)
+    """LSTM layers on top of each other."""
+    bidirectional: bool = False
+    """Add a second LSTM that reads each review from its last real token to its first."""
+    pooling: Literal["last", "mean", "max", "mean_max", "last_position"] = "last"
+    """What the head reads of the states: last real one, mean, maximum, both; last_position is a named mistake."""
+    loss: Literal["bce", "cross_entropy"] = "bce"
+    """One logit and a sigmoid, or two logits and a softmax."""
+    word_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Chance that a token is replaced by the unknown token while training."""
+    embed_dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Dropout on token vectors, one mask per review shared over its tokens (Gal & Ghahramani 2016)."""
+    head_dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Dropout on what the head reads."""
+    start_from: str | None = None
+    """Folder of a saved tagger whose encoder weights this model starts from; none starts from scratch."""
+
+
+class TrainConfig(Config):
+    epochs: int = Field(default=6, ge=1)
+    """Passes over the training part."""
+    batch_size: int = Field(default=32, ge=1)
+    """Reviews per optimizer step."""
+    lr: float = Field(default=2e-3, gt=0, le=10)
+    """Highest learning rate of AdamW, reached after the warm-up; it then falls linearly to 0."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's decoupled weight decay."""
+    warmup_steps: int = Field(default=200, ge=0)
+    """Optimizer steps over which the learning rate rises from 0; at most a fifth of all steps."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient; a longer one is scaled down to it."""
+    evaluations: int = Field(default=2, ge=1)
+    """Evaluations on the validation part per epoch."""
+    patience: int = Field(default=6, ge=1)
+    """Stop after this many evaluations in a row without a better validation accuracy."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes CUDA where there is one."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of embedding and LSTM; auto takes bf16 where the device computes it natively."""
+
+
+class RunConfig(Config):
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    seed: int = Field(default=0, ge=0)
+    """Of initial weights, dropout and order of training reviews, each with a generator of its own."""
