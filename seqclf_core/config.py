@@ -15,9 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Config(BaseModel):
     """Frozen and strict: an unknown name or a value out of range raises where it is written."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     def override(self, changes: Mapping[str, object]) -> Self:
         """Return a copy with the values of these dotted names changed.
