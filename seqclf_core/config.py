@@ -59,6 +59,8 @@ def _leaves(
 
 
 class DataConfig(Config):
+    """Which reviews, how they are split and what of them the model reads."""
+
     source: str = Field(default="auto", min_length=1)
     """Where reviews come from: auto, synthetic, hub, or the path of a folder or file."""
     on_bad_row: Literal["stop", "skip"] = "stop"
@@ -66,7 +68,7 @@ class DataConfig(Config):
     limit: int | None = Field(default=None, gt=1)
     """Use this many training reviews, balanced, and as many test reviews; none means all."""
     group_column: str = Field(default="auto", min_length=1)
-    """Column whose values must not be split between training and validation; auto: movie or group if there."""
+    """Column whose rows stay on one side of the split; auto: movie or group where there is one."""
     split: Literal["auto", "group", "random", "contiguous"] = "auto"
     """How the validation part is drawn; auto: by group where the data has one, else at random."""
     val_fraction: float = Field(default=0.15, gt=0, lt=0.5)
@@ -79,9 +81,13 @@ class DataConfig(Config):
     """Tokens of a review that the model reads."""
     keep: Literal["head", "tail"] = "tail"
     """Which end of a longer review is kept; a review's verdict mostly stands at its tail."""
+    pad: Literal["longest", "max_length"] = "longest"
+    """Length of a batch's rows: its longest review, or max_length as many tutorials do."""
 
 
 class ModelConfig(Config):
+    """The encoder, what is read of its states, and the loss."""
+
     embed_dim: int = Field(default=100, gt=0, le=4096)
     """Width of a token vector."""
     hidden_dim: int = Field(default=128, gt=0, le=4096)
@@ -91,7 +97,7 @@ class ModelConfig(Config):
     bidirectional: bool = False
     """Add a second LSTM that reads each review from its last real token to its first."""
     pooling: Literal["last", "mean", "max", "mean_max", "last_position"] = "last"
-    """What the head reads of the states: last real one, mean, maximum, both; last_position is a named mistake."""
+    """What the head reads of the states; last_position, the padded row's end, is a mistake kept to measure."""
     loss: Literal["bce", "cross_entropy"] = "bce"
     """One logit and a sigmoid, or two logits and a softmax."""
     word_dropout: float = Field(default=0.3, ge=0, lt=1)
@@ -105,6 +111,8 @@ class ModelConfig(Config):
 
 
 class TrainConfig(Config):
+    """How the weights are found."""
+
     epochs: int = Field(default=6, ge=1)
     """Passes over the training part."""
     batch_size: int = Field(default=32, ge=1)
@@ -128,6 +136,8 @@ class TrainConfig(Config):
 
 
 class RunConfig(Config):
+    """Everything that a run's result depends on, besides the data itself."""
+
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()

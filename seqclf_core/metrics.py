@@ -1,0 +1,37 @@
+"""Sums that add. A mean of batch means would weigh a small last batch as much as a full one."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums over examples, kept on the device so that no step waits for them."""
+
+    loss: Tensor
+    """Scalar float64: the loss summed over examples."""
+    correct: Tensor
+    """Scalar int64: examples decided correctly."""
+    count: int
+    """Examples."""
+
+    @classmethod
+    def zero(cls, device: torch.device) -> Self:
+        """Return the tally of no examples."""
+        return cls(
+            torch.zeros((), dtype=torch.float64, device=device),
+            torch.zeros((), dtype=torch.int64, device=device),
+            0,
+        )
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.loss + other.loss, self.correct + other.correct, self.count + other.count)
+
+    def means(self) -> tuple[float, float]:
+        """Return (loss, accuracy) per example, as numbers; this waits for the device."""
+        if self.count == 0:
+            raise ValueError("a tally of no examples has no mean")
+        return float(self.loss) / self.count, float(self.correct) / self.count

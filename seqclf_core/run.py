@@ -1,0 +1,178 @@
+"""The one place where data, model and training meet: a run, as a stream of events."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from tokenizers import Tokenizer
+
+from seqclf_core.batches import CutReviews
+from seqclf_core.config import RunConfig
+from seqclf_core.corpus import Corpus, Part, load_corpus
+from seqclf_core.errors import UserError
+from seqclf_core.events import EVENT, Event, Finished, Progress, Started
+from seqclf_core.models import SequenceClassifier
+from seqclf_core.saved import TOKENIZER, load_tagger, save_model, write_text
+from seqclf_core.scoring import log_odds
+from seqclf_core.trainer import Trainer
+
+CHECKPOINT = "checkpoint.safetensors"
+EVENTS = "events.json"
+
+
+def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
+    """Do one run, handing control back to the caller after every event.
+
+    There are no callbacks. To log, prune or stop early, write it in your loop:
+
+        for event in run(config, folder, cache):
+            recorder.record(event)
+
+    Yields ``Started``, then a ``Progress`` per evaluation, then ``Finished``, and now and then ``Saved`` as a
+    sign of life. A caller that stops early closes the run: the test part is not scored. The same config and folder
+    again yield the same events from the start, go on from the last checkpoint and end as if never interrupted.
+
+    Args:
+        config: what to do.
+        folder: the run's own; afterwards it holds ``model/`` and ``predictions/``.
+        cache: for encoded data; shared by all runs.
+
+    Raises:
+        DataError: if the reviews cannot be used; names the file and row.
+        NotFiniteError: if the loss leaves the real numbers; names the step.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    finished = _recorded(folder, config)
+    if finished:
+        yield from finished
+        return
+
+    device = torch.device(pick_device(config.train.device))
+    corpus = load_corpus(config.data, cache)
+    model = _build(config, corpus)
+    model.encoder.bf16 = _use_bf16(config.train.precision, device)
+    train, val = CutReviews(corpus.train, config.data), CutReviews(corpus.val, config.data)
+    trainer = Trainer(model, config, train, val, device, folder / CHECKPOINT)
+    trainer.resume()
+    started = Started(
+        data=corpus.summary,
+        parameters=sum(weights.numel() for weights in model.parameters()),
+        device=_name(device),
+        precision="bf16" if model.encoder.bf16 else "fp32",
+        evaluations=len(trainer.evaluation_steps),
+    )
+    yield started
+    progress: list[Event] = []
+    for event in trainer.fit():
+        if isinstance(event, Progress):
+            progress.append(event)
+        yield event
+
+    end = _finish(trainer, corpus, folder)
+    stream = [started, *progress, end]
+    recorded = {"config": config.digest(), "events": [each.model_dump(mode="json") for each in stream]}
+    write_text(folder / EVENTS, json.dumps(recorded))
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    yield end
+
+
+def _recorded(folder: Path, config: RunConfig) -> list[Event]:
+    """Return the events of a run that already ended here; none if it did not, or was another."""
+    try:
+        recorded = json.loads((folder / EVENTS).read_text(encoding="utf-8"))
+        if recorded["config"] != config.digest():
+            return []
+        return [EVENT.validate_python(each) for each in recorded["events"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _build(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
+    vocab_size = corpus.summary.vocab_size
+    if config.model.start_from is None:
+        return SequenceClassifier(config.model, vocab_size, config.seed)
+    folder = Path(config.model.start_from)
+    tagger, _, _ = load_tagger(folder)
+    theirs = Tokenizer.from_file(str(folder / TOKENIZER)).get_vocab()
+    ours = Tokenizer.from_file(str(corpus.tokenizer)).get_vocab()
+    shared = sorted((theirs[token], ours[token]) for token in theirs.keys() & ours.keys())
+    try:
+        return SequenceClassifier.from_tagger(
+            tagger, config.model, vocab_size, config.seed, torch.tensor(shared).reshape(-1, 2)
+        )
+    except ValueError as error:
+        raise UserError(f"model.start_from={folder}: {error}") from error
+
+
+def _finish(trainer: Trainer, corpus: Corpus, folder: Path) -> Finished:
+    """Put the best weights back, keep them, and score the validation part again and the test part for once."""
+    config = trainer.config
+    trainer.model.load_state_dict(trainer.best)
+    save_model(folder / "model", trainer.model, config, corpus.tokenizer, tags=[])
+    (folder / "predictions").mkdir(exist_ok=True)
+    files = {"model": "model"}
+    scores: dict[str, tuple[float, float]] = {}
+    for name, part in {"val": corpus.val, "test": corpus.test}.items():
+        odds = log_odds(trainer.model, trainer.loss, CutReviews(part, config.data), trainer.device)
+        files[f"{name}_predictions"] = f"predictions/{name}.parquet"
+        _write_predictions(folder / files[f"{name}_predictions"], part, odds)
+        scores[name] = _score(part, odds)
+    return Finished(
+        reason="early_stop" if trainer.stopped_early else "completed",
+        best_evaluation=trainer.state.best_evaluation,
+        val_loss=scores["val"][0],
+        val_accuracy=scores["val"][1],
+        test_loss=scores["test"][0],
+        test_accuracy=scores["test"][1],
+        seconds=trainer.state.seconds,
+        files=files,
+    )
+
+
+def _score(part: Part, odds: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return (loss, accuracy): the log loss is log(1 + exp(-margin)), with the margin towards the true label."""
+    margins = np.where(part.labels == 1, odds, -odds)
+    return float(np.logaddexp(0, -margins).mean()), float(((odds >= 0) == (part.labels == 1)).mean())
+
+
+def _write_predictions(path: Path, part: Part, odds: npt.NDArray[np.float64]) -> None:
+    table = pa.table(
+        {
+            "row": pa.array(part.rows, pa.int64()),
+            "label": pa.array(part.labels, pa.int8()),
+            "probability": pa.array(1 / (1 + np.exp(-odds)), pa.float32()),
+        }
+    )
+    beside = path.with_name(f".{path.name}")
+    pq.write_table(table, beside)
+    beside.replace(path)
+
+
+def pick_device(wanted: str) -> str:
+    """Return "cpu" or "cuda".
+
+    Raises:
+        UserError: if CUDA was asked for and is not there.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("train.device=cuda was asked for, but torch finds no CUDA device; use auto or cpu")
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _use_bf16(wanted: str, device: torch.device) -> bool:
+    """Take bf16 where it was asked for, or where the device computes it natively and may choose."""
+    if wanted != "auto":
+        return wanted == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

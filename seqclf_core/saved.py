@@ -1,0 +1,156 @@
+"""What a run leaves on disk: checkpoints to go on from, and model folders to predict with.
+
+Weights never travel as pickle: safetensors for numbers, JSON for the rest. Every file is written beside its place
+and then renamed, so that whoever reads sees the old one or the new one.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from seqclf_core.config import ModelConfig, RunConfig
+from seqclf_core.errors import SavedError
+from seqclf_core.models import SequenceClassifier, SequenceTagger
+
+WEIGHTS = "model.safetensors"
+SETTINGS = "config.json"
+TOKENIZER = "tokenizer.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, and onto the disk."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, object]) -> None:
+    """Write tensors, and JSON about them, into one file, whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, beside, metadata={"about": json.dumps(about)})
+    with beside.open("rb+") as file:
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """Read what ``write_tensors`` wrote.
+
+    Raises:
+        SavedError: if the file is missing, cut or no safetensors file (a pickle, say, which is not run).
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = json.loads((file.metadata() or {})["about"])
+    except FileNotFoundError as error:
+        raise SavedError(f"{path} does not exist") from error
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise SavedError(
+            f"{path} is no whole safetensors file of ours ({error}); other formats, pickle among them, are not read"
+        ) from error
+    return tensors, about
+
+
+def save_model(
+    folder: Path,
+    model: SequenceClassifier | SequenceTagger,
+    config: RunConfig,
+    tokenizer: Path,
+    tags: list[str],
+) -> None:
+    """Write a model folder: weights, settings and tokenizer. An older one in its place is replaced.
+
+    Args:
+        folder: to write.
+        model: its weights are written as they are.
+        config: of the run that trained it.
+        tokenizer: the ``tokenizer.json`` of its vocabulary.
+        tags: what a tagger's outputs mean; empty for a classifier.
+    """
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    write_tensors(beside / WEIGHTS, model.state_dict(), {"format": 1})
+    shutil.copyfile(tokenizer, beside / TOKENIZER)
+    vocab_size = model.encoder.embedding.num_embeddings
+    settings = {"format": 1, "config": config.model_dump(mode="json"), "vocab_size": vocab_size, "tags": tags}
+    write_text(beside / SETTINGS, json.dumps(settings, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.replace(folder)
+
+
+def read_settings(folder: Path) -> tuple[RunConfig, int, list[str]]:
+    """Read a model folder's settings: the run's configuration, the vocabulary's size, the tags of a tagger.
+
+    Raises:
+        SavedError: if this is no model folder; names what is missing or wrong.
+    """
+    path = folder / SETTINGS
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if settings["format"] != 1:
+            raise SavedError(f"{path} has format {settings['format']!r}; this version reads format 1")
+        config = RunConfig.model_validate(settings["config"])
+        vocab_size, tags = settings["vocab_size"], settings["tags"]
+        if type(vocab_size) is not int or not 0 < vocab_size < 2**31:
+            raise SavedError(f"{path} has vocab_size {vocab_size!r}; a count of tokens was expected")
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise SavedError(f"{path} has tags {tags!r}; a list of names was expected")
+    except FileNotFoundError as error:
+        raise SavedError(f"{folder} is no model folder: it has no {SETTINGS}") from error
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise SavedError(f"{path} cannot be read as a model's settings: {error}") from error
+    return config, vocab_size, tags
+
+
+def load_classifier(folder: Path) -> tuple[SequenceClassifier, RunConfig]:
+    """Load a classifier from its folder, ready to predict (in evaluation mode, float32).
+
+    Raises:
+        SavedError: if the folder is missing a part, a part is cut, or the weights do not fit the settings.
+    """
+    config, vocab_size, tags = read_settings(folder)
+    if tags:
+        raise SavedError(f"{folder} holds a tagger; a classifier was expected")
+    model = SequenceClassifier(_plain(config.model), vocab_size)
+    _fill(model, folder)
+    return model, config
+
+
+def load_tagger(folder: Path) -> tuple[SequenceTagger, RunConfig, list[str]]:
+    """Load a tagger and the names of its tags from its folder.
+
+    Raises:
+        SavedError: as ``load_classifier``.
+    """
+    config, vocab_size, tags = read_settings(folder)
+    if not tags:
+        raise SavedError(f"{folder} holds a classifier; a tagger was expected")
+    model = SequenceTagger(_plain(config.model), vocab_size, len(tags))
+    _fill(model, folder)
+    return model, config, tags
+
+
+def _plain(config: ModelConfig) -> ModelConfig:
+    return config.model_copy(update={"start_from": None})
+
+
+def _fill(model: SequenceClassifier | SequenceTagger, folder: Path) -> None:
+    tensors, _ = read_tensors(folder / WEIGHTS)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise SavedError(f"the weights in {folder} do not fit its {SETTINGS}: {error}") from error
+    model.eval()
