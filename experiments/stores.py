@@ -8,8 +8,6 @@ This module imports no MLflow, so that every ``--help`` answers at once.
 
 import os
 import re
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,13 +97,3 @@ def set_mlflow_environment() -> None:
     """Set what MLflow reads from the environment, where the user has not; call it before MLflow is imported."""
     for name, value in MLFLOW_SETTINGS.items():
         os.environ.setdefault(name, value)
-
-
-def prepare_database(uri: str) -> None:
-    """Create the folder of a SQLite database and switch it to WAL, so that readers never wait for a writer."""
-    if not uri.startswith("sqlite:///"):
-        return
-    path = Path(uri.removeprefix("sqlite:///"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=30)) as database:
-        database.execute("PRAGMA journal_mode = WAL")  # kept in the file, so it holds for MLflow's connections

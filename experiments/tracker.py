@@ -18,8 +18,9 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import journal, translate
+from experiments.database import prepare_database
 from experiments.journal import Closed, Entry, Header, Opened
-from experiments.stores import Stores, mask, prepare_database
+from experiments.stores import Stores, mask
 from seqclf_core.errors import UserError
 
 KEY = "seqclf.key"
@@ -58,7 +59,7 @@ class Tracker:
         self._experiments: dict[str, str] = {}  # name -> id
         self._runs: dict[str, _Known] = {}  # key -> run
         try:
-            prepare_database(uri)
+            prepare_database(stores, uri)
             self._client = MlflowClient(tracking_uri=uri)
         except (MlflowException, SQLAlchemyError, OSError) as error:
             raise self._undelivered(error) from error

@@ -16,7 +16,8 @@ from typing import Annotated
 
 import tyro
 
-from experiments.stores import Stores, mask, prepare_database, set_mlflow_environment
+from experiments.database import prepare_database
+from experiments.stores import Stores, mask, set_mlflow_environment
 from seqclf_core.errors import UserError
 
 DEFAULT_PORT = 5000
@@ -65,7 +66,7 @@ def serve(stores: Stores, uri: str, port: int) -> int:
     Raises:
         UserError: if the server does not come up.
     """
-    prepare_database(uri)
+    prepare_database(stores, uri)
     address = f"http://127.0.0.1:{port}"
     environment = {
         **os.environ,
