@@ -52,18 +52,14 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
         yield from finished
         return
 
-    device = torch.device(pick_device(config.train.device))
     corpus = load_corpus(config.data, cache)
-    model = _build(config, corpus)
-    model.encoder.bf16 = _use_bf16(config.train.precision, device)
-    train, val = CutReviews(corpus.train, config.data), CutReviews(corpus.val, config.data)
-    trainer = Trainer(model, config, train, val, device, folder / CHECKPOINT)
+    trainer = new_trainer(config, corpus, folder / CHECKPOINT)
     trainer.resume()
     started = Started(
         data=corpus.summary,
-        parameters=sum(weights.numel() for weights in model.parameters()),
-        device=_name(device),
-        precision="bf16" if model.encoder.bf16 else "fp32",
+        parameters=sum(weights.numel() for weights in trainer.model.parameters()),
+        device=_name(trainer.device),
+        precision="bf16" if trainer.model.encoder.bf16 else "fp32",
         evaluations=len(trainer.evaluation_steps),
     )
     yield started
@@ -79,6 +75,19 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
     write_text(folder / EVENTS, json.dumps(recorded))
     (folder / CHECKPOINT).unlink(missing_ok=True)
     yield end
+
+
+def new_trainer(config: RunConfig, corpus: Corpus, checkpoint: Path) -> Trainer:
+    """Put a model and its data together, ready for the first step.
+
+    Raises:
+        UserError: if the device that was asked for is not there, or the tagger to start from does not fit.
+    """
+    device = torch.device(pick_device(config.train.device))
+    model = _build(config, corpus)
+    model.encoder.bf16 = _use_bf16(config.train.precision, device)
+    train, val = CutReviews(corpus.train, config.data), CutReviews(corpus.val, config.data)
+    return Trainer(model, config, train, val, device, checkpoint)
 
 
 def _recorded(folder: Path, config: RunConfig) -> list[Event]:

@@ -112,7 +112,7 @@ class Trainer:
         self.model.train()
         for reviews in order[state.step % self.steps_per_epoch :]:
             batch = self.train.batch(reviews, self.device)
-            tally += self._train_step(batch)
+            tally += self.train_step(batch)
             state.step += 1
             state.examples += len(reviews)
             state.tokens += batch.real_tokens
@@ -131,7 +131,8 @@ class Trainer:
             started = saved = time.perf_counter()
             self.model.train()
 
-    def _train_step(self, batch: Batch) -> Tally:
+    def train_step(self, batch: Batch) -> Tally:
+        """Take one optimizer step and count the batch; nothing here waits for the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.train.lr * schedule(self.state.step, self.steps, self.config.train)
         self.optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,114 @@
+"""Start a run somewhere, get its events back, let it go on or stop. A cluster is one more class like these.
+
+An executor has a number of places. Whoever owns it starts a job in a free place, waits for messages, and answers
+each event with ``go`` or ``stop``. A worker that dies is a message too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from seqclf_core.config import RunConfig
+from seqclf_core.errors import NotFiniteError, UserError
+from seqclf_core.events import Event
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done: what, in which folder, with which cache."""
+
+    key: str
+    config: RunConfig
+    folder: Path
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that ended by an error."""
+
+    reason: str
+    diverged: bool
+    """Whether the loss left the real numbers, an outcome of the settings, rather than anything else."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A run that stopped because it was told to."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker that ended without a word; its run is in its checkpoint."""
+
+    reason: str
+
+
+Message = Event | Failed | Stopped | Died
+
+
+class Executor(Protocol):
+    """Places to run in."""
+
+    places: int
+
+    def start(self, job: Job) -> None:
+        """Begin a run in a free place."""
+
+    def messages(self, timeout: float) -> Iterator[tuple[str, Message]]:
+        """Yield (key, message) for what came within ``timeout`` seconds. Answer each event."""
+
+    def answer(self, key: str, go: bool) -> None:
+        """Let the run go on after an event, or stop it."""
+
+    def kill(self, key: str) -> None:
+        """End a run's worker at once; ``Died`` follows."""
+
+    def close(self) -> None:
+        """End all workers at once."""
+
+
+class Inline:
+    """One place, in this process: for notebooks and debuggers. A run advances when its messages are asked for."""
+
+    places = 1
+
+    def __init__(self) -> None:
+        self._job: Job | None = None
+        self._stream: Iterator[Event] | None = None
+
+    def start(self, job: Job) -> None:
+        """Begin a run."""
+        from seqclf_core.run import run
+
+        self._job, self._stream = job, run(job.config, job.folder, job.cache)
+
+    def messages(self, timeout: float) -> Iterator[tuple[str, Message]]:
+        """Yield the run's next event."""
+        if self._job is None or self._stream is None:
+            return
+        key, message = self._job.key, self._next(self._stream)
+        if isinstance(message, Failed | Stopped) or message.event == "finished":
+            self._job = self._stream = None
+        yield key, message
+
+    def _next(self, stream: Iterator[Event]) -> Event | Failed | Stopped:
+        try:
+            return next(stream, Stopped())
+        except NotFiniteError as error:
+            return Failed(str(error), diverged=True)
+        except UserError as error:
+            return Failed(str(error), diverged=False)
+
+    def answer(self, key: str, go: bool) -> None:
+        """Let the run go on after an event, or stop it."""
+        if not go:
+            self._stream = iter(())
+
+    def kill(self, key: str) -> None:
+        """Nothing can end a run in this process but the process."""
+
+    def close(self) -> None:
+        """Stop the run."""
+        self._job = self._stream = None

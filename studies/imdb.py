@@ -1,0 +1,48 @@
+"""Which width, pooling, loss and regularisation make the best IMDB classifier? TPE with pruning; resumable.
+
+make study                  # 24 trials in all
+make study TRIALS=48        # 24 more
+make study ARGS="--model.pooling mean" NAME=imdb-mean
+"""
+
+from optuna.pruners import PercentilePruner
+from optuna.samplers import TPESampler
+from optuna.trial import Trial
+
+from seqclf_core.config import RunConfig
+from studies.study import Study
+
+BASE = RunConfig()  # the known good start, which is also the first trial
+
+
+def sample(trial: Trial) -> None:
+    """Draw the searched settings. Each parameter carries the name of the field it sets."""
+    trial.suggest_int("model.embed_dim", 32, 128, log=True)
+    trial.suggest_int("model.hidden_dim", 32, 128, log=True)
+    trial.suggest_categorical("model.pooling", ["last", "mean"])
+    trial.suggest_categorical("model.loss", ["bce", "cross_entropy"])
+    trial.suggest_float("model.word_dropout", 0.0, 0.4)
+    trial.suggest_float("model.embed_dropout", 0.0, 0.6)
+    trial.suggest_float("model.head_dropout", 0.0, 0.6)
+    trial.suggest_int("train.batch_size", 16, 64, step=16)
+    trial.suggest_float("train.lr", 5e-4, 1e-2, log=True)
+
+
+STUDY = Study(
+    question="Which width, pooling, loss and regularisation make the best IMDB classifier?",
+    base=BASE,
+    sample=sample,
+    trials=24,
+    sampler=lambda seed: TPESampler(seed=seed, n_startup_trials=8),
+    # The best third goes on at each look. Pruners compare evaluations of the same index, whatever the batch size.
+    pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=2, interval_steps=1),
+    first=(
+        {
+            name: BASE.flat()[name]
+            for name in (
+                "model.embed_dim", "model.hidden_dim", "model.pooling", "model.loss", "model.word_dropout",
+                "model.embed_dropout", "model.head_dropout", "train.batch_size", "train.lr",
+            )
+        },
+    ),
+)  # fmt: skip

@@ -1,0 +1,249 @@
+"""The one process that owns a study: asks Optuna, hands runs to workers, records their events, prunes, tells.
+
+Nobody else writes the study, so there is nothing to race with: whatever a dead owner left RUNNING is nobody's, and
+the next owner goes on with those very trials from their checkpoints. Every step below may be the last one before a
+kill; each can be done again.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from experiments.journal import Header
+from experiments.recorder import Recorder, provenance
+from experiments.stores import Stores
+from seqclf_core.events import Finished, Progress, Saved, Started
+from studies.executors import Died, Executor, Failed, Job, Message, Stopped
+from studies.storage import DONE, trial_seed
+from studies.study import Study
+
+FAILURES_IN_A_ROW = 10
+"""So many failed trials in a row end a study: the reason is then not in the settings that were drawn."""
+DEATHS = 5
+"""So many workers may die over one trial without bringing it forward, before the trial fails."""
+KEPT_MODELS = 3
+"""The best so many trials keep their weights."""
+
+
+@dataclass
+class Running:
+    """A trial in the hands of a worker."""
+
+    trial: Trial
+    recorder: Recorder
+    job: Job
+    reported: int
+    """The last evaluation that Optuna knows of."""
+    heard: float
+    """When its worker last said something, on the monotonic clock."""
+    deaths: int = 0
+    step: int = 0
+    evaluations: int = 0
+    """How many there will be."""
+    ending: bool = False
+    """Told to stop; only the worker's last word is missing."""
+
+
+@dataclass
+class Owner:
+    """The state of a study while it runs."""
+
+    name: str
+    study: Study
+    optuna: optuna.Study
+    stores: Stores
+    executor: Executor
+    tags: dict[str, str]
+    total: int
+    patience: float
+    """Seconds without a word after which a worker is taken to hang."""
+    running: dict[str, Running] = field(default_factory=dict)
+    adopted: list[Trial] = field(default_factory=list)
+    stopping: bool = False
+    """Set by a signal: nothing new is started, and every run stops at its next event."""
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record the study itself, as the parent of its trials, and take over what an earlier owner left."""
+        key = f"{self.name}/study"
+        header = Header(
+            key=key, name=self.name, experiment=self.name, role="study", params=self.study.base.flat(),
+            tags=self.tags | {"seqclf.study": self.name, "seqclf.question": self.study.question},
+        )  # fmt: skip
+        with Recorder.open(self.stores.journal(key), header) as recorder:
+            recorder.reopen()
+            self.adopt()
+            yield
+            if not self.stopping:
+                recorder.close("complete")
+
+    def adopt(self) -> None:
+        """Take over what an earlier owner left: running trials to go on with, journals to close."""
+        for frozen in self.optuna.get_trials(deepcopy=False):
+            if frozen.state == TrialState.RUNNING:
+                self.adopted.append(Trial(self.optuna, frozen._trial_id))
+            elif frozen.state.is_finished():
+                self._close_journal(frozen)
+
+    def step(self, timeout: float = 1.0) -> bool:
+        """Fill free places, then handle what comes within ``timeout`` seconds; say whether there is more to do.
+
+        Raises:
+            StudyError: after ``FAILURES_IN_A_ROW`` failed trials in a row.
+        """
+        while not self.stopping and len(self.running) < self.executor.places and self._start_next():
+            pass
+        if not self.running:
+            return False
+        for key, message in self.executor.messages(timeout):
+            self._handle(self.running[key], message)
+        now = time.monotonic()
+        for key, run in self.running.items():
+            if now - run.heard > self.patience:
+                self.executor.kill(key)  # ``Died`` follows
+                run.heard = now
+        return True
+
+    def _start_next(self) -> bool:
+        if self.adopted:
+            self._start(self.adopted.pop(0))
+            return True
+        done = sum(trial.state in DONE for trial in self.optuna.get_trials(deepcopy=False))
+        if done + len(self.running) >= self.total:
+            return False
+        number = len(self.optuna.get_trials(deepcopy=False))
+        self.optuna.sampler = self.study.sampler(trial_seed(self.study.base.seed, number))
+        self._start(self.optuna.ask())
+        return True
+
+    def _start(self, trial: Trial) -> None:
+        self.study.draw(trial)
+        config = self.study.config(trial)
+        key = f"{self.name}/{trial.number:04d}"
+        model = config.model
+        header = Header(
+            key=key,
+            name=f"{trial.number:04d} {model.pooling} {model.loss} e{model.embed_dim} h{model.hidden_dim}",
+            experiment=self.name,
+            role="trial",
+            parent=f"{self.name}/study",
+            params=config.flat(),
+            tags=self.tags | {"seqclf.study": self.name, "seqclf.trial": str(trial.number)},
+        )
+        job = Job(key, config, self.stores.work(key).absolute(), self.stores.cache.absolute())
+        known = self.optuna.get_trials(deepcopy=False)[trial.number].intermediate_values
+        self.running[key] = Running(
+            trial=trial,
+            recorder=Recorder.open(self.stores.journal(key), header),
+            job=job,
+            reported=max(known, default=0),
+            heard=time.monotonic(),
+        )
+        self.executor.start(job)
+
+    # -- what comes back -----------------------------------------------------------------------------------------
+
+    def _handle(self, run: Running, message: Message) -> None:
+        run.heard = time.monotonic()
+        match message:
+            case Stopped():
+                self._forget(run)
+            case Died() if run.ending:
+                self._forget(run)
+            case Died(reason):
+                self._again(run, reason)
+            case Failed(reason):
+                self._end(run, TrialState.FAIL, reason)
+                self._forget(run)
+                self._mind_failures(reason)
+            case Finished():
+                run.recorder.record(message)
+                self._end(run, TrialState.COMPLETE)
+                self._forget(run)
+            case Started() | Progress() | Saved():
+                prune = self._note(run, message)
+                if prune:
+                    self._end(run, TrialState.PRUNED)
+                run.ending = prune or self.stopping
+                self.executor.answer(run.job.key, go=not run.ending)
+
+    def _note(self, run: Running, event: Started | Progress | Saved) -> bool:
+        """Record an event and say whether it shows that the trial should be pruned."""
+        run.recorder.record(event)
+        if isinstance(event, Started):
+            run.evaluations = event.evaluations
+            return False
+        if event.step > run.step:
+            run.step, run.deaths = event.step, 0
+        if not isinstance(event, Progress) or event.evaluation < run.reported:
+            return False
+        if event.evaluation > run.reported:
+            run.trial.report(event.val_accuracy, event.evaluation)
+            run.reported = event.evaluation
+        return run.trial.should_prune()
+
+    def _end(self, run: Running, state: TrialState, reason: str = "") -> None:
+        """Tell Optuna, close the journal, free the disk; the next owner can complete what a kill leaves out."""
+        if reason:
+            run.trial.set_user_attr("reason", reason)
+        best = max((each.val_accuracy for each in run.recorder.progress), default=None)
+        self.optuna.tell(run.trial, best if state == TrialState.COMPLETE else None, state=state)
+        self._close_journal(self.optuna.get_trials(deepcopy=False)[run.trial.number], run.recorder)
+
+    def _close_journal(self, trial: FrozenTrial, recorder: Recorder | None = None) -> None:
+        key = f"{self.name}/{trial.number:04d}"
+        path = self.stores.journal(key)
+        if recorder is None:
+            if not path.exists():
+                return
+            with Recorder.open(path, Header(key=key, name=key, experiment=self.name, role="trial")) as recorder:
+                self._close_journal(trial, recorder)
+            return
+        outcome = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+        recorder.close(outcome[trial.state], trial.user_attrs.get("reason", ""))  # type: ignore[arg-type]
+        if trial.state != TrialState.COMPLETE:
+            shutil.rmtree(self.stores.work(key), ignore_errors=True)
+        self._keep_best_models()
+
+    def _keep_best_models(self) -> None:
+        complete = [t for t in self.optuna.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+        for trial in sorted(complete, key=lambda t: (-(t.value or 0), t.number))[KEPT_MODELS:]:
+            shutil.rmtree(self.stores.work(f"{self.name}/{trial.number:04d}") / "model", ignore_errors=True)
+
+    def _again(self, run: Running, reason: str) -> None:
+        run.deaths += 1
+        if run.deaths < DEATHS:
+            self.executor.start(run.job)
+            return
+        reason = f"{reason}, {DEATHS} times at about example {run.step:,}"
+        self._end(run, TrialState.FAIL, reason)
+        self._forget(run)
+        self._mind_failures(reason)
+
+    def _forget(self, run: Running) -> None:
+        run.recorder.__exit__()
+        del self.running[run.job.key]
+
+    def _mind_failures(self, reason: str) -> None:
+        ended = [t.state for t in self.optuna.get_trials(deepcopy=False) if t.state.is_finished()]
+        if len(ended) >= FAILURES_IN_A_ROW and set(ended[-FAILURES_IN_A_ROW:]) == {TrialState.FAIL}:
+            raise StudyError(
+                f"{FAILURES_IN_A_ROW} trials in a row failed, the last one because: {reason}. "
+                "The study is stopped; what finished is kept. Mend the reason and run the same command again."
+            )
+
+
+class StudyError(Exception):
+    """A study that cannot go on; the message says why."""
+
+
+def study_tags(kind: str) -> dict[str, str]:
+    """Return the tags that every run of a study carries."""
+    return {"seqclf.kind": kind, **provenance()}

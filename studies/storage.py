@@ -1,0 +1,128 @@
+"""A study in Optuna's database: opened for one owner, and refused if it would mix what cannot be compared."""
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from sqlalchemy import Engine, event
+
+from seqclf_core.errors import UserError
+from seqclf_core.events import DataSummary
+from studies.study import Study
+
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+IDENTITY = "identity"
+
+
+def open_storage(uri: str) -> RDBStorage:
+    """Open Optuna's database, made where there is none; on SQLite, several studies may write at once.
+
+    Raises:
+        UserError: if the database cannot be opened.
+    """
+    sqlite = uri.startswith("sqlite:///")
+    try:
+        if sqlite:
+            _make(Path(uri.removeprefix("sqlite:///")))
+        storage = RDBStorage(uri, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
+    except Exception as error:
+        raise UserError(f"Optuna's database cannot be opened ({type(error).__name__}: {error})") from error
+    if sqlite:
+        _begin_immediately(storage.engine)
+    return storage
+
+
+def _make(path: Path) -> None:
+    """Make a SQLite database whole or not at all: a kill amid its dozens of statements would leave it unusable."""
+    if path.exists() and path.stat().st_size > 0:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if path.exists() and path.stat().st_size > 0:
+            return
+        new = path.with_name(f"{path.name}.new")
+        for leftover in path.parent.glob(f"{new.name}*"):
+            leftover.unlink()
+        RDBStorage(f"sqlite:///{new}").engine.dispose()
+        with closing(sqlite3.connect(new)) as database:
+            database.execute("PRAGMA journal_mode = WAL")  # reports never wait for the owner
+        new.rename(path)
+
+
+def _begin_immediately(engine: Engine) -> None:
+    """Take SQLite's write lock when a transaction begins, so that it waits there instead of failing halfway."""
+
+    @event.listens_for(engine, "connect")
+    def _no_implicit_begin(connection: Any, _: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def identity(study: Study, data: DataSummary) -> dict[str, object]:
+    """Return what must stay the same for trials to be comparable: search space, base settings and data."""
+    space = study.space()
+    base = {
+        name: value
+        for name, value in study.base.flat().items()
+        if name not in space and name not in ("data.source", "train.device")
+    }
+    return {"space": space, "base": base, "data": data.digest, "kind": data.kind}
+
+
+def open_study(storage: RDBStorage, name: str, study: Study, data: DataSummary) -> optuna.Study:
+    """Return the study under this name, created with its first trials where there is none.
+
+    Raises:
+        UserError: if it exists with another search space, base settings or data; says what differs.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    opened = optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=True, pruner=study.pruner
+    )
+    wanted = identity(study, data)
+    known = opened.user_attrs.get(IDENTITY)
+    if known is None:
+        # Enqueued before the identity is written: a kill in between leaves them enqueued once, not twice.
+        for settings in study.first:
+            opened.enqueue_trial(dict(settings), skip_if_exists=True)
+        opened.set_user_attr(IDENTITY, wanted)
+    elif known != wanted:
+        raise UserError(
+            f"The study {name!r} exists and was made with other settings, so that its trials cannot be compared "
+            f"with new ones: {'; '.join(_differences(known, wanted))}. Choose another NAME, or go back to these."
+        )
+    return opened
+
+
+def _differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    found = []
+    for part in ("base", "space"):
+        for name in sorted(known[part].keys() | wanted[part].keys()):
+            before, after = known[part].get(name, "absent"), wanted[part].get(name, "absent")
+            if before != after:
+                found.append(f"{name} was {_short(before)}, is {_short(after)}")
+    changed = [part for part in ("data", "kind") if known[part] != wanted[part]]
+    return found + [f"{part} was {_short(known[part])}, is {_short(wanted[part])}" for part in changed]
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    if text.startswith("{"):
+        return json.dumps(json.loads(text)["attributes"])
+    return text if len(text) <= 24 else text[:12] + "..."
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Return the sampler's seed for one trial: a pure function of the study's seed and the trial's number."""
+    digest = hashlib.sha256(f"{seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")

@@ -1,0 +1,48 @@
+"""Losses and tallies: sums that add up, whatever the batches."""
+
+import math
+
+import pytest
+import torch
+
+from seqclf_core.losses import LOSSES
+from seqclf_core.metrics import Tally
+from seqclf_core.scoring import tally_of
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_tally_of_parts_is_the_tally_of_the_whole(name: str) -> None:
+    loss = LOSSES[name]
+    logits = torch.randn(23, loss.outputs, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(23) % 2
+
+    def tally(part: slice) -> Tally:
+        return tally_of(loss, logits[part], loss.sums(logits[part], labels[part]), labels[part])
+
+    whole = tally(slice(None))
+    parts = Tally.zero(torch.device("cpu")) + tally(slice(0, 20)) + tally(slice(20, 23))
+    assert parts.means() == pytest.approx(whole.means(), rel=1e-6)
+    assert parts.count == 23
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_probability_and_loss_agree(name: str) -> None:
+    loss = LOSSES[name]
+    logits = torch.linspace(-4, 4, 9 * loss.outputs).reshape(9, loss.outputs).flip(1)
+    for label in (0, 1):
+        labels = torch.full((9,), label)
+        chance = loss.probability(logits) if label else 1 - loss.probability(logits)
+        assert float(loss.sums(logits, labels)) == pytest.approx(float(-chance.log().sum()), rel=1e-5)
+    assert torch.equal(loss.decision(logits), (loss.probability(logits) >= 0.5).long())
+
+
+def test_extreme_logits_stay_finite() -> None:
+    for loss in LOSSES.values():
+        logits = torch.full((1, loss.outputs), 500.0)
+        logits[:, 0] *= -1 if loss.outputs == 2 else 1
+        assert math.isfinite(float(loss.sums(logits, torch.tensor([0]))))
+
+
+def test_a_tally_of_nothing_has_no_mean() -> None:
+    with pytest.raises(ValueError, match="no examples"):
+        Tally.zero(torch.device("cpu")).means()
