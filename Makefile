@@ -1,0 +1,170 @@
+# The face of the project: `make` lists what it can do. Recipes only start Python, with `exec`, so that a Ctrl-C or a
+# signal reaches the command itself and no shell stays in between. Works with GNU make 3.81 (macOS) and later.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+#: STUDY=imdb       which file in studies/
+#: NAME=...         of this study (default: the file's name), or which experiment
+#: TRIALS=24        how many trials in all, those already done included
+#: WORKERS=2        processes that train (default: what this machine has room for)
+#: DATA=auto        a folder, file or archive of reviews; hub; synthetic
+#: RUNS=runs        where everything is recorded
+#: PORT=5000        of the user interface
+#: TEXT="..."       a review to score
+#: FILE=...         a file of reviews to score, one per line
+#: ARGS="..."       more options for the command behind a target; ARGS=--help lists them
+#: YES=1            really do it (clean)
+#: PYTHON=...       which Python makes .venv (default: the first of python3, python3.13, ... that fits)
+VARIABLES := STUDY NAME TRIALS WORKERS DATA RUNS PORT TEXT FILE ARGS YES PYTHON
+
+# WSL sets NAME to the computer's name in every shell; nobody means a study by it.
+ifneq ($(WSL_DISTRO_NAME),)
+ifeq ($(origin NAME),environment)
+override NAME :=
+endif
+endif
+
+# Commands read these from the environment, character by character: neither make nor the shell looks into a value.
+$(foreach v,$(VARIABLES),$(if $(filter-out undefined,$(origin $v)),$(eval override $v := $$(value $v))$(eval export $v)))
+
+# A misspelt name (TRIAL=40) would otherwise be ignored without a word.
+UNKNOWN := $(strip $(foreach v,$(.VARIABLES),$(if $(findstring command,$(origin $v)),$(filter-out $(VARIABLES) SHELL,$v))))
+$(if $(UNKNOWN),$(error unknown variable: $(UNKNOWN). There are: $(VARIABLES)))
+
+# $(call option,TRIALS,trials) is --trials="$TRIALS" where TRIALS is set, and nothing where it is not.
+option = $(if $($1),--$2="$$$1")
+STORES = $(call option,RUNS,runs)
+
+##@ Experiments
+study: venv  ## run a study on all cores, or go on with it, and write its report
+	@exec $(PY) -m studies $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) \
+	  $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data) $(ARGS)
+
+experiment: venv  ## one tracked run: NAME=baseline (without a name: what there is)
+	@exec $(PY) -m experiments $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data) $(ARGS)
+
+ui: venv  ## the MLflow user interface on what is recorded
+	@exec $(PY) -m experiments.ui $(STORES) $(call option,PORT,port) $(ARGS)
+
+report: venv  ## tables, curves and a page of what is recorded so far
+	@exec $(PY) -m reports $(STORES) $(call option,NAME,name) $(ARGS)
+
+predict: venv  ## the best model's opinion: TEXT="...", FILE=... or standard input
+	@exec $(PY) -m seqclf_core.predict $(STORES) $(call option,NAME,name) \
+	  $(if $(filter-out undefined,$(origin TEXT)),--text="$$TEXT") $(call option,FILE,file) $(ARGS)
+
+data: venv  ## fetch the original IMDB archive into data/imdb
+	@exec $(PY) -m seqclf_core.download $(ARGS)
+
+sync: venv  ## deliver to MLflow what has been recorded and not yet delivered
+	@exec $(PY) -m experiments.delivery $(STORES) $(ARGS)
+
+clean: venv  ## say what could be freed; YES=1 frees it
+	@exec $(PY) -m studies.clean $(STORES) $(if $(YES),--yes) $(ARGS)
+
+##@ Development
+test: venv  ## all tests
+	@exec env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: venv  ## lint, format, types, who imports whom
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -c "from importlinter.cli import lint_imports_command as main; main()"
+
+bench: venv  ## how fast it is, against what tutorials do
+	@exec $(PY) -m tests.bench $(call option,DATA,data) $(ARGS)
+
+help:  ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 } \
+	  /^#: / { variables = variables "\n  " substr($$0, 4) } \
+	  END { print "\nVariables" variables }' Makefile
+
+.PHONY: study experiment ui report predict data sync clean test check bench help venv
+
+# ---- .venv: made once, brought up to date when requirements.lock changes -------------------------------------------
+
+# In a conda environment made from environment.yml everything is there already.
+ifeq ($(CONDA_DEFAULT_ENV),seqclf)
+PY := "$(CONDA_PREFIX)/bin/python"
+else
+PY := .venv/bin/python
+# .venv/.pins holds the checksum of the pins that are completely installed.
+PINS := $(shell cksum < requirements.lock)
+ifneq ($(shell test -x $(PY) && cat .venv/.pins 2>/dev/null),$(PINS))
+NOT_READY := yes
+endif
+endif
+
+ifndef NOT_READY
+venv: ;
+else
+export SET_UP
+venv:
+	@set -- $(if $(PYTHON),"$$PYTHON",python3 python3.13 python3.12 python3.11); seen= bare=; \
+	for python; do \
+	  version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+	  case $$version in 3.11|3.12|3.13) ;; *) seen="$$seen$$python is $$version; "; continue ;; esac; \
+	  "$$python" -c 'import ensurepip, venv' 2>/dev/null && exec "$$python" -c "$$SET_UP" '$(PINS)'; \
+	  bare=$${bare:-$$version}; \
+	done; \
+	if [ "$$bare" ]; then \
+	  echo "Python $$bare is here without its venv module, which .venv is made with."; \
+	  echo "On Debian or Ubuntu: apt install python$$bare-venv. Then run make again."; \
+	else \
+	  echo "Python 3.11, 3.12 or 3.13 is needed, and none was found ($${seen}looked for: $$*)."; \
+	  echo "Install one, or name one: make PYTHON=/path/to/python3.12 ..."; \
+	fi >&2; exit 1
+endif
+
+define SET_UP
+import fcntl, os, shutil, subprocess, sys, time
+from pathlib import Path
+
+pins, home, python = sys.argv[1], Path(".venv"), ".venv/bin/python"
+state = home / ".pins"
+
+def fits():
+    """Whether .venv holds a Python with pip, of a version that the pins are for."""
+    test = "import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
+    return os.access(python, os.X_OK) and subprocess.run([python, "-c", test]).returncode == 0
+
+def install():
+    begun = time.monotonic()
+    known = state.read_text() if state.exists() else ""
+    if known == pins and fits():  # another make has just done it
+        return
+    update = known != "unfinished" and fits()
+    if update:
+        print("Bringing .venv up to date with requirements.lock", flush=True)
+        state.write_text("unfinished")
+    else:
+        print("Setting up .venv with Python", sys.version.split()[0], "(once; a few minutes, 2 GB or more)", flush=True)
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        state.write_text("unfinished")
+        subprocess.run([sys.executable, "-m", "venv", home], check=True)
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--no-input", "-r", "requirements.lock"]
+    if subprocess.run(pip).returncode:
+        if update:  # pip fetches everything before it changes anything: what was there still works
+            state.write_text(known)
+        sys.exit("pip could not install what requirements.lock names; its message is above. Then run make again.")
+    done = home / ".pins.new"
+    done.write_text(pins)
+    done.replace(state)
+    print(f".venv is ready ({time.monotonic() - begun:.0f} s)", flush=True)
+
+with open("requirements.lock") as lock:  # one make at a time; the lock goes with the process, however it ends
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another make is setting up .venv; waiting for it", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        install()
+    except (KeyboardInterrupt, subprocess.CalledProcessError):
+        sys.exit("The installation of .venv did not finish. Run make again to start it over.")
+endef

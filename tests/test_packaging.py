@@ -1,0 +1,88 @@
+"""The pins and the environments that are made from them; what every command imports."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("seqclf_core", "experiments", "studies", "reports")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = [
+    Requirement(line.split("  #")[0])
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+    if not line.startswith("#")
+]
+MAKEFILE = (ROOT / "Makefile").read_text()
+COMMANDS = [
+    each for each in re.findall(r"\$\(PY\) -m ([\w.]+)", MAKEFILE) if each.split(".")[0] in (*PACKAGES, "tests")
+]
+
+
+def direct() -> list[Requirement]:
+    return [
+        Requirement(each) for each in PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]
+    ]
+
+
+# ---- the pins
+
+
+def test_every_pin_is_exact_and_names_no_address():
+    assert all(re.fullmatch(r"==[\w.]+", str(pin.specifier)) and not pin.url for pin in LOCK)
+    names = [canonicalize_name(pin.name) for pin in LOCK]
+    assert len(names) == len(set(names))
+
+
+def test_the_pins_are_what_the_project_asks_for():
+    pinned = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in LOCK}
+    for wanted in direct():
+        assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)]), wanted
+
+
+def test_the_pins_are_what_is_installed():
+    here = {pin.name: pin.specifier for pin in LOCK if pin.marker is None or pin.marker.evaluate()}
+    assert {name: version(name) for name, pin in here.items() if not pin.contains(version(name))} == {}
+
+
+def test_everything_imported_is_asked_for():
+    """A package that is only there because another one brings it may be gone tomorrow."""
+    provided = packages_distributions()
+    asked = {canonicalize_name(each.name) for each in direct()}
+    missing = {}
+    for file in [file for package in (*PACKAGES, "tests") for file in (ROOT / package).rglob("*.py")]:
+        own = {*PACKAGES, "tests", *(each.stem for each in (ROOT / "tests").rglob("*.py"))}
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            for name in {name.split(".")[0] for name in names} - own - sys.stdlib_module_names:
+                if not asked & {canonicalize_name(each) for each in provided.get(name, [])}:
+                    missing[name] = file.name
+    assert missing == {}
+
+
+def test_conda_installs_the_same():
+    lines = [line.strip() for line in (ROOT / "environment.yml").read_text().splitlines()]
+    dependencies = lines[lines.index("dependencies:") + 1 :]
+    python = PYPROJECT["project"]["requires-python"]
+    assert dependencies == [f"- python {python}", "- pip", "- pip:", "- -r requirements.lock"]
+    assert f"name: {PYPROJECT['project']['name']}" in lines  # the Makefile knows the environment by this name
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_at_once(command):
+    """Without torch, which takes seconds to import."""
+    answer = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", command, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "usage" in answer.stdout.lower()
+    imported = {line.rsplit("|", 1)[-1].strip() for line in answer.stderr.splitlines()}
+    assert not imported & {"torch", "mlflow", "datasets", "sklearn"}
