@@ -1,0 +1,136 @@
+"""What a report is made of, whatever it is written as: sections of sentences, tables and figures. Plain values.
+
+Texts are plain text and are escaped where a page is written; only a figure's SVG is markup, and that is our own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table."""
+
+    text: str
+    order: float | str
+    """What the column is sorted by."""
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of a DataFrame is shown."""
+
+    name: str
+    title: str
+    show: Callable[[Any], str] = str
+    number: bool = False
+    """Set to the right, in digits of one width."""
+    sortable: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a page; the first column names the row."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels that are looked at together."""
+
+    panels: Sequence[Markup]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Lines for a shell."""
+
+    title: str
+    lines: Sequence[str]
+
+
+Block = Table | Figure | Commands
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question and what is known about it."""
+
+    title: str
+    sentences: Sequence[str] = ()
+    blocks: Sequence[Block] = ()
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number that stands at the top of a page."""
+
+    title: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is known from one data set; scores of different parts are not to be compared."""
+
+    title: str
+    """Empty where it is the only one."""
+    summary: Sequence[str]
+    facts: Sequence[Fact]
+    sections: Sequence[Section]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report on one study or experiment."""
+
+    title: str
+    kind: str
+    """Study or Experiment."""
+    question: str
+    interim: str
+    """Why this is not the last word; empty where it is."""
+    parts: Sequence[Part]
+
+
+def table(
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    title: str,
+    note: str = "",
+    links: Mapping[object, str] | None = None,
+) -> Table:
+    """Make a table of some columns of a frame.
+
+    Args:
+        frame: one row per row of the table, in its order.
+        columns: which to show, and how; the first may carry links.
+        title: above the table.
+        note: below the table.
+        links: index label of a row -> address that its first cell leads to.
+    """
+    rows = []
+    for label, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        cells = [_cell(row[column.name], column) for column in columns]
+        link = (links or {}).get(label)
+        rows.append([Cell(cells[0].text, cells[0].order, link), *cells[1:]])
+    return Table(title, columns, rows, note)
+
+
+def _cell(value: object, column: Column) -> Cell:
+    if pd.isna(value):  # type: ignore[call-overload]
+        return Cell("–", "")
+    text = column.show(value)
+    order = float(value) if isinstance(value, int | float) else text
+    return Cell(text, order)

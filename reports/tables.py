@@ -1,0 +1,101 @@
+"""What a report says in numbers: pure functions, the frames of ``reports.frames`` in, small tables out."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+GROUPS = ("data.", "model.", "train.")
+
+
+def settings(runs: pd.DataFrame) -> list[str]:
+    """Return the columns that are settings of a run."""
+    return [str(name) for name in runs if str(name).startswith(GROUPS) or name == "seed"]
+
+
+def varied(runs: pd.DataFrame) -> list[str]:
+    """Return the settings in which these runs differ."""
+    return [name for name in settings(runs) if len(runs[name].drop_duplicates()) > 1]
+
+
+def comparable(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Give the runs apart by kind and digest of their data: scores on different data are not to be compared.
+
+    A run that ended before its data were read has no digest and goes with the data that most runs had.
+    """
+    data = runs[["kind", "digest"]]
+    known = data.dropna()
+    if known.empty:
+        yield runs
+        return
+    counts = known.value_counts()
+    kind, digest = counts.index[0]
+    data = data.fillna({"kind": kind, "digest": digest})
+    for kind, digest in counts.index:
+        yield runs[(data["kind"] == kind) & (data["digest"] == digest)]
+
+
+def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the complete runs, best validation accuracy first; ties go by validation loss, never by test."""
+    complete = runs[runs["outcome"] == "complete"].dropna(subset=["val/accuracy"])
+    ranked = complete.sort_values(["val/accuracy", "val/loss", "key"], ascending=[False, True, True])
+    ranked = ranked.reset_index(drop=True)
+    ranked.insert(0, "rank", ranked["val/accuracy"].rank(method="min", ascending=False).astype(int))
+    return ranked
+
+
+def by_level(runs: pd.DataFrame, setting: str) -> pd.DataFrame:
+    """Return what was seen at each value of a setting.
+
+    Returns:
+        One row per value: ``complete`` runs, their ``median`` and ``best`` validation accuracy, and how many more
+        were ``pruned``. A pruned run's accuracy enters nothing: it is not a final score.
+    """
+    complete = runs["outcome"] == "complete"
+    table = runs.assign(score=runs["val/accuracy"].where(complete)).groupby(setting, dropna=False)
+    return table.agg(
+        complete=("score", "count"),
+        median=("score", "median"),
+        best=("score", "max"),
+        pruned=("outcome", lambda outcomes: int((outcomes == "pruned").sum())),
+    ).reset_index()
+
+
+def sampling_error(accuracy: float, reviews: int) -> float:
+    """Return half the width of a 95 % interval of an accuracy counted over so many reviews (binomial, normal)."""
+    return 1.96 * float(np.sqrt(accuracy * (1 - accuracy) / reviews))
+
+
+def spent(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Return what the runs cost, by outcome and in all.
+
+    Returns:
+        One row per outcome and one for ``all``: ``runs``, ``seconds`` of work, the ``median`` and ``longest`` run
+        in seconds, training ``reviews`` read, and about how many ``tokens``: throughput by the time between
+        evaluations, so some per cent too many, since that time includes evaluating.
+    """
+    by_key = curves.groupby("key")
+    between = by_key["seconds"].diff().fillna(curves["seconds"])
+    read = pd.DataFrame(
+        {
+            "reviews": by_key["step"].max(),
+            "tokens": (between * curves["tokens_per_second"]).groupby(curves["key"]).sum(),
+        }
+    )
+    each = runs[["key", "outcome", "seconds"]].merge(read, left_on="key", right_index=True, how="left")
+    each = pd.concat([each, each.assign(outcome="all")])
+    table = each.groupby("outcome").agg(
+        runs=("key", "count"),
+        seconds=("seconds", "sum"),
+        median=("seconds", "median"),
+        longest=("seconds", "max"),
+        reviews=("reviews", "sum"),
+        tokens=("tokens", "sum"),
+    )
+    order = [name for name in ("complete", "pruned", "failed", "running", "all") if name in table.index]
+    return table.loc[order].reset_index()
+
+
+def span(runs: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Return when the first of these runs started and when the last thing happened: an end, or a start."""
+    return runs["started"].min(), runs[["started", "ended"]].max().max()

@@ -1,0 +1,88 @@
+"""Numbers and times as a person reads them."""
+
+from typing import SupportsFloat
+
+import pandas as pd
+
+
+def percent(share: SupportsFloat, digits: int = 2) -> str:
+    """Write a share of 1 as per cent, without the sign.
+
+    >>> percent(0.88641)
+    '88.64'
+    """
+    return f"{100 * float(share):.{digits}f}"
+
+
+def loss(value: SupportsFloat) -> str:
+    """Write a loss with the digits that mean something.
+
+    >>> loss(0.29314)
+    '0.293'
+    """
+    return f"{float(value):.3f}"
+
+
+def setting(value: object) -> str:
+    """Write the value of a setting, a number with at most three significant digits after its zeros.
+
+    >>> [setting(value) for value in (128, 0.00213456, 0.3, True, "mean")]
+    ['128', '0.00213', '0.3', 'yes', 'mean']
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: SupportsFloat) -> str:
+    """Write a time span in its two largest units.
+
+    >>> [duration(seconds) for seconds in (8.4, 95, 4000, 200_000)]
+    ['8 s', '1 min 35 s', '1 h 7 min', '2 d 8 h']
+    """
+    whole = round(float(seconds))
+    for size, unit, smaller, name in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
+    return f"{whole} s"
+
+
+def count(value: SupportsFloat) -> str:
+    """Write a whole number, its thousands apart.
+
+    >>> count(21250)
+    '21,250'
+    """
+    return f"{round(float(value)):,}"
+
+
+def about(value: SupportsFloat) -> str:
+    """Write a large number by its first digits.
+
+    >>> [about(value) for value in (1_234_567_890, 45_678_901, 1234)]
+    ['1.2 billion', '46 million', '1,200']
+    """
+    number = float(value)
+    for size, name in ((1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:.2g} {name}" if number < 100 * size else f"{number / size:,.0f} {name}"
+    return f"{float(f'{number:.2g}'):,.0f}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """Write how many there are.
+
+    >>> plural(1, "run"), plural(7, "run")
+    ('1 run', '7 runs')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def moment(time: pd.Timestamp) -> str:
+    """Write a time to the minute, in UTC.
+
+    >>> moment(pd.Timestamp("2026-11-18 11:06:40", tz="UTC"))
+    '18 Nov 2026, 11:06 UTC'
+    """
+    return f"{time.day} {time.strftime('%b %Y, %H:%M')} UTC"
