@@ -5,6 +5,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,8 @@ def write(reviews: "Reviews", config: DataConfig, folder: Path) -> None:
         np.save(folder / f"{part}.offsets.npy", offsets)
         np.save(folder / f"{part}.labels.npy", column(source, "label")[chosen])
         np.save(folder / f"{part}.rows.npy", column(source, "row")[chosen])
-        if groups:
-            np.save(folder / f"{part}.groups.npy", groups["test" if part == "test" else "train"][chosen])
+        if (codes := groups.get("test" if part == "test" else "train")) is not None:
+            np.save(folder / f"{part}.groups.npy", codes[chosen])
 
     held_out = np.zeros(len(reviews.train), dtype=np.uint8)
     held_out[val] = 1
@@ -65,12 +66,11 @@ def column(source: "datasets.Dataset", name: str) -> NDArray[np.int64]:
 
 
 def _group_codes(reviews: "Reviews") -> dict[str, NDArray[np.int64]]:
-    """Number the groups of the source's parts, alike in both; empty where there are none."""
-    if reviews.group_column is None:
-        return {}
-    train, test = reviews.train["group"][:], reviews.test["group"][:]
-    _, codes = np.unique(np.array(train + test), return_inverse=True)
-    return {"train": codes[: len(train)], "test": codes[len(train) :]}
+    """Number the groups, alike in the source's parts; a part without groups is left out."""
+    named = {"train": reviews.train, "test": reviews.test}
+    names = {part: source["group"][:] for part, source in named.items() if "group" in source.column_names}
+    numbers = {name: number for number, name in enumerate(sorted(set(chain.from_iterable(names.values()))))}
+    return {part: np.array([numbers[name] for name in column]) for part, column in names.items()}
 
 
 def _texts(source: "datasets.Dataset", chosen: NDArray[np.int64]) -> Iterator[str]:

@@ -108,6 +108,7 @@ def _require_both_classes(labels: NDArray[np.generic], held_out: NDArray[np.bool
         counts = {label: int((side == label).sum()) for label in (0, 1)}
         if 0 in counts.values():
             raise DataError(
-                f"Of {len(labels)} reviews, split by data.split {kind}, the {name} part gets {counts[0]} negative "
-                f"and {counts[1]} positive ones; it needs both. Give more reviews, or use another --data.split."
+                f"Of {len(labels)} reviews, split by data.split {kind}, the {name} part gets {counts[0]} "
+                f"negative and {counts[1]} positive ones; it needs both. Give more reviews, or use another "
+                "--data.split."
             )

@@ -91,7 +91,7 @@ def test_fewer_groups_than_folds_still_split():
 
 
 def test_a_side_without_a_class_is_refused():
-    with pytest.raises(DataError, match="gets 0 negative|0 positive"):
+    with pytest.raises(DataError, match=r"gets 0 negative|0 positive"):
         quiet_split([0] * 10 + [1] * 10, ["a"] * 10 + ["b"] * 10)
     with pytest.raises(DataError, match=r"Of 21 reviews.* training part gets 17 negative and 0 positive"):
         quiet_split([0] * 20 + [1], None, split="random")
