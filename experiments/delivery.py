@@ -126,17 +126,17 @@ class Deliverer:
     """A process that delivers beside an owner. It ends when the owner does, however that comes about."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self._process = process
+        self.process = process
 
     def stop(self, timeout: float = 60.0) -> bool:
         """Ask for a last delivery and return whether all has arrived; a delivery that takes too long is ended."""
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
+        if self.process.stdin and not self.process.stdin.closed:
+            self.process.stdin.close()
         try:
-            return self._process.wait(timeout) == 0
+            return self.process.wait(timeout) == 0
         except subprocess.TimeoutExpired:
-            self._process.kill()  # at any moment: that is what makes a delivery simple to rely on
-            self._process.wait()
+            self.process.kill()  # at any moment: that is what makes a delivery simple to rely on
+            self.process.wait()
             return False
 
 
