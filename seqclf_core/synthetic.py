@@ -32,7 +32,6 @@ FILLERS = (
     "people talk about the {aspect} , and i see why .",
     "it was shown on a {day} in a half empty house .",
     "then {name} comes back to the {thing} .",
-    "<br /><br />",
 )
 
 # Chosen so that counting words gets about two thirds right and an LSTM nearly all (a test holds both).
@@ -57,7 +56,7 @@ def open_corpus(seed: int, train: int = TRAIN, test: int = TEST) -> dict[str, Ra
     """
     parts = {}
     for part, count in (("train", train), ("test", test)):
-        rows = list(_rows(_Draw(f"{seed} {part}"), part, count))
+        rows = list(_rows(Draw(f"{seed} {part}"), part, count))
         parts[part] = RawPart(f"synthetic, {part}", ("text", "label", "group"), partial(_again, rows))
     return parts
 
@@ -66,26 +65,29 @@ def _again(rows: list[RawRow], group: str | None) -> Iterator[RawRow]:
     return iter(rows if group else [row._replace(group=None) for row in rows])
 
 
-class _Draw:
+class Draw:
     """Draws by ``random()`` alone, whose numbers Python promises to keep."""
 
     def __init__(self, seed: str) -> None:
         self.random = random.Random(seed).random
 
     def one(self, values: Sequence[str]) -> str:
+        """Draw one of these."""
         return values[int(self.random() * len(values))]
 
     def chance(self, share: float) -> bool:
+        """Draw whether something happens that does so this often."""
         return self.random() < share
 
     def length(self) -> int:
+        """Draw how many tokens a review shall have."""
         if self.chance(LONG):
             return int(LONGEST * (0.5 + 0.5 * self.random()))
         normal = math.sqrt(-2 * math.log(1 - self.random())) * math.cos(2 * math.pi * self.random())
         return round(min(LONGEST, max(SHORTEST, MEDIAN * math.exp(SPREAD * normal))))
 
 
-def _rows(draw: _Draw, part: str, count: int) -> Iterator[RawRow]:
+def _rows(draw: Draw, part: str, count: int) -> Iterator[RawRow]:
     left = [count - count // 2, count // 2]  # negative, positive
     film = 0
     while any(left):
@@ -102,22 +104,23 @@ def _rows(draw: _Draw, part: str, count: int) -> Iterator[RawRow]:
             )
 
 
-def _review(draw: _Draw, title: str, positive: bool) -> str:
+def _review(draw: Draw, title: str, positive: bool) -> str:
     verdict = _verdict(draw, positive)
     sentences: list[str] = []
-    room = draw.length() - len(verdict.split())
+    words, wanted = len(verdict.split()), draw.length()
     sentence = f"i went to see {title} ."
-    while room > 0:
-        room -= len(sentence.split())
-        if room >= 0:
-            sentences.append(sentence)
+    while words < wanted:
+        words += len(sentence.split())
+        if words > wanted and words - len(sentence.split()) >= SHORTEST:
+            break
+        sentences.append(sentence)
         sentence = _aside(draw, positive)
     last = len(sentences)
-    where = int(draw.random() * last) if draw.chance(IN_THE_MIDDLE) else last
-    return " ".join([*sentences[:where], verdict, *sentences[where:]])
+    sentences.insert(int(draw.random() * last) if draw.chance(IN_THE_MIDDLE) else last, verdict)
+    return "".join(sentence + (" <br /><br />" if draw.chance(0.1) else " ") for sentence in sentences).strip()
 
 
-def _verdict(draw: _Draw, positive: bool) -> str:
+def _verdict(draw: Draw, positive: bool) -> str:
     concession = f"although the {draw.one(ASPECTS)} was {_opinion(draw, not positive)} , "
     again = f" and {_opinion(draw, positive)}"
     return (
@@ -126,7 +129,7 @@ def _verdict(draw: _Draw, positive: bool) -> str:
     )
 
 
-def _aside(draw: _Draw, positive: bool) -> str:
+def _aside(draw: Draw, positive: bool) -> str:
     """Write a sentence that does not decide: a filler, or opinions about parts of the film."""
     if draw.chance(0.4):
         filler = draw.one(FILLERS)
@@ -144,7 +147,7 @@ def _aside(draw: _Draw, positive: bool) -> str:
     return f"{sentence} ."
 
 
-def _opinion(draw: _Draw, positive: bool) -> str:
+def _opinion(draw: Draw, positive: bool) -> str:
     negated = draw.chance(NEGATED)
     word = draw.one(GOOD if positive != negated else BAD)
     if negated:
