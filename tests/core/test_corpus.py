@@ -193,6 +193,17 @@ def test_changed_files_are_read_again_and_the_old_state_found_again(source, tmp_
     assert same(load_corpus(config, cache), first)
 
 
+def test_changes_behind_links_are_noticed_and_links_to_nowhere_are_not_followed(source, tmp_path):
+    linked = tmp_path / "linked"
+    linked.symlink_to(source)
+    Path(source, "loop").symlink_to(source)
+    Path(source, "gone").symlink_to(tmp_path / "nowhere")
+    first = load_corpus(DataConfig(source=str(linked)), tmp_path / "cache")
+    write(Path(source), reviews(range(60), seed=7), rows_of(source, "test"))
+    second = load_corpus(DataConfig(source=str(linked)), tmp_path / "cache")
+    assert second.summary.digest != first.summary.digest
+
+
 def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
