@@ -39,10 +39,10 @@ STORES = $(call option,RUNS,runs)
 ##@ Experiments
 study: venv  ## run a study on all cores, or go on with it, and write its report
 	@exec $(PY) -m studies $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) \
-	  $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data) $(ARGS)
+	  $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 experiment: venv  ## one tracked run: NAME=baseline (without a name: what there is)
-	@exec $(PY) -m experiments $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data) $(ARGS)
+	@exec $(PY) -m experiments $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 ui: venv  ## the MLflow user interface on what is recorded
 	@exec $(PY) -m experiments.ui $(STORES) $(call option,PORT,port) $(ARGS)

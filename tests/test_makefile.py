@@ -119,7 +119,7 @@ def test_a_text_arrives_as_it_was_typed(project, text):
 
 def test_paths_with_spaces_arrive_whole(project):
     answer = reached(make(project, "study", "DATA=/my data/$x", "RUNS=it's here"))
-    assert answer["argv"] == ["imdb", "--runs=it's here", "--data=/my data/$x"]
+    assert answer["argv"] == ["imdb", "--runs=it's here", "--data.source=/my data/$x"]
 
 
 def test_a_misspelt_variable_is_refused(project):
