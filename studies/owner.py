@@ -63,7 +63,7 @@ class Owner:
     patience: float
     """Seconds without a word after which a worker is taken to hang."""
     running: dict[str, Running] = field(default_factory=dict)
-    adopted: list[Trial] = field(default_factory=list)
+    adopted: list[FrozenTrial] = field(default_factory=list)
     stopping: bool = False
     """Set by a signal: nothing new is started, and every run stops at its next event."""
 
@@ -88,7 +88,7 @@ class Owner:
         """Take over what an earlier owner left: running trials to go on with, journals to close."""
         for frozen in self.optuna.get_trials(deepcopy=False):
             if frozen.state == TrialState.RUNNING:
-                self.adopted.append(Trial(self.optuna, frozen._trial_id))
+                self.adopted.append(frozen)
             elif frozen.state.is_finished():
                 self._close_journal(frozen)
 
@@ -113,15 +113,19 @@ class Owner:
 
     def _start_next(self) -> bool:
         if self.adopted:
-            self._start(self.adopted.pop(0))
+            self._start(self._trial(self.adopted.pop(0)))
             return True
         done = sum(trial.state in DONE for trial in self.optuna.get_trials(deepcopy=False))
         if done + len(self.running) >= self.total:
             return False
-        number = len(self.optuna.get_trials(deepcopy=False))
-        self.optuna.sampler = self.study.sampler(trial_seed(self.study.base.seed, number))
-        self._start(self.optuna.ask())
+        number = self.optuna.ask().number
+        self._start(self._trial(self.optuna.get_trials(deepcopy=False)[number]))
         return True
+
+    def _trial(self, frozen: FrozenTrial) -> Trial:
+        """Return a trial that draws from a generator of its own: the same settings, whoever draws them and when."""
+        self.optuna.sampler = self.study.sampler(trial_seed(self.study.base.seed, frozen.number))
+        return Trial(self.optuna, frozen._trial_id)
 
     def _start(self, trial: Trial) -> None:
         self.study.draw(trial)
