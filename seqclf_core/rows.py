@@ -120,7 +120,7 @@ def _label(raw: RawRow) -> int:
 
 
 def _group(raw: RawRow, column: str) -> str:
-    if raw.group is None or raw.group == "" or raw.group != raw.group:  # NaN is not equal to itself
+    if raw.group in (None, "", b"") or raw.group != raw.group:  # NaN is not equal to itself
         raise _BadRow(f"there is no {column}, the group that a split keeps together")
     if isinstance(raw.group, str | bytes):
         return _utf8(raw.group, column)
