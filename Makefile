@@ -74,7 +74,7 @@ check: venv  ## lint, format, types, who imports whom
 	@$(PY) -c "from importlinter.cli import lint_imports_command as main; main()"
 
 bench: venv  ## how fast it is, against what tutorials do
-	@exec $(PY) -m tests.bench $(call option,DATA,data) $(ARGS)
+	@exec $(PY) -m tests.bench $(call option,DATA,data.source) $(ARGS)
 
 help:  ## this list
 	@awk 'BEGIN { FS = ":.*## " } \

@@ -58,7 +58,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
         raise SavedError(f"{path} does not exist") from error
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise SavedError(
-            f"{path} is no whole safetensors file of ours ({error}); other formats, pickle among them, are not read"
+            f"{path} is no whole safetensors file of ours ({error}); pickles and other formats are not read"
         ) from error
     return tensors, about
 

@@ -1,6 +1,6 @@
 """A process that does runs for somebody else: ``python -m seqclf_core.worker``, JSON Lines in and out.
 
-In:   {"do": "run", "config": {...}, "folder": "...", "cache": "..."}; after each event that comes out
+In:   {"do": "run", "config": {...}, "folder": "...", "cache": "..."}; after each event of it
       {"do": "go"} or {"do": "stop"}.
 Out:  the events of the run; {"event": "stopped"} after a stop; {"event": "failed", "reason": ..., "diverged": ...}.
 

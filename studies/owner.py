@@ -123,7 +123,7 @@ class Owner:
         return True
 
     def _trial(self, frozen: FrozenTrial) -> Trial:
-        """Return a trial that draws from a generator of its own: the same settings, whoever draws them and when."""
+        """Return a trial with a generator of its own: it draws the same, whoever draws and when."""
         self.optuna.sampler = self.study.sampler(trial_seed(self.study.base.seed, frozen.number))
         return Trial(self.optuna, frozen._trial_id)
 

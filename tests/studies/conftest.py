@@ -6,6 +6,7 @@ import pytest
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import Trial
+from stepping import OpenOwner
 
 from experiments.stores import Stores
 from seqclf_core.config import RunConfig
@@ -14,7 +15,6 @@ from studies.executors import Executor, Inline
 from studies.owner import Owner
 from studies.storage import open_storage, open_study
 from studies.study import Study
-from stepping import OpenOwner
 
 
 def sample(trial: Trial) -> None:

@@ -1,4 +1,4 @@
-"""The whole command, real processes, real signals: whatever is killed, the same trials go on to the exact total."""
+"""The whole command, real processes and signals: whatever is killed, the same trials go on to the exact total."""
 
 import os
 import re
@@ -100,7 +100,7 @@ def test_a_study_that_is_interrupted_in_every_way_ends_exact(reviews_folder: Pat
     orphans = command.workers()
     command.process.send_signal(signal.SIGKILL)
     command.end()
-    gone, alive = psutil.wait_procs(orphans, timeout=10)
+    _, alive = psutil.wait_procs(orphans, timeout=10)
     assert not alive, "workers outlived their owner"
 
     command.start()
@@ -131,8 +131,14 @@ def test_a_study_that_is_interrupted_in_every_way_ends_exact(reviews_folder: Pat
 
 
 def test_help_answers_without_torch() -> None:
-    script = "import sys, runpy; sys.argv = ['studies', '--help']\ntry: runpy.run_module('studies', run_name='__main__')"
-    script += "\nexcept SystemExit: pass\nprint('torch' in sys.modules, 'mlflow' in sys.modules)"
+    script = """
+import runpy, sys
+sys.argv = ["studies", "--help"]
+try:
+    runpy.run_module("studies", run_name="__main__")
+except SystemExit:
+    print("torch" in sys.modules, "mlflow" in sys.modules)
+"""
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "--model.hidden-dim" in done.stdout
     assert done.stdout.splitlines()[-1] == "False False"
@@ -142,7 +148,7 @@ def test_help_answers_without_torch() -> None:
     ("arguments", "told"),
     [
         (["imbd"], "There is no study 'imbd'"),
-        (["imdb", "--train.lr", "-1"], "train.lr"),
+        (["imdb", "--train.lr", "-1"], "Input should be greater than 0"),
         (["imdb", "--trials", "0"], "at least 1"),
         (["imdb", "--name", "../x"], "cannot name a run or study"),
         (["imdb", "--data.source", "/no/such/place"], "/no/such/place"),
