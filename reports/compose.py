@@ -81,10 +81,7 @@ def summary(material: Material) -> list[str]:
         sizes = [f"{words.count(of[f'used.{part}'])} {name}" for part, name in PARTS.items()]
         data = f" on {_kind(of)} ({', '.join(sizes)} reviews)"
     start, end = tables.span(runs)
-    sentences = [
-        f"{words.plural(len(runs), 'run')}{data}: {', '.join(ended)}. "
-        f"Started {words.moment(start)}, last heard of {words.moment(end)}."
-    ]
+    sentences = [f"{words.plural(len(runs), 'run')}{data}, {words.span(start, end)}: {', '.join(ended)}."]
     ranked = tables.leaderboard(runs)
     if len(ranked):
         best = ranked.iloc[0]
@@ -107,15 +104,15 @@ def facts(material: Material) -> list[Fact]:
         found.append(
             Fact("Best validation accuracy", f"{words.percent(best['val/accuracy'])} %", str(best["name"]))
         )
-        found.append(Fact("Its test accuracy", f"{words.percent(best['test/accuracy'])} %", "never selected by"))
+        found.append(
+            Fact("Its test accuracy", f"{words.percent(best['test/accuracy'])} %", "shown, not used to choose")
+        )
     outcomes = runs["outcome"].value_counts()
     others = [f"{outcomes[name]} {name}" for name in OUTCOMES[1:] if name in outcomes]
     found.append(Fact("Complete runs", str(outcomes.get("complete", 0)), ", ".join(others)))
     start, end = tables.span(runs)
     work = words.duration(runs["seconds"].sum())
-    found.append(
-        Fact("From first start to last end", words.duration((end - start).total_seconds()), f"{work} of work")
-    )
+    found.append(Fact("Wall time", words.duration((end - start).total_seconds()), f"{work} of work in all"))
     return found
 
 

@@ -31,6 +31,8 @@ class Column:
     number: bool = False
     """Set to the right, in digits of one width."""
     sortable: bool = True
+    long: bool = False
+    """Text of any length, which may run over several lines."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,15 @@ class Commands:
     lines: Sequence[str]
 
 
-Block = Table | Figure | Commands
+@dataclass(frozen=True)
+class Pairs:
+    """Names and their values, set in as many columns as there is room for."""
+
+    title: str
+    pairs: Sequence[tuple[str, str]]
+
+
+Block = Table | Figure | Commands | Pairs
 
 
 @dataclass(frozen=True)

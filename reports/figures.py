@@ -37,14 +37,14 @@ STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
     "svg.hashsalt": "seqclf",  # ids are the same every time
     "text.parse_math": False,  # a $ in a name is a $
-    "font.size": 10,
-    "axes.titlesize": 10.5,
+    "font.size": 11,
+    "axes.titlesize": 11.5,
     "axes.titlelocation": "left",
     "axes.titlecolor": INK,
     "axes.titlepad": 9,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
-    "axes.labelsize": 9.5,
+    "axes.labelsize": 10.5,
     "axes.linewidth": 0.7,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -56,8 +56,8 @@ STYLE: Any = {
     "grid.linewidth": 0.7,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
     "xtick.major.size": 3,
     "ytick.major.size": 0,
     "xtick.major.width": 0.7,
@@ -157,38 +157,44 @@ def levels(runs: pd.DataFrame, setting: str) -> Markup:
     """Draw the validation accuracy of runs at each value of a setting.
 
     A filled dot is a complete run, the tick their median. A ring is a pruned run at the last value that it showed,
-    which is no final score. What lies left of the panel is set at its edge as an arrow.
+    which is no final score. What lies far left of the complete runs is counted at the panel's edge.
     """
-    names = list(runs[setting].astype("str").value_counts().sort_index().index)
-    final = 100 * runs["val/accuracy"]
-    shown = final.where(runs["outcome"] == "complete", 100 * runs["last/val_accuracy"])
-    quarter, half = np.nanquantile(final, [0.25, 0.5]) if final.notna().any() else (0.0, 100.0)
-    left = max(np.nanmin(shown), quarter - max(6 * (half - quarter), 1.5))
+    final, last = 100 * runs["val/accuracy"], 100 * runs["last/val_accuracy"]
+    pruned = last.where(runs["outcome"] == "pruned")
+    lower, middle = final.quantile([0.25, 0.5])
+    left = max(min(final.min(), pruned.min()), lower - max(4 * (middle - lower), 1.5))
+    values = runs[setting].astype("str")
+    names = sorted(values.dropna().unique())
 
     def draw(axes: Axes) -> None:
         for row, name in enumerate(names):
-            here = runs[setting].astype("str") == name
-            for outcome, side, filled in (("complete", -0.16, True), ("pruned", 0.24, False)):
-                x = np.sort(shown[here & (runs["outcome"] == outcome)].dropna().to_numpy())
-                spread = (np.arange(len(x)) * 0.618 % 1 - 0.5) * (0.34 if filled else 0.2)
-                inside = x >= left
-                face = ACCENT if filled else "none"
-                edge = "none" if filled else MUTED
-                y = row + side + spread
-                axes.scatter(x[inside], y[inside], 16, facecolor=face, edgecolor=edge, linewidth=0.8, alpha=0.75)
-                axes.scatter(0 * x[~inside] + left, y[~inside], 16, MUTED, marker="<", linewidth=0, clip_on=False)
-                if filled and len(x):
-                    axes.vlines(np.median(x), row - 0.42, row + 0.1, color=INK, linewidth=1.6)
+            _draw_level(axes, row, final[values == name].dropna(), left, filled=True)
+            _draw_level(axes, row, pruned[values == name].dropna(), left, filled=False)
         axes.set_yticks(range(len(names)), [shortened(name) for name in names])
         axes.tick_params("y", colors=INK)
         axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_xlim(left - 0.03 * (final.max() - left), final.max() + 0.05 * (final.max() - left) + 1e-3)
         axes.grid(visible=False, axis="y")
         axes.grid(visible=True, axis="x")
-        axes.set_title(shortened(setting))
+        axes.set_title(f"By {shortened(setting)}")
         axes.set_xlabel("validation accuracy, %")
         axes.xaxis.set_major_locator(MaxNLocator(5))
 
-    return panel(draw, f"Validation accuracy by {setting}", 84 + 44 * len(names))
+    return panel(draw, f"Validation accuracy by {setting}", 88 + 44 * len(names))
+
+
+def _draw_level(axes: Axes, row: int, scores: "pd.Series[float]", left: float, filled: bool) -> None:
+    inside = scores[scores >= left].sort_values()
+    outside = len(scores) - len(inside)
+    spread = (np.arange(len(inside)) * 0.618 % 1 - 0.5) * (0.34 if filled else 0.2)  # even, and always the same
+    y = row + (-0.16 if filled else 0.24)
+    kind: Any = {"facecolor": ACCENT} if filled else {"facecolor": "none", "edgecolor": MUTED, "linewidth": 0.8}
+    axes.scatter(inside, y + spread, 16, alpha=0.75, **kind)
+    if filled and len(scores):
+        axes.vlines(scores.median(), row - 0.42, row + 0.1, color=INK, linewidth=1.6)
+    if outside:
+        label = f"‹ {outside} more" if filled else f"‹ {outside} pruned"
+        axes.annotate(label, (left, y), fontsize=9.5, color=MUTED, va="center")
 
 
 def shares(values: "pd.Series[float]", title: str) -> Markup:

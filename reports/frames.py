@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pandas as pd
-from sqlalchemy.engine import make_url
 
 from reports import shaping
-from reports.tracking import KEY_TAG, Recorded, connect, for_reading, has_table
+from reports.tracking import KEY_TAG, Recorded, connect, for_reading, has_table, readable
 from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,15 +39,13 @@ class Stores:
     tracking: str
     storage: str
 
-    def __str__(self) -> str:
-        return make_url(self.tracking).render_as_string(hide_password=True)
-
     @classmethod
     def under(
         cls, folder: str | Path = "runs", tracking: str | None = None, storage: str | None = None
     ) -> "Stores":
-        """Return a folder's own stores, but for those that are given or, for MLflow, in $MLFLOW_TRACKING_URI."""
+        """Return the stores given, else $MLFLOW_TRACKING_URI and $SEQCLF_OPTUNA_URI, else the folder's own."""
         folder = Path(folder).absolute()
+        storage = storage or os.environ.get("SEQCLF_OPTUNA_URI")
         tracking = tracking or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
         return cls(tracking, storage or f"sqlite:///{folder / 'optuna.db'}")
 
@@ -209,7 +206,8 @@ def _storage(url: str) -> "RDBStorage | None":
     """Open Optuna's storage for reading, None where there is none yet."""
     from optuna.storages import RDBStorage
 
-    if not has_table(url, "alembic_version"):  # made last
-        return None
-    plain, options = for_reading(url)
-    return RDBStorage(plain, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=True)
+    with readable(url):
+        if not has_table(url, "alembic_version"):  # made last
+            return None
+        plain, options = for_reading(url)
+        return RDBStorage(plain, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=True)

@@ -19,10 +19,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import compose, frames, words
-from reports.document import Cell, Column, Commands, Figure, Table
+from reports.document import Cell, Column, Commands, Figure, Pairs, Table
 
 TEMPLATES = Path(__file__).parent / "templates"
-_BLOCKS = {Table: "table", Figure: "figure", Commands: "commands"}
+_BLOCKS = {Table: "table", Figure: "figure", Commands: "commands", Pairs: "pairs"}
 
 
 def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = "") -> list[Path]:
@@ -35,7 +35,8 @@ def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = 
         ui: address of an MLflow UI to link to; empty for none.
 
     Returns:
-        The pages, that of the newest study first; empty where nothing has been recorded.
+        The pages: of several studies their index first, then that of the newest. Empty where nothing has been
+        recorded.
     """
     runs = frames.runs(stores, study)
     newest = runs.groupby("study")["started"].max().sort_values(ascending=False)
@@ -46,6 +47,9 @@ def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = 
         replace(folder / "runs.csv", of_study.dropna(axis="columns", how="all").to_csv(index=False))
         replace(folder / "index.html", study_page(stores, str(name), of_study, ui))
         pages.append(folder / "index.html")
+    if len(pages) > 1:
+        replace(out / "index.html", index_page(runs))
+        pages.insert(0, out / "index.html")
     return pages
 
 

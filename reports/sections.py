@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from reports import figures, tables, words
-from reports.document import Column, Commands, Figure, Section, Table, table
+from reports.document import Column, Commands, Figure, Pairs, Section, table
 from reports.frames import ENOUGH_TRIALS
 from seqclf_core.config import RunConfig
 
@@ -54,7 +54,7 @@ def leaderboard(material: Material) -> Section | None:
         Column("val/accuracy", "Validation, %", words.percent, number=True),
         Column("test/accuracy", "Test, %", words.percent, number=True, sortable=False),
         Column("val/loss", "Validation loss", words.loss, number=True),
-        *[Column(name, name, words.setting, number=_is_number(ranked[name])) for name in changing],
+        *[Column(name, name, words.alike(ranked[name]), number=_is_number(ranked[name])) for name in changing],
         Column("seconds", "Time", words.duration, number=True),
     ]
     sentences = [
@@ -108,24 +108,23 @@ def choices(material: Material) -> Section | None:
         )
     caption = (
         "Each dot is a complete run, the tick is the median. A ring is a pruned run at the last value it showed, "
-        "which is no final score and enters no median; an arrow lies further left."
+        "which is no final score and enters no median."
     )
-    blocks: list[Figure | Table] = [
-        Figure([figures.levels(material.runs, name) for name in names], caption),
-        *[_levels_table(material.runs, name) for name in names],
-    ]
-    return Section("Accuracy by choice", sentences, blocks)
-
-
-def _levels_table(runs: pd.DataFrame, setting: str) -> Table:
+    panels = [figures.levels(material.runs, name) for name in names]
+    seen = pd.concat([tables.by_level(material.runs, name) for name in names], ignore_index=True)
     columns = [
-        Column(setting, setting, words.setting),
+        Column("setting", "Setting"),
+        Column("value", "Value", words.setting),
         Column("complete", "Complete", number=True),
         Column("median", "Median, %", words.percent, number=True),
         Column("best", "Best, %", words.percent, number=True),
         Column("pruned", "Pruned", number=True),
     ]
-    return table(tables.by_level(runs, setting), columns, f"Validation accuracy by {setting}")
+    return Section(
+        "Accuracy by choice",
+        sentences,
+        [Figure(panels, caption), table(seen, columns, "Validation accuracy of complete runs")],
+    )
 
 
 def importance(material: Material) -> Section | None:
@@ -139,9 +138,8 @@ def importance(material: Material) -> Section | None:
             [f"Needs at least {ENOUGH_TRIALS} complete trials to say anything; there are {complete} so far."],
         )
     sentence = (
-        "How much each setting tells of a trial being among the best of this search (PED-ANOVA; shares of 1). "
-        "The trials come from a search that favours what did well, so this is a description of the search, "
-        "not an effect."
+        "How much each setting tells of a trial being among the best of this search (PED-ANOVA). The trials "
+        "come from a search that favours what did well, so this is a description of the search, not an effect."
     )
     panel = figures.shares(material.importance, "Share of importance")
     return Section("Parameter importance", [sentence], [Figure([panel], "")])
@@ -168,6 +166,22 @@ def cost(material: Material) -> Section | None:
 
 def _pairs(runs: pd.DataFrame, *names: str) -> list[tuple[str, ...]]:
     return list(runs[list(names)].dropna().drop_duplicates().itertuples(index=False, name=None))
+
+
+def failures(material: Material) -> Section | None:
+    """Name the runs that failed, and why."""
+    failed = material.runs[material.runs["outcome"] == "failed"]
+    if failed.empty:
+        return None
+    columns = [
+        Column("name", "Run"),
+        Column("seconds", "After", words.duration, number=True),
+        Column("reason", "Reason", long=True),
+    ]
+    links = {label: material.link(run) for label, run in failed.iterrows()} if material.ui else {}
+    shown = failed.head(BEST_SHOWN)
+    note = f"The first {len(shown)} of {len(failed)}; all are in runs.csv." if len(shown) < len(failed) else ""
+    return Section("Failures", (), [table(shown, columns, "Runs that failed", note, links)])
 
 
 SPLITS = {
@@ -213,7 +227,7 @@ def repeat(material: Material) -> Section | None:
     ranked = tables.leaderboard(material.runs)
     commits = material.runs["commit"].dropna().unique()
     checkout = [f"git checkout {shlex.quote(commits[0].removesuffix('-dirty'))}"] if len(commits) else []
-    blocks: list[Commands | Table] = []
+    blocks: list[Commands | Pairs] = []
     if material.command:
         blocks.append(Commands("The study", [*checkout, material.command]))
     if len(ranked):
@@ -227,19 +241,13 @@ def repeat(material: Material) -> Section | None:
         sentences.append(
             "There were changes that were not committed, so the commit alone does not repeat the runs."
         )
-    fixed = [name for name in tables.settings(material.runs) if name not in tables.varied(material.runs)]
-    same = pd.DataFrame({"setting": fixed, "value": [material.runs[name].iloc[0] for name in fixed]})
-    show = [Column("setting", "Setting"), Column("value", "Value", words.setting)]
-    blocks.append(table(same, show, "Settings that all runs share"))
-    versions = [str(name) for name in material.runs if str(name).startswith("versions.")]
-    used = pd.DataFrame(
-        {
-            "library": [name.removeprefix("versions.") for name in versions],
-            "version": [", ".join(sorted(material.runs[name].dropna().unique())) for name in versions],
-        }
-    )
-    if versions:
-        blocks.append(table(used, [Column("library", "Library"), Column("version", "Version")], "Versions"))
+    shared = [name for name in tables.settings(material.runs) if name not in tables.varied(material.runs)]
+    first = material.runs.iloc[0]
+    values = [(name, "none" if pd.isna(first[name]) else words.setting(first[name])) for name in shared]
+    blocks.append(Pairs("Settings that all runs share", values))
+    versions = material.runs.filter(like="versions.")
+    used = [(str(name)[9:], ", ".join(sorted(versions[name].dropna().unique()))) for name in versions]
+    blocks.append(Pairs("Versions", used))
     return Section("Repeat it", sentences, blocks)
 
 
@@ -275,6 +283,7 @@ SECTIONS: list[Callable[[Material], Section | None]] = [
     choices,
     importance,
     cost,
+    failures,
     data,
     repeat,
 ]

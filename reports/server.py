@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from reports.tracking import (
     KEY_TAG,
@@ -15,17 +17,24 @@ from reports.tracking import (
     RUN_COLUMNS,
     Recorded,
     nothing,
+    shown,
 )
+from seqclf_core.errors import UserError
 
 
 class ServerTracking:
     """An MLflow server behind http(s)."""
 
     def __init__(self, uri: str) -> None:
+        self.uri = uri
         self.client = MlflowClient(uri)
 
     def recorded(self, study: str | None) -> Recorded:
         """Return the runs of one study, or of all."""
+        with self._answering():
+            return self._recorded(study)
+
+    def _recorded(self, study: str | None) -> Recorded:
         names = {
             experiment.experiment_id: experiment.name
             for experiment in _every_page(self.client.search_experiments)
@@ -49,9 +58,23 @@ class ServerTracking:
             run_id, key = asked
             return [(run_id, key, p.step, p.value) for p in self.client.get_metric_history(run_id, key)]
 
-        with ThreadPoolExecutor(8) as threads:  # one request per run and metric: the time goes into waiting
+        with (
+            self._answering(),
+            ThreadPoolExecutor(8) as threads,
+        ):  # one request per run and metric: the time goes into waiting
             pieces = threads.map(points, [(run_id, key) for run_id in run_ids for key in metrics])
             return pd.DataFrame([row for piece in pieces for row in piece], columns=POINT_COLUMNS)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            reason = str(error).splitlines()[0].replace(self.uri.rstrip("/"), shown(self.uri).rstrip("/"))
+            raise UserError(
+                f"The MLflow server {shown(self.uri)} does not give its runs: {reason[:300]}. "
+                "Start it, or name another with --tracking-uri."
+            ) from error
 
 
 def _every_page(ask: Callable[..., Any], **asked: object) -> Iterator[Any]:

@@ -1,5 +1,7 @@
 """MLflow's long tables of texts -> one row per run, each column under its own name and with its own type."""
 
+import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +43,7 @@ def runs_table(found: Recorded) -> pd.DataFrame:
         [
             base[["run_id", "name", "study", "status", "experiment_id", "artifacts"]].astype("str"),
             base[["start", "end"]].apply(_times).set_axis(["started", "ended"], axis=1),
-            metrics.reindex(columns=list(_METRICS.values())).set_axis(list(_METRICS), axis=1).astype(float),
+            _numbers(metrics.reindex(columns=list(_METRICS.values()))).set_axis(list(_METRICS), axis=1),
             settings.apply(typed),
             tags.loc[:, ~tags.columns.str.startswith("mlflow.")],
         ],
@@ -72,7 +74,7 @@ def curves_table(points: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
     points = points.drop_duplicates(["run_id", "key", "step"], keep="last")
     # pivot refuses doubles, which pivot_table would average
     wide = points.pivot(index=["run_id", "step"], columns="key", values="value")  # noqa: PD010
-    wide = wide.reindex(columns=CURVES).astype(float).dropna(how="all").reset_index()
+    wide = _numbers(wide.reindex(columns=CURVES)).dropna(how="all").reset_index()
     wide.insert(0, "key", wide.pop("run_id").map(keys).astype("str"))
     wide = wide.sort_values(["key", "step"], ignore_index=True)
     wide.insert(1, "evaluation", wide.groupby("key").cumcount() + 1)
@@ -100,6 +102,11 @@ def typed(texts: "pd.Series[str]") -> "pd.Series[Any]":
 def _wide(pairs: pd.DataFrame, runs: "pd.Index[str]") -> pd.DataFrame:
     wide = pairs.pivot(index="run_id", columns="key", values="value")  # noqa: PD010
     return wide.reindex(runs).rename_axis(columns=None).rename(columns=str)
+
+
+def _numbers(metrics: pd.DataFrame) -> pd.DataFrame:
+    largest = sys.float_info.max  # what MLflow stores for infinity
+    return metrics.astype(float).replace({largest: math.inf, -largest: -math.inf})
 
 
 def _times(milliseconds: "pd.Series[int]") -> "pd.Series[pd.Timestamp]":

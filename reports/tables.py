@@ -48,17 +48,17 @@ def by_level(runs: pd.DataFrame, setting: str) -> pd.DataFrame:
     """Return what was seen at each value of a setting.
 
     Returns:
-        One row per value: ``complete`` runs, their ``median`` and ``best`` validation accuracy, and how many more
-        were ``pruned``. A pruned run's accuracy enters nothing: it is not a final score.
+        One row per value: ``setting``, ``value``, ``complete`` runs, their ``median`` and ``best`` validation
+        accuracy, and how many more were ``pruned``. A pruned run's accuracy enters nothing: it is no final score.
     """
-    complete = runs["outcome"] == "complete"
-    table = runs.assign(score=runs["val/accuracy"].where(complete)).groupby(setting, dropna=False)
-    return table.agg(
-        complete=("score", "count"),
-        median=("score", "median"),
-        best=("score", "max"),
-        pruned=("outcome", lambda outcomes: int((outcomes == "pruned").sum())),
-    ).reset_index()
+    by_value = runs.assign(pruned=runs["outcome"] == "pruned").groupby(setting)
+    table = by_value.agg(
+        complete=("val/accuracy", "count"),
+        median=("val/accuracy", "median"),
+        best=("val/accuracy", "max"),
+        pruned=("pruned", "sum"),
+    )
+    return table.rename_axis("value").reset_index().astype({"value": object}).assign(setting=setting)
 
 
 def sampling_error(accuracy: float, reviews: int) -> float:

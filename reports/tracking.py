@@ -5,17 +5,19 @@ is opened read-only, so that a report can neither create a database nor keep a s
 Only runs that carry our tag ``seqclf.key`` are seen: a shared server may hold those of others.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import pandas as pd
 from sqlalchemy import Connection, bindparam, create_engine, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from seqclf_core.errors import UserError
 
@@ -23,6 +25,11 @@ KEY_TAG = "seqclf.key"
 RUN_COLUMNS = ["run_id", "study", "experiment_id", "name", "status", "start", "end", "artifacts"]
 PAIR_COLUMNS = ["run_id", "key", "value"]
 POINT_COLUMNS = ["run_id", "key", "step", "value"]
+CLIENT_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 SQLITE_WAIT = 30.0  # seconds to wait for a writer that holds the lock
 IN_AT_ONCE = 500  # bound values in one statement; databases allow some thousands
 
@@ -68,6 +75,9 @@ def connect(uri: str) -> Tracking:
         UserError: if it is neither a database URL nor http(s).
     """
     if uri.startswith(("http://", "https://")):
+        # Read when mlflow is imported: a server that is away must not hold a report for four minutes of retries.
+        for name, value in CLIENT_SETTINGS.items():
+            os.environ.setdefault(name, value)
         from reports.server import ServerTracking
 
         return ServerTracking(uri)
@@ -78,6 +88,32 @@ def connect(uri: str) -> Tracking:
         "postgresql+psycopg2://..., or an MLflow server such as http://127.0.0.1:5000. MLflow's folders of files "
         "(./mlruns) are not read: give --runs or --tracking-uri."
     )
+
+
+def shown(url: str) -> str:
+    """Return a URL without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def address(uri: str) -> str:
+    """Return where a browser finds the UI of an MLflow server, without credentials; empty for a database."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        return ""
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+@contextmanager
+def readable(url: str) -> Iterator[None]:
+    """Turn what goes wrong while a database is read into an error for the user."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"The database {shown(url)} cannot be read: {reason}. Expected one that MLflow or Optuna wrote; name "
+            "another with --tracking-uri or --storage, or another folder with --runs."
+        ) from error
 
 
 def for_reading(url: str) -> tuple[str, dict[str, Any]]:
@@ -115,16 +151,17 @@ class DatabaseTracking:
     @contextmanager
     def _connection(self) -> Iterator[Connection | None]:
         """Give a connection, or None where the store or its tables are not made yet."""
-        if not has_table(self.url, "input_tags"):  # one of the last that MLflow makes
-            yield None
-            return
-        plain, options = for_reading(self.url)
-        engine = create_engine(plain, **options)
-        try:
-            with engine.connect() as connection:
-                yield connection
-        finally:
-            engine.dispose()
+        with readable(self.url):
+            if not has_table(self.url, "latest_metrics"):
+                yield None
+                return
+            plain, options = for_reading(self.url)
+            engine = create_engine(plain, **options)
+            try:
+                with engine.connect() as connection:
+                    yield connection
+            finally:
+                engine.dispose()
 
     def recorded(self, study: str | None) -> Recorded:
         """Return the runs of one study, or of all."""

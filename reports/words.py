@@ -1,6 +1,8 @@
 """Numbers and times as a person reads them."""
 
-from typing import SupportsFloat
+import math
+from collections.abc import Callable
+from typing import Any, SupportsFloat
 
 import pandas as pd
 
@@ -29,19 +31,35 @@ def setting(value: object) -> str:
     >>> [setting(value) for value in (128, 0.00213456, 0.3, True, "mean")]
     ['128', '0.00213', '0.3', 'yes', 'mean']
     """
-    if isinstance(value, bool):
+    if pd.api.types.is_bool(value):
         return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def duration(seconds: SupportsFloat) -> str:
-    """Write a time span in its two largest units.
+def alike(column: "pd.Series[Any]") -> Callable[[Any], str]:
+    """Return how to write the values of a setting below each other: fractions with one number of decimals.
 
-    >>> [duration(seconds) for seconds in (8.4, 95, 4000, 200_000)]
-    ['8 s', '1 min 35 s', '1 h 7 min', '2 d 8 h']
+    >>> write = alike(pd.Series([0.3, 0.09, 0.412345]))
+    >>> [write(value) for value in (0.3, 0.09, 0.412345)]
+    ['0.300', '0.090', '0.412']
+    """
+    if not pd.api.types.is_float_dtype(column):
+        return setting
+    size = float(column.abs()[column != 0].median())
+    decimals = max(0, 2 - math.floor(math.log10(size))) if math.isfinite(size) else 0
+    return lambda value: f"{value:.{decimals}f}"
+
+
+def duration(seconds: SupportsFloat) -> str:
+    """Write a time span in its largest unit, and the next one while that still matters.
+
+    >>> [duration(seconds) for seconds in (8.4, 95, 1729, 4000, 200_000)]
+    ['8 s', '1 min 35 s', '29 min', '1 h 6 min', '2 d 7 h']
     """
     whole = round(float(seconds))
     for size, unit, smaller, name in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= 10 * size:
+            return f"{round(whole / size)} {unit}"
         if whole >= size:
             rest = whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
@@ -86,3 +104,14 @@ def moment(time: pd.Timestamp) -> str:
     '18 Nov 2026, 11:06 UTC'
     """
     return f"{time.day} {time.strftime('%b %Y, %H:%M')} UTC"
+
+
+def span(start: pd.Timestamp, end: pd.Timestamp) -> str:
+    """Write from when to when, in UTC.
+
+    >>> span(pd.Timestamp("2026-11-18 11:06", tz="UTC"), pd.Timestamp("2026-11-18 11:35", tz="UTC"))
+    '18 Nov 2026, 11:06 to 11:35 UTC'
+    """
+    if start.date() == end.date():
+        return f"{moment(start).removesuffix(' UTC')} to {end.strftime('%H:%M')} UTC"
+    return f"{moment(start).removesuffix(' UTC')} to {moment(end)}"

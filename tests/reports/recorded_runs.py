@@ -1,7 +1,6 @@
 """Real stores with made-up runs, written as experiments/translate.py and the studies write them."""
 
 import math
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,12 +85,11 @@ class MadeUp:
         return EPOCH + 70_000 * self.number
 
 
-def fill(folder: Path, runs: list[MadeUp], finished: bool = True, optuna_too: bool = True) -> Stores:
+def record(folder: Path, runs: list[MadeUp], finished: bool = True) -> Stores:
     """Record the runs, one parent per study, in MLflow and Optuna databases under a folder."""
     stores = Stores(f"sqlite:///{folder / 'mlflow.db'}", f"sqlite:///{folder / 'optuna.db'}")
     record_in_mlflow(stores.tracking, folder, runs, finished)
-    if optuna_too:
-        record_in_optuna(stores.storage, [run for run in runs if run.role == "trial"])
+    record_in_optuna(stores.storage, [run for run in runs if run.role == "trial"])
     return stores
 
 
@@ -157,13 +155,15 @@ def _record(client: MlflowClient, experiment: str, parent: str | None, run: Made
         end |= {"best/val_loss": run.val_loss[run.best], "best/val_accuracy": run.val[run.best]}
     at, step = run.started + run.evaluations * 15_000 + 9_000, run.evaluations * 10_625
     metrics += [Metric(name, float(value), at, step) for name, value in end.items()]
-    for start in range(0, len(metrics), 1000):
-        client.log_batch(run_id, metrics[start : start + 1000])
-    client.log_batch(run_id, params=params)
+    extra = []
     if run.outcome != "running":
-        reason = {"failed": "NotFiniteError: loss is nan at step 4250"}.get(run.outcome)
-        extra = [RunTag("outcome", run.outcome), *([RunTag("seqclf.reason", reason)] if reason else [])]
-        client.log_batch(run_id, tags=extra)
+        extra.append(RunTag("outcome", run.outcome))
+    if run.outcome == "failed":
+        extra.append(
+            RunTag("seqclf.reason", run.tags.get("seqclf.reason", "NotFiniteError: loss is nan at step 4250"))
+        )
+    client.log_batch(run_id, metrics, params, extra)
+    if run.outcome != "running":
         client.set_terminated(run_id, STATUS[run.outcome], at)
 
 
@@ -207,6 +207,3 @@ def write_predictions(folder: Path, part: str, rows: int) -> None:
     )
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(folder / f"{part}.parquet")
-
-
-__all__ = ["MadeUp", "fill", "study_of", "time", "write_predictions"]

@@ -1,0 +1,51 @@
+"""Stores filled with made-up runs, and an MLflow server in this process for tests that read over HTTP."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from recorded_runs import MadeUp
+
+    from reports.frames import Stores
+
+
+@pytest.fixture(scope="session")
+def fill(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "Stores"]:
+    """Record runs in stores of their own; MLflow's tables, which take seconds to make, are made once."""
+    from mlflow import MlflowClient  # takes seconds, and many tests in this folder need no store
+    from recorded_runs import record
+
+    empty = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(f"sqlite:///{empty}").search_experiments()
+
+    def filled(runs: list["MadeUp"], finished: bool = True) -> "Stores":
+        folder = tmp_path_factory.mktemp("recorded")
+        shutil.copy(empty, folder)
+        return record(folder, runs, finished)
+
+    return filled
+
+
+@pytest.fixture
+def tracking_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Serve a tracking database; a call with its URI gives the server's address."""
+    servers = []
+
+    def serve(uri: str) -> str:
+        monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", uri)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # the server sets it for good
+        from mlflow.server import app
+        from werkzeug.serving import make_server
+
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.port}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
