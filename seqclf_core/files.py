@@ -8,6 +8,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,10 @@ def _json_objects(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def _json_keys(file: Path) -> tuple[str, ...]:
-    """Return the keys of the first line that holds an object."""
+    """Return the keys that occur in the first objects; a single one may lack some, being a bad row."""
     objects = (value for _, value in _json_objects(file) if isinstance(value, dict))
-    return tuple(next(objects, {"text": None, "label": None}))
+    keys = dict.fromkeys(key for value in islice(objects, 100) for key in value)
+    return tuple(keys) or ("text", "label")
 
 
 def _json_rows(files: Sequence[Path], group: str | None) -> Iterator[RawRow]:

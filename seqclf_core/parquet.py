@@ -77,7 +77,7 @@ def _parquet_table(file: Path, columns: list[str], cache: Path) -> tuple[pa.Tabl
 def _is_plain(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_plain(kind.value_type)
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     is_bytes = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
     return is_text or is_bytes or is_number or bool(pa.types.is_null(kind))
@@ -85,6 +85,8 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 def _values(column: pa.Array) -> list[object]:
     """Return an array's values; texts as bytes, since Arrow does not promise that they are UTF-8."""
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
     if pa.types.is_string(column.type):
         column = column.cast(pa.binary())
     elif pa.types.is_large_string(column.type):

@@ -81,8 +81,8 @@ def load_reviews(config: DataConfig, cache: Path) -> Reviews:
         counts = _counts(table)
         if 0 in counts:
             raise DataError(
-                f"{name}: the {part} part has {counts[0]} negative and {counts[1]} positive reviews; "
-                "both labels are needed."
+                f"{name}: the {part} part has {counts[0]} negative and {counts[1]} positive reviews"
+                f"{f' ({skipped} bad rows were skipped)' if skipped else ''}; both labels are needed."
             )
     if config.limit is not None:
         parts = {

@@ -145,6 +145,7 @@ def test_every_type_that_can_hold_texts_and_labels_is_read():
         pa.large_string(),
         pa.binary(),
         pa.large_binary(),
+        pa.string_view(),
         pa.dictionary(pa.int8(), pa.string()),
     ):
         for label in (pa.int8(), pa.uint64(), pa.float32(), pa.bool_(), pa.string(), pa.large_string()):

@@ -207,6 +207,11 @@ def test_a_bad_line_of_json_is_named_or_skipped(tmp_path, line):
     assert load(data, on_bad_row="skip").skipped == 1
 
 
+def test_a_first_row_may_be_a_bad_one_too(tmp_path):
+    data = folder(tmp_path / "data", [{"text": "no label"}, *ROWS], suffix=".jsonl")
+    assert load(data, on_bad_row="skip").train["row"][:] == list(range(1, 31))
+
+
 def test_bad_bytes_in_parquet_are_named(tmp_path):
     raw = pa.array([b"fine", b"caf\xe9"], pa.binary())
     text = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
