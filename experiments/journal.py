@@ -125,8 +125,10 @@ class Journal:
             self._size = data.rfind(b"\n") + 1
             self.entries = _parse(data[: self._size], path)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.ftruncate(self._file, self._size)
-            _sync_folder(path.parent)
+            if self._size < len(data):
+                os.ftruncate(self._file, self._size)
+            if not data:
+                _sync_folder(path.parent)
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import journal, translate
 from experiments.database import prepare_database
@@ -61,7 +60,7 @@ class Tracker:
         try:
             prepare_database(stores, uri)
             self._client = MlflowClient(tracking_uri=uri)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except Exception as error:  # of many kinds, as below
             raise self._undelivered(error) from error
 
     def bring_up_to_date(self, entries: Sequence[Entry]) -> int:
@@ -78,10 +77,10 @@ class Tracker:
             if known.deleted or known.delivered >= len(entries):
                 return 0
             self._send(known.run_id, entries, known.delivered)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            self._runs.pop(
-                _opened(entries).header.key, None
-            )  # what is known of it may be wrong: look again next time
+        except UserError:
+            raise
+        except Exception as error:  # MLflow raises whatever an answer breaks, such as a proxy's error page
+            self._runs.pop(_opened(entries).header.key, None)  # it may be wrong: look again next time
             raise self._undelivered(error) from error
         self._runs[_opened(entries).header.key] = _Known(known.run_id, len(entries), deleted=False)
         return len(entries) - known.delivered
@@ -186,8 +185,8 @@ class Tracker:
                 return runs
 
     def _undelivered(self, error: Exception) -> DeliveryError:
-        reason = str(error).splitlines()[0][:500]
-        return DeliveryError(mask(f"MLflow at {self._uri} did not take it: {reason}"))
+        reason = " ".join(str(error).split())[:500]
+        return DeliveryError(mask(f"MLflow at {self._uri} did not take it: {type(error).__name__}: {reason}"))
 
 
 def _opened(entries: Sequence[Entry]) -> Opened:

@@ -1,0 +1,131 @@
+"""Delivery to a real MLflow server that fails in every way, and who may talk to that server."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+from faulty_proxy import faulty_proxy
+from journal_samples import everything_in, record_study
+
+from experiments.delivery import ROOT, Delivery, deliver, start_deliverer
+from experiments.stores import Stores
+from experiments.ui import find_port
+from seqclf_core.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The real thing, as ``make ui`` starts it on a folder where nothing is yet: its folder and port."""
+    runs = tmp_path_factory.mktemp("server")
+    port = find_port(None)
+    command = [sys.executable, "-m", "experiments.ui", "--runs", str(runs), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+        yield Stores(runs), port
+        process.terminate()
+
+
+@pytest.fixture
+def stores(tmp_path) -> Stores:
+    stores = Stores(tmp_path)
+    record_study(stores, trials=2)
+    return stores
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_whatever_the_server_does_everything_arrives_once(server, stores, tmp_path):
+    there, port = server
+    with faulty_proxy(port) as proxy:
+        delivery = Delivery(stores, proxy.address)
+        for fault in ("hang", "answer 500", "answer a page"):
+            proxy.fault = fault
+            result = delivery.once()
+            assert len(result.undelivered) == 3
+            assert result.entries == 0
+        proxy.fault = "lose replies"
+        while Delivery(stores, proxy.address).once().undelivered:
+            delivery.once()  # and another one, which remembers
+        proxy.fault = "none"
+        assert not deliver(stores.runs, proxy.address).undelivered
+
+    alone = Stores(tmp_path / "alone")
+    shutil.copytree(stores.journals, alone.journals)
+    shutil.copytree(stores.runs / "work", alone.runs / "work")
+    deliver(alone.runs, alone.tracking_uri())
+    assert everything_in(there.tracking_uri()) == everything_in(alone.tracking_uri())
+
+
+def test_a_server_that_is_away_is_told_without_the_password(stores):
+    address = f"http://ann:s3cret@127.0.0.1:{unused_port()}"
+    result = deliver(stores.runs, address)
+    assert len(result.undelivered) == 3
+    assert "s3cret" not in str(result)
+    assert "127.0.0.1" in str(result)
+
+    deliverer = start_deliverer(stores.runs, address)
+    assert not deliverer.stop(timeout=60)
+    log = (stores.runs / "delivery.log").read_text()
+    assert "3 runs wait" in log
+    assert "s3cret" not in log
+    assert "s3cret" not in " ".join(map(str, deliverer.process.args))
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("POST", {}, 200),
+        ("POST", {"Origin": "http://evil.example"}, 403),
+        ("POST", {"Host": "evil.example"}, 403),
+        ("GET", {"Host": "192.168.1.7:5000"}, 403),
+        ("GET", {"Host": "10.0.0.1"}, 403),
+    ],
+)
+def test_only_this_machine_is_served(server, method, headers, status):
+    _, port = server
+    path = "api/2.0/mlflow/experiments/search" if method == "POST" else ""
+    body = b'{"max_results": 5}' if method == "POST" else None
+    headers = {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", body, headers, method=method)
+    try:
+        with urllib.request.urlopen(request) as reply:
+            found = reply.status
+    except urllib.error.HTTPError as error:
+        found = error.code
+    assert found == status
+
+
+def test_the_next_free_port_is_taken_unless_one_was_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UserError, match="PORT="):
+            find_port(taken.getsockname()[1])
+    first = find_port(None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        assert find_port(None) > first
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])
+def test_no_other_machine_is_let_in(host, tmp_path):
+    command = [sys.executable, "-m", "experiments.ui", "--runs", str(tmp_path), "--host", host]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert "ssh -L" in done.stderr
+    assert "Traceback" not in done.stderr
