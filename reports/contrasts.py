@@ -136,9 +136,8 @@ def blocks(runs: pd.DataFrame, factors: Factors, outcome: str = "test/accuracy",
     keys = ["block", *factors]
     twice = runs.loc[runs.duplicated(keys), keys]
     if len(twice):
-        raise UserError(
-            f"A cell has two runs: {dict(twice.iloc[0])}. A block has each cell once; keep one of them."
-        )
+        where = ", ".join(f"{name}={value}" for name, value in twice.iloc[0].items())
+        raise UserError(f"A cell has two runs: {where}. A block has each cell once; keep one of them.")
     values = runs[outcome].astype(float)
     if "diverged" in runs:
         values = values.mask(values.isna() & runs["diverged"].fillna(False).astype(bool), CHANCE)

@@ -58,6 +58,8 @@ def equivalence_power(spread: float, blocks: int, margin: float, level: float = 
         margin: in points.
         level: of the interval; 0.9 tests at 5 %.
     """
+    if spread == 0:
+        return 1.0
     df = degrees_of_freedom(blocks)
     errors = spread / math.sqrt(blocks) * np.sqrt(stats.chi2.ppf((np.arange(200) + 0.5) / 200, df) / df)
     room = np.maximum(margin - stats.t.ppf((1 + level) / 2, df) * errors, 0)

@@ -25,7 +25,7 @@ from reports.estimates import (
     mean_interval,
     median_interval,
     share_interval,
-    sign_flip,
+    signed_rank,
     trimmed,
     trimmed_interval,
 )
@@ -85,7 +85,7 @@ class Effect:
     """Share of blocks, ties left out, in which the contrast is above 0."""
     ties: int
     p: float
-    """Of the sign-flip test; NaN below 6 blocks."""
+    """Of the exact signed-rank test; NaN below 6 blocks."""
     p_holm: float
     smallest_visible: float
     """Effect that a study like this finds with 80 % power, at the hardest of Holm's levels."""
@@ -154,14 +154,13 @@ class Analysis:
         return pd.DataFrame(rows)
 
 
-def analyse(runs: pd.DataFrame, plan: Plan, draws: int = 99_999) -> Analysis:
+def analyse(runs: pd.DataFrame, plan: Plan) -> Analysis:
     """Answer a factors study from its finished runs.
 
     Args:
         runs: one row per run: ``block``, one column per factor, ``val/accuracy``, the outcome (fractions),
             optionally ``diverged`` (see ``contrasts.blocks``).
         plan: what was decided beforehand.
-        draws: random sign patterns beyond 16 blocks.
 
     Raises:
         UserError: if a cell occurs twice in a block, or the runs are not those of the plan's factors.
@@ -173,7 +172,7 @@ def analyse(runs: pd.DataFrame, plan: Plan, draws: int = 99_999) -> Analysis:
     outcome = Blocks(outcome.table.loc[both], tuple(left_out))
     trained = validation.loc[both] >= TRAINED
     contrasts = family(plan.factors)
-    p = np.array([sign_flip(outcome.contrast(contrast), draws) for contrast in contrasts])
+    p = np.array([signed_rank(outcome.contrast(contrast)) for contrast in contrasts])
     effects = tuple(
         _effect(outcome.contrast(contrast), contrast, trained, plan, float(one), float(adjusted))
         for contrast, one, adjusted in zip(contrasts, p, holm(p), strict=True)
