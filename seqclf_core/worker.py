@@ -4,8 +4,8 @@ In:   {"do": "run", "config": {...}, "folder": "...", "cache": "..."}; after eac
       {"do": "go"} or {"do": "stop"}.
 Out:  the events of the run; {"event": "stopped"} after a stop; {"event": "failed", "reason": ..., "diverged": ...}.
 
-A worker is pure: it knows no tracker and no tuner. End-of-file on its input means that its owner is gone; it then
-stops at once, whatever it is doing, since all that matters is in the run's checkpoint.
+A worker is pure: it knows no tracker and no tuner. End-of-file on its input means that its owner is gone; it
+then stops at once, whatever it is doing, since all that matters is in the checkpoint.
 """
 
 import json

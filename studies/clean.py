@@ -1,6 +1,6 @@
 """Say what could be freed under RUNS, and free it when asked: ``make clean``.
 
-What is recorded stays: databases, journals, artifacts, and the weights of the best runs. What goes can be made anew:
+What is recorded stays: databases, journals, artifacts, weights of the best runs. What goes can be made anew:
 encoded data, checkpoints of runs that have ended, logs.
 """
 

@@ -73,10 +73,9 @@ def test_a_damaged_folder_is_named(runs: Path, tmp_path: Path, part: str, damage
 
 
 def command(*arguments: str, runs: Path, text: str | None = None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "seqclf_core.predict", "--runs", str(runs), *arguments], cwd=ROOT,
-        input=text.encode("utf-8", "surrogateescape") if text is not None else None, capture_output=True, check=False,
-    )  # fmt: skip
+    given = None if text is None else text.encode("utf-8", "surrogateescape")
+    arguments = (sys.executable, "-m", "seqclf_core.predict", "--runs", str(runs), *arguments)
+    return subprocess.run(arguments, cwd=ROOT, input=given, capture_output=True, check=False)
 
 
 def test_the_command_reads_text_file_and_standard_input(runs: Path, tmp_path: Path) -> None:
