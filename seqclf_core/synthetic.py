@@ -34,9 +34,9 @@ FILLERS = (
     "then {name} comes back to the {thing} .",
 )
 
-# Chosen so that counting words gets about two thirds right and an LSTM nearly all (a test holds both).
-NEGATED = 0.22  # share of opinions that say the opposite of their word
-LEANING = 0.62  # share of a review's other opinions that agree with its verdict
+# Chosen so that counting words gets three quarters right and an LSTM of the default settings 96 %.
+NEGATED = 0.15  # share of opinions that say the opposite of their word
+LEANING = 0.65  # share of a review's other opinions that agree with its verdict
 CONCEDED = 0.3  # share of verdicts that first grant something to the other side
 IN_THE_MIDDLE = 0.3  # share of verdicts that are not the last sentence
 FILM_LEANING = 0.85  # share of a film's reviews with the same label; knowing IMDB's film gives 87 %
