@@ -141,15 +141,16 @@ def trained_runs(runs: pd.DataFrame) -> pd.DataFrame:
 def tau_b(first: Array, second: Array, level: float = 0.95) -> Interval:
     """Return Kendall's tau-b with Fieller's interval: atanh(tau) has variance 0.437 / (n - 4).
 
-    (Kendall 1945; Fieller, Hartley & Pearson 1957; Bonett & Wright 2000.) Perfect order counts as one pair short
-    of it, so that the interval has a width. NaN where one side is constant.
+    (Kendall 1945; Fieller, Hartley & Pearson 1957; Bonett & Wright 2000, who trust it while |tau| < 0.8.) Perfect
+    order counts as one pair short of it, so that the interval has a width. NaN where one side is constant.
     """
     n = len(first)
     tau = float(stats.kendalltau(first, second).statistic)
     most = 1 - 4 / (n * (n - 1))
     half = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(0.437 / (n - 4))
     center = math.atanh(min(max(tau, -most), most)) if not math.isnan(tau) else np.nan
-    return Interval(tau, math.tanh(center - half), max(tau, math.tanh(center + half)), level, n)
+    low, high = math.tanh(center - half), math.tanh(center + half)
+    return Interval(tau, min(tau, low), max(tau, high), level, n)
 
 
 def split_gaps(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Interval]]:
