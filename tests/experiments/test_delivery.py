@@ -58,7 +58,9 @@ def test_everything_arrives(stores):
     assert run["params"] == {name: str(value) for name, value in header("a/1", "a/study").params.items()} | {
         name: str(value) for name, value in entries[0].header.params.items()
     }
-    assert run["metrics"]["val/accuracy"] == sorted(zip(times[2:5], (100, 200, 300), (0.25, 0.5, 0.75)))
+    assert run["metrics"]["val/accuracy"] == sorted(
+        zip(times[2:5], (100, 200, 300), (0.25, 0.5, 0.75), strict=True)
+    )
     assert run["latest"]["test/accuracy"] == 0.7
     assert run["latest"]["best/val_accuracy"] == 0.5
     assert run["files"] == ["config.json", "predictions"]
@@ -201,14 +203,23 @@ def test_killed_at_any_moment_and_repeated_it_ends_the_same(stores, tmp_path, em
 def test_killed_while_the_database_is_made_it_is_made_anew(tmp_path, processes):
     stores = Stores(tmp_path)
     record_trial(stores, "imdb/0000", parent="imdb/none")
-    for delay in (0.25, 0.4, 0.55):
+    for size in (100_000, 500_000):  # of the 950,000 bytes that it has in the end
         process = processes.Process(target=deliver, args=(stores.runs,))
         process.start()
-        process.join(delay)
+        while max(_size(stores.runs / name) for name in ("mlflow.db", "mlflow.db.new")) < size:
+            assert process.is_alive()
+            time.sleep(0.001)
         process.kill()
         process.join()
     assert not deliver(stores.runs).undelivered
     assert set(delivered(stores)) == {"imdb/0000"}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def test_two_at_once_write_nothing_twice(stores, tmp_path, processes):
