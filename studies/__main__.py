@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import tyro
 from filelock import FileLock, Timeout
@@ -36,16 +36,19 @@ DELIVERY_SECONDS = 60.0
 """For what MLflow has not got yet when the study ends; the rest is for `make sync`."""
 
 
+Question = TypeVar("Question")
+
+
 @dataclass(frozen=True)
-class Options:
+class Options(Generic[Question]):
     """Run a study, or go on with it where it stopped."""
 
+    question: Annotated[Question, tyro.conf.arg(name="")]
+    """What this study can be asked."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
     """Base settings of every trial. One that the study searches is fixed when it is named here."""
     name: str
     """Of this study; the same name again goes on with it."""
-    trials: int
-    """How many in all, finished or pruned, those already done included."""
     workers: int | None = None
     """Runs at a time; none: as many as processors and memory allow, or one per GPU."""
     runs: Path = Path("runs")
@@ -65,13 +68,13 @@ def declared() -> dict[str, str]:
     found = {}
     for module in pkgutil.iter_modules(studies.__path__):
         source = (Path(studies.__path__[0]) / f"{module.name}.py").read_text(encoding="utf-8")
-        if "\nSTUDY = " in source:
+        if "\ndef declare(" in source:
             found[module.name] = source.split('"""')[1].splitlines()[0]
     return found
 
 
-def load_study(name: str) -> "Study":
-    """Import the declaration of a study.
+def load_study(name: str) -> Any:
+    """Import the module that declares a study: its ``Question``, ``BASE`` and ``declare``.
 
     Raises:
         UserError: if there is none of this name; names those that exist.
@@ -80,8 +83,7 @@ def load_study(name: str) -> "Study":
     if name not in known:
         listed = "\n".join(f"  {each:12} {line}" for each, line in known.items())
         raise UserError(f"There is no study {name!r}. Name one of these first:\n{listed}")
-    study: Study = importlib.import_module(f"studies.{name}").STUDY
-    return study
+    return importlib.import_module(f"studies.{name}")
 
 
 def main() -> int:
@@ -89,15 +91,16 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] in ([], ["-h"], ["--help"]):
         arguments = ["imdb", *(arguments or ["--help"])]
-    study = load_study(arguments[0])
+    module = load_study(arguments[0])
     options = tyro.cli(
-        Options,
+        Options[module.Question],  # type: ignore[name-defined]
         prog=f"python -m studies {arguments[0]}",
         args=arguments[1:],
-        default=Options(config=study.base, name=arguments[0], trials=study.trials),
+        default=Options(question=module.Question(), config=module.BASE, name=arguments[0]),
     )
-    if options.trials < 1 or (options.workers is not None and options.workers < 1):
-        raise UserError("--trials and --workers take a number of at least 1")
+    study = module.declare(options.question)
+    if study.total < 1 or (options.workers is not None and options.workers < 1):
+        raise UserError("a study takes at least 1 trial and 1 worker")
     study = study.with_base(options.config, named_settings(arguments[1:]))
     with owned(Stores(options.runs), options.name):
         return conduct(study, options)
@@ -127,7 +130,7 @@ def owned(stores: Stores, name: str) -> Iterator[None]:
         ) from error
 
 
-def conduct(study: "Study", options: Options) -> int:
+def conduct(study: "Study", options: Options[Any]) -> int:
     """Prepare data, workers and stores, run the study to its total, and report."""
     from experiments.delivery import start_deliverer
     from seqclf_core.corpus import load_corpus
@@ -149,9 +152,10 @@ def conduct(study: "Study", options: Options) -> int:
     uri = options.storage or os.environ.get("SEQCLF_OPTUNA_URI") or stores.optuna_uri
     opened = open_study(open_storage(uri), options.name, study, corpus.summary)
     done = sum(trial.state in DONE for trial in opened.get_trials(deepcopy=False))
-    left = options.trials - done
+    left = study.total - done
     if left <= 0:
-        print(f"  finished: it has {done} trials, {options.trials} were asked for. TRIALS={done + 12} adds 12.")
+        more = "BLOCKS or SEEDS" if study.is_list else f"TRIALS={done + 12}"
+        print(f"  finished: it has {done} trials, {study.total} were asked for. {more} asks for more.")
         return finish(stores, options)
 
     workers = min(options.workers or default_workers(), left)
@@ -159,7 +163,7 @@ def conduct(study: "Study", options: Options) -> int:
     seconds = left * estimate["run_seconds"] / workers
     disk = (left * 2e6 + workers * 16 * estimate["parameters"] + 3 * 4 * estimate["parameters"]) / 1e6
     going_on = f" ({done} are done)" if done else ""
-    print(f"  plan      {options.trials} trials in all{going_on}, {workers} workers of one thread each")
+    print(f"  plan      {study.total} trials in all{going_on}, {workers} workers of one thread each")
     print(f"  estimate  at most {_about(seconds)} (pruning saves a part of it), {disk:.0f} MB of disk")
     print("  Ctrl-C stops it; the same command goes on where it was. `make ui` shows the runs.\n", flush=True)
 
@@ -167,7 +171,7 @@ def conduct(study: "Study", options: Options) -> int:
     deliverer = start_deliverer(options.runs, options.tracking_uri)
     owner = Owner(
         name=options.name, study=study, optuna=opened, stores=stores, executor=executor,
-        tags=study_tags(corpus.summary.kind), total=options.trials, patience=options.hang_seconds,
+        tags=study_tags(corpus.summary.kind), patience=options.hang_seconds,
     )  # fmt: skip
     try:
         run_to_the_end(owner, estimate["run_seconds"])
@@ -224,7 +228,7 @@ def measure_speed(config: RunConfig, cache: Path) -> dict[str, Any]:
     return answer
 
 
-def finish(stores: Stores, options: Options) -> int:
+def finish(stores: Stores, options: Options[Any]) -> int:
     """Write the report of a study."""
     if not options.report:
         return 0

@@ -64,7 +64,10 @@ class Display:
         pruned = sum(t.state == TrialState.PRUNED for t in trials)
         failed = sum(t.state == TrialState.FAIL for t in trials)
         done = sum(t.state in DONE for t in trials)
-        parts = [f"{done} of {self._owner.total} done ({pruned} pruned)", f"{len(self._owner.running)} running"]
+        parts = [
+            f"{done} of {self._owner.study.total} done ({pruned} pruned)",
+            f"{len(self._owner.running)} running",
+        ]
         if failed:
             parts.append(f"{failed} failed")
         if complete:
@@ -76,7 +79,7 @@ class Display:
     def _left(self, done: int) -> float:
         """Seconds to go: by what trials have taken here so far, or by the measured speed before any has ended."""
         owner, elapsed = self._owner, time.monotonic() - self._began
-        left = max(0, owner.total - done)
+        left = max(0, owner.study.total - done)
         ended = len(self._told) - self._done_before
         if ended:
             underway = sum(run.reported / max(1, run.evaluations) for run in owner.running.values())

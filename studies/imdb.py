@@ -5,14 +5,24 @@ make study TRIALS=48        # 24 more
 make study ARGS="--model.pooling mean" NAME=imdb-mean
 """
 
+from dataclasses import dataclass
+
 from optuna.pruners import PercentilePruner
 from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
 from seqclf_core.config import RunConfig
-from studies.study import Study
+from studies.study import Planned, Study
 
 BASE = RunConfig()  # the known good start, which is also the first trial
+
+
+@dataclass(frozen=True)
+class Question:
+    """What this study can be asked besides its settings."""
+
+    trials: int = 24
+    """How many in all, finished or pruned, those already done included."""
 
 
 def sample(trial: Trial) -> None:
@@ -28,21 +38,28 @@ def sample(trial: Trial) -> None:
     trial.suggest_float("train.lr", 5e-4, 1e-2, log=True)
 
 
-STUDY = Study(
-    question="Which width, pooling, loss and regularisation make the best IMDB classifier?",
-    base=BASE,
-    sample=sample,
-    trials=24,
-    sampler=lambda seed: TPESampler(seed=seed, n_startup_trials=8),
-    # The best third goes on at each look. Pruners compare evaluations of the same index, whatever the batch size.
-    pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=2, interval_steps=1),
-    first=(
-        {
-            name: BASE.flat()[name]
-            for name in (
-                "model.embed_dim", "model.hidden_dim", "model.pooling", "model.loss", "model.word_dropout",
-                "model.embed_dropout", "model.head_dropout", "train.batch_size", "train.lr",
-            )
-        },
-    ),
-)  # fmt: skip
+SEARCHED = (
+    "model.embed_dim",
+    "model.hidden_dim",
+    "model.pooling",
+    "model.loss",
+    "model.word_dropout",
+    "model.embed_dropout",
+    "model.head_dropout",
+    "train.batch_size",
+    "train.lr",
+)
+
+
+def declare(question: Question) -> Study:
+    """Declare the search."""
+    return Study(
+        question="Which width, pooling, loss and regularisation make the best IMDB classifier?",
+        base=BASE,
+        sample=sample,
+        total=question.trials,
+        planned=(Planned({name: BASE.flat()[name] for name in SEARCHED}),),
+        sampler=lambda seed: TPESampler(seed=seed, n_startup_trials=8),
+        # The best third goes on at each look. Pruners compare evaluations of one index, whatever the batch size.
+        pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=3),
+    )

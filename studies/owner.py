@@ -17,9 +17,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from experiments.journal import Header
 from experiments.recorder import Recorder, provenance
 from experiments.stores import Stores
+from seqclf_core.config import RunConfig
 from seqclf_core.events import Finished, Progress, Saved, Started
 from studies.executors import Died, Executor, Failed, Job, Message, Stopped
-from studies.storage import DONE, trial_seed
+from studies.storage import DONE, PLANNED, enqueue, trial_seed
 from studies.study import Study
 
 FAILURES_IN_A_ROW = 10
@@ -59,7 +60,6 @@ class Owner:
     stores: Stores
     executor: Executor
     tags: dict[str, str]
-    total: int
     patience: float
     """Seconds without a word after which a worker is taken to hang."""
     running: dict[str, Running] = field(default_factory=dict)
@@ -73,14 +73,19 @@ class Owner:
     def recording(self) -> Iterator[None]:
         """Record the study itself, as the parent of its trials, and take over what an earlier owner left."""
         key = f"{self.name}/study"
+        about = {"seqclf.study": self.name, "seqclf.question": self.study.question, **self.study.notes}
         header = Header(
             key=key, name=self.name, experiment=self.name, role="study", params=self.study.base.flat(),
-            tags=self.tags | {"seqclf.study": self.name, "seqclf.question": self.study.question},
+            tags={**self.tags, **about},
         )  # fmt: skip
         with Recorder.open(self.stores.journal(key), header) as recorder:
             recorder.reopen()
             self.adopt()
-            yield
+            try:
+                yield
+            except StudyError as error:
+                recorder.close("failed", str(error))
+                raise
             if not self.stopping:
                 recorder.close("complete")
 
@@ -116,8 +121,12 @@ class Owner:
             self._start(self._trial(self.adopted.pop(0)))
             return True
         done = sum(trial.state in DONE for trial in self.optuna.get_trials(deepcopy=False))
-        if done + len(self.running) >= self.total:
+        if done + len(self.running) >= self.study.total:
             return False
+        if self.study.is_list:
+            enqueue(self.optuna, self.study)
+            if not self.optuna.get_trials(deepcopy=False, states=[TrialState.WAITING]):
+                return False
         number = self.optuna.ask().number
         self._start(self._trial(self.optuna.get_trials(deepcopy=False)[number]))
         return True
@@ -131,15 +140,16 @@ class Owner:
         self.study.draw(trial)
         config = self.study.config(trial)
         key = f"{self.name}/{trial.number:04d}"
-        model = config.model
+        planned = trial.user_attrs.get(PLANNED)
+        own_tags = {} if planned is None else self.study.planned[planned].tags
         header = Header(
             key=key,
-            name=f"{trial.number:04d} {model.pooling} {model.loss} e{model.embed_dim} h{model.hidden_dim}",
+            name=_name(trial, config),
             experiment=self.name,
             role="trial",
             parent=f"{self.name}/study",
             params=config.flat(),
-            tags=self.tags | {"seqclf.study": self.name, "seqclf.trial": str(trial.number)},
+            tags={**self.tags, "seqclf.study": self.name, "seqclf.trial": str(trial.number), **own_tags},
         )
         job = Job(key, config, self.stores.work(key).absolute(), self.stores.cache.absolute())
         known = self.optuna.get_trials(deepcopy=False)[trial.number].intermediate_values
@@ -169,7 +179,7 @@ class Owner:
                 self._mind_failures(reason)
             case Finished():
                 run.recorder.record(message)
-                self._end(run, TrialState.COMPLETE)
+                self._end(run, TrialState.COMPLETE, value=message.val_accuracy)
                 self._forget(run)
             case Started() | Progress() | Saved():
                 prune = self._note(run, message)
@@ -193,12 +203,11 @@ class Owner:
             run.reported = event.evaluation
         return run.trial.should_prune()
 
-    def _end(self, run: Running, state: TrialState, reason: str = "") -> None:
+    def _end(self, run: Running, state: TrialState, reason: str = "", value: float | None = None) -> None:
         """Tell Optuna, close the journal, free the disk; the next owner can complete what a kill leaves out."""
         if reason:
             run.trial.set_user_attr("reason", reason)
-        best = max((each.val_accuracy for each in run.recorder.progress), default=None)
-        self.optuna.tell(run.trial, best if state == TrialState.COMPLETE else None, state=state)
+        self.optuna.tell(run.trial, value, state=state)
         self._close_journal(self.optuna.get_trials(deepcopy=False)[run.trial.number], run.recorder)
 
     def _close_journal(self, trial: FrozenTrial, recorder: Recorder | None = None) -> None:
@@ -242,6 +251,12 @@ class Owner:
                 f"{FAILURES_IN_A_ROW} trials in a row failed, the last one because: {reason}. "
                 "The study is stopped; what finished is kept. Mend the reason and run the same command again."
             )
+
+
+def _name(trial: Trial, config: RunConfig) -> str:
+    model = config.model
+    seed = f" s{config.seed}" if "seed" in trial.params else ""
+    return f"{trial.number:04d} {model.pooling} {model.loss} e{model.embed_dim} h{model.hidden_dim}{seed}"
 
 
 class StudyError(Exception):

@@ -19,6 +19,9 @@ from studies.study import Study
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 IDENTITY = "identity"
+PLANNED = "planned"
+"""User attribute of a trial: its index among the study's planned ones."""
+RETRIES = 3
 
 
 def open_storage(uri: str) -> RDBStorage:
@@ -92,16 +95,31 @@ def open_study(storage: RDBStorage, name: str, study: Study, data: DataSummary) 
     wanted = identity(study, data)
     known = opened.user_attrs.get(IDENTITY)
     if known is None:
-        # Enqueued before the identity is written: a kill in between leaves them enqueued once, not twice.
-        for settings in study.first:
-            opened.enqueue_trial(dict(settings), skip_if_exists=True)
         opened.set_user_attr(IDENTITY, wanted)
     elif known != wanted:
         raise UserError(
             f"The study {name!r} exists and was made with other settings, so that its trials cannot be compared "
             f"with new ones: {'; '.join(_differences(known, wanted))}. Choose another NAME, or go back to these."
         )
+    enqueue(opened, study)
     return opened
+
+
+def enqueue(opened: optuna.Study, study: Study) -> None:
+    """Let Optuna take up next what is planned and not yet there; a kill at any moment leaves nothing twice.
+
+    In a list, a trial that failed is planned again, up to ``RETRIES`` times in all: what fails there is the
+    machine, since a loss that diverges is an outcome and no failure.
+    """
+    known: dict[int, list[TrialState]] = {}
+    for trial in opened.get_trials(deepcopy=False):
+        if PLANNED in trial.user_attrs:
+            known.setdefault(trial.user_attrs[PLANNED], []).append(trial.state)
+    for index, planned in enumerate(study.planned):
+        states = known.get(index, [])
+        again = study.is_list and set(states) == {TrialState.FAIL} and len(states) < RETRIES
+        if not states or again:
+            opened.enqueue_trial(dict(planned.settings), user_attrs={PLANNED: index})
 
 
 def _differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -1,13 +1,23 @@
-"""What a study is: a base configuration, what is drawn for each trial, and how many trials there are in all."""
+"""What a study is: base settings, what is drawn for each trial, how many trials there are in all.
+
+Two kinds share this shape. A search draws its trials, one after the other, from what the earlier ones showed. A
+list knows all its trials when it is created, runs every one of them, and prunes none.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import Trial
 
 from seqclf_core.config import RunConfig
@@ -15,30 +25,42 @@ from seqclf_core.errors import UserError
 
 
 @dataclass(frozen=True)
+class Planned:
+    """A trial whose settings are known beforehand."""
+
+    settings: Mapping[str, Any]
+    """Dotted name -> value, for every setting that is drawn otherwise."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What its run is tagged with besides, such as its block. In a list, no two trials have the same."""
+
+
+@dataclass(frozen=True)
 class Study:
-    """The declaration that a file in this folder makes."""
+    """What a file in this folder declares."""
 
     question: str
     """One line: what the study answers."""
     base: RunConfig
     """Settings of every trial, but for those that are drawn."""
     sample: Callable[[Trial], None]
-    """Draws the searched settings. Each parameter carries the name of the field it sets."""
-    trials: int
-    """How many in all, finished or pruned."""
-    sampler: Callable[[int], BaseSampler]
-    """Makes the sampler from a seed; every trial gets one of its own, so that a resumed study draws as if it had
-    never stopped."""
-    pruner: BasePruner
-    first: tuple[Mapping[str, Any], ...] = ()
-    """Settings that are tried before anything is drawn."""
+    """Draws the other settings. Each parameter carries the name of the field it sets."""
+    total: int
+    """How many trials in all, finished or pruned."""
+    planned: tuple[Planned, ...] = ()
+    """In a search, what is tried before anything is drawn; in a list, everything."""
+    is_list: bool = False
+    sampler: Callable[[int], BaseSampler] = lambda seed: RandomSampler(seed=seed)
+    """Makes a sampler from a seed. Every trial has one of its own: a resumed study draws as if never stopped."""
+    pruner: BasePruner = field(default_factory=NopPruner)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Tags of the study's own run, fixed when it is created: what was planned before anything was seen."""
     fixed: frozenset[str] = frozenset()
     """Searched settings that the user named: they keep their value from ``base``."""
 
     def space(self) -> dict[str, str]:
         """Return the distribution of every setting that is drawn, as JSON under its name."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+        trial = optuna.create_study(sampler=RandomSampler(seed=0)).ask()
         self.draw(trial)
         return {name: distribution_to_json(each) for name, each in sorted(trial.distributions.items())}
 
@@ -54,18 +76,41 @@ class Study:
         """Return this study on other base settings; those among ``named`` that were searched are fixed.
 
         Raises:
-            UserError: if the settings are such that nothing is left to draw and there is more than one trial.
+            UserError: if a list's settings are named, or nothing is left to draw.
         """
         searched = replace(self, base=base).space()
         fixed = frozenset(named & searched.keys())
-        first = tuple({k: v for k, v in each.items() if k not in fixed} for each in self.first)
-        study = replace(self, base=base, fixed=fixed, first=first)
+        if self.is_list and fixed:
+            raise UserError(
+                f"{', '.join(sorted(fixed))} cannot be named: this study sets it for every trial itself"
+            )
+        planned = tuple(
+            replace(each, settings={name: value for name, value in each.settings.items() if name not in fixed})
+            for each in self.planned
+        )
+        study = replace(self, base=base, fixed=fixed, planned=planned)
         if searched and not study.space():
             raise UserError(
                 "every searched setting was named, so that nothing is left to search; "
                 "use `make experiment` for a single run"
             )
         return study
+
+
+def sampling(ranges: Mapping[str, BaseDistribution]) -> Callable[[Trial], None]:
+    """Return what draws each of these settings from its range: the ``sample`` of a list."""
+
+    def sample(trial: Trial) -> None:
+        for name, given in ranges.items():
+            match given:
+                case FloatDistribution():
+                    trial.suggest_float(name, given.low, given.high, log=given.log)
+                case IntDistribution():
+                    trial.suggest_int(name, given.low, given.high, step=given.step, log=given.log)
+                case CategoricalDistribution():
+                    trial.suggest_categorical(name, given.choices)
+
+    return sample
 
 
 class _Fixing:

@@ -1,10 +1,9 @@
 """Studies that take seconds: real Optuna on SQLite, real journals, real runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from optuna.pruners import BasePruner, NopPruner
-from optuna.samplers import RandomSampler
 from optuna.trial import Trial
 from stepping import OpenOwner
 
@@ -14,7 +13,7 @@ from seqclf_core.corpus import load_corpus
 from studies.executors import Executor, Inline
 from studies.owner import Owner
 from studies.storage import open_storage, open_study
-from studies.study import Study
+from studies.study import Planned, Study
 
 
 def sample(trial: Trial) -> None:
@@ -30,10 +29,8 @@ def study(small: RunConfig) -> Study:
         question="What learns?",
         base=small.override({"train.epochs": 1}),
         sample=sample,
-        trials=4,
-        sampler=lambda seed: RandomSampler(seed=seed),
-        pruner=NopPruner(),
-        first=({"train.lr": 0.02, "model.pooling": "last"},),
+        total=4,
+        planned=(Planned({"train.lr": 0.02, "model.pooling": "last"}),),
     )
 
 
@@ -43,8 +40,9 @@ def open_owner(tmp_path: Path, study: Study, cache: Path) -> OpenOwner:
 
     def open_it(
         study: Study = study, total: int = 4, executor: Executor | None = None, name: str = "test",
-        pruner: BasePruner | None = None, runs: Path = tmp_path / "runs",
+        runs: Path = tmp_path / "runs",
     ) -> Owner:  # fmt: skip
+        study = replace(study, total=total)
         stores = Stores(runs)
         stores.runs.mkdir(exist_ok=True)
         if not stores.cache.exists():
@@ -53,7 +51,7 @@ def open_owner(tmp_path: Path, study: Study, cache: Path) -> OpenOwner:
         opened = open_study(open_storage(stores.optuna_uri), name, study, data)
         return Owner(
             name=name, study=study, optuna=opened, stores=stores, executor=executor or Inline(),
-            tags={"seqclf.kind": "whole"}, total=total, patience=60.0,
+            tags={"seqclf.kind": "whole"}, patience=60.0,
         )  # fmt: skip
 
     return open_it

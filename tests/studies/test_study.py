@@ -13,9 +13,10 @@ from studies.study import Study
 
 
 def test_the_shipped_study_starts_with_its_base_and_fits_the_config() -> None:
-    study = imdb.STUDY
-    assert study.space().keys() == study.first[0].keys() <= RunConfig().flat().keys()
-    assert study.base.override(study.first[0]) == study.base
+    study = imdb.declare(imdb.Question())
+    start = study.planned[0].settings
+    assert study.space().keys() == start.keys() <= RunConfig().flat().keys()
+    assert study.base.override(start) == study.base
 
 
 def test_naming_a_searched_setting_fixes_it(study: Study) -> None:
@@ -23,7 +24,7 @@ def test_naming_a_searched_setting_fixes_it(study: Study) -> None:
     fixed = study.with_base(base, frozenset({"model.pooling", "train.epochs"}))
     assert fixed.fixed == {"model.pooling"}
     assert fixed.space().keys() == {"train.lr"}
-    assert fixed.first == ({"train.lr": 0.02},)
+    assert [each.settings for each in fixed.planned] == [{"train.lr": 0.02}]
 
 
 def test_a_fixed_setting_steers_what_is_drawn_under_a_condition(study: Study) -> None:
@@ -31,7 +32,7 @@ def test_a_fixed_setting_steers_what_is_drawn_under_a_condition(study: Study) ->
         if trial.suggest_categorical("model.pooling", ["last", "mean"]) == "mean":
             trial.suggest_int("model.hidden_dim", 4, 8)
 
-    study = replace(study, sample=sample, first=())
+    study = replace(study, sample=sample, planned=())
     base = study.base.override({"model.pooling": "mean"})
     assert study.with_base(base, frozenset({"model.pooling"})).space().keys() == {"model.hidden_dim"}
 
