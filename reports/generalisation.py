@@ -15,6 +15,7 @@ from scipy import stats
 from reports.contrasts import POINTS, Contrast, Factors, blocks, cells, family
 from reports.estimates import TRIM, Array, Interval, mean_interval, trimmed, trimmed_interval
 from reports.training_rates import TRAINED
+from seqclf_core.errors import UserError
 
 FEWEST_RUNS = 20
 """Below this, how validation relates to test is not worth a number."""
@@ -36,9 +37,20 @@ def correct_answers(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         predictions: ``key``, ``row``, ``label`` (0 or 1), ``probability`` (of label 1), of one part only.
+
+    Raises:
+        UserError: if the runs did not all answer the same reviews, once each.
     """
-    right = (predictions["probability"] > 0.5) == (predictions["label"] == 1)
-    return predictions.assign(right=right.astype(float)).pivot_table(index="row", columns="key", values="right")
+    rows, reviews = pd.factorize(predictions["row"], sort=True)
+    columns, keys = pd.factorize(predictions["key"], sort=True)
+    right = np.full((len(reviews), len(keys)), np.nan)
+    right[rows, columns] = (predictions["probability"] > 0.5) == (predictions["label"] == 1)
+    if np.isnan(right).any() or right.size != len(predictions):
+        raise UserError(
+            f"{len(keys)} runs gave {len(predictions):,} answers to {len(reviews):,} reviews; each must answer "
+            "each once. Give the runs of one study, and one part (validation or test)."
+        )
+    return pd.DataFrame(right, index=pd.Index(reviews, name="row"), columns=pd.Index(keys, name="key"))
 
 
 def for_new_reviews(

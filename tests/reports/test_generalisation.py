@@ -15,6 +15,7 @@ from reports.generalisation import (
     two_way,
     validation_against_test,
 )
+from seqclf_core.errors import UserError
 from tests.reports.simulated import FACTORS, POOLING, reviews, study
 
 
@@ -48,6 +49,13 @@ def test_runs_without_predictions_leave_their_block_out():
     predictions, runs = predicted(study(12), 200)
     some = predictions[predictions["key"] != runs["key"].iloc[5]]
     assert for_new_reviews(runs, correct_answers(some), FACTORS, POOLING).interval.n == 11
+
+
+def test_runs_on_other_reviews_are_refused():
+    predictions, _ = predicted(study(2), 50)
+    for wrong in (predictions.iloc[1:], pd.concat([predictions, predictions.iloc[:1]])):
+        with pytest.raises(UserError, match="each must answer each"):
+            correct_answers(wrong)
 
 
 def test_reviews_of_one_movie_count_as_one_piece_of_luck():

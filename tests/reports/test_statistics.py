@@ -1,6 +1,7 @@
 """A factors study's answers in words: never more than its blocks carry."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,14 @@ def test_a_clear_winner_is_named_with_interval_reviews_and_blocks():
         assert f"{abs(effect.trimmed.value):.1f} points [" in verdict.sentence
         assert effect.p_holm < 0.05
         assert effect.trimmed.excludes(0)
+
+
+def test_to_beat_takes_both_a_test_and_an_interval():
+    effect = analysed(24, pooling=0.8, seed_sd=0.3).effects[0]
+    assert effect.beats
+    assert not replace(effect, p_holm=0.06).beats
+    assert not replace(effect, p_holm=math.nan).beats
+    assert not replace(effect, trimmed=Interval(0.8, -0.1, 1.7, 0.95, 24)).beats
 
 
 def test_no_difference_is_said_only_inside_the_margin():
