@@ -1,13 +1,24 @@
 """A study's frames -> its page: what ran, in words and numbers, then the sections for each data set."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
-from reports import frames, tables, words
-from reports.document import Fact, Page, Part
-from reports.sections import SECTIONS, Material
+from reports import background, frames, sections, tables, words
+from reports.document import Fact, Page, Part, Section
+from reports.sections import Material
 
+SECTIONS: list[Callable[[Material], Section | None]] = [
+    sections.leaderboard,
+    sections.learning,
+    sections.choices,
+    sections.importance,
+    background.cost,
+    background.failures,
+    background.data,
+    background.repeat,
+]
 KINDS = {"whole": "the whole data", "limited": "a part of the data", "synthetic": "synthetic data"}
 OUTCOMES = ("complete", "pruned", "failed", "running")
 PARTS = {"train": "training", "val": "validation", "test": "test"}
@@ -25,15 +36,15 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     parents, children = runs[runs["role"] == "study"], runs[runs["role"] != "study"]
     searched = bool((children["role"] == "trial").any())
     curves = frames.curves(stores, study)
-    importance = frames.importance(stores, study) if searched else pd.Series(dtype=float)
-    parts = []
     groups = list(tables.comparable(children))
+    importance = frames.importance(stores, study) if searched and len(groups) == 1 else None
+    parts = []
     for group in groups:
         material = Material(
             name=study,
             runs=group,
             curves=curves[curves["key"].isin(group["key"])],
-            importance=importance if len(groups) == 1 else pd.Series(dtype=float),
+            importance=importance,
             searched=searched,
             command=_text(parents, "command"),
             ui=ui,

@@ -128,27 +128,32 @@ def learning(curves: pd.DataFrame, best: str) -> list[Markup]:
 def _draw_curves(
     axes: Axes, curves: pd.DataFrame, part: str, best: str, title: str, limits: tuple[float, float]
 ) -> None:
+    many = curves["step"].max() > 5000
+    unit, per = ("thousand training reviews seen", 1000) if many else ("training reviews seen", 1)
+    curves = curves.assign(step=curves["step"] / per)
     others, first = curves[curves["key"] != best], curves[curves["key"] == best]
     for _, run in others.groupby("key"):
-        axes.plot(run["step"] / 1000, run[part], color=LINE)
-    axes.plot(first["step"] / 1000, first[part], color=ACCENT, linewidth=1.8)
+        axes.plot(run["step"], run[part], color=LINE)
+    axes.plot(first["step"], first[part], color=ACCENT, linewidth=1.8)
     kept = first.nlargest(1, "val/accuracy")
-    axes.plot(kept["step"] / 1000, kept[part], "o", color=ACCENT, markersize=5, clip_on=False)
+    axes.plot(kept["step"], kept[part], "o", color=ACCENT, markersize=5, clip_on=False)
     axes.set_title(title)
     axes.set_ylim(limits)
     axes.set_xlim(left=0)
-    axes.set_xlabel("thousand training reviews seen")
+    axes.set_xlabel(unit)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
 def _limits(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", upward: bool) -> tuple[float, float]:
-    """Return limits that hold nearly all values: a run that diverges must not flatten the others."""
+    """Return limits that hold all values but those far off: a run that diverges must not flatten the others."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return 0.0, 1.0
-    low = np.quantile(finite, 0.04) if upward else finite.min()
-    high = finite.max() if upward else np.quantile(finite, 0.96)
+    lower, upper = np.quantile(finite, [0.25, 0.75])
+    far = max(3 * (upper - lower), 20 if upward else 0.5)  # Tukey's outer fence, but no closer than matters
+    low = max(finite.min(), lower - far) if upward else finite.min()
+    high = finite.max() if upward else min(finite.max(), upper + far)
     margin = max(0.05 * (high - low), 1e-3)
     return float(low - margin), float(high + margin)
 
@@ -189,7 +194,8 @@ def _draw_level(axes: Axes, row: int, scores: "pd.Series[float]", left: float, f
     spread = (np.arange(len(inside)) * 0.618 % 1 - 0.5) * (0.34 if filled else 0.2)  # even, and always the same
     y = row + (-0.16 if filled else 0.24)
     kind: Any = {"facecolor": ACCENT} if filled else {"facecolor": "none", "edgecolor": MUTED, "linewidth": 0.8}
-    axes.scatter(inside, y + spread, 16, alpha=0.75, **kind)
+    crowd = max(1.0, len(inside) / 60)  # many dots are small and faint, so that their density shows
+    axes.scatter(inside, y + spread, max(16 / crowd, 5), alpha=max(0.75 / crowd, 0.25), **kind)
     if filled and len(scores):
         axes.vlines(scores.median(), row - 0.42, row + 0.1, color=INK, linewidth=1.6)
     if outside:

@@ -112,6 +112,8 @@ def span(start: pd.Timestamp, end: pd.Timestamp) -> str:
     >>> span(pd.Timestamp("2026-11-18 11:06", tz="UTC"), pd.Timestamp("2026-11-18 11:35", tz="UTC"))
     '18 Nov 2026, 11:06 to 11:35 UTC'
     """
+    if moment(start) == moment(end):
+        return moment(start)
     if start.date() == end.date():
         return f"{moment(start).removesuffix(' UTC')} to {end.strftime('%H:%M')} UTC"
     return f"{moment(start).removesuffix(' UTC')} to {moment(end)}"

@@ -40,7 +40,7 @@ class MadeUp:
     kind: str = "whole"
     digest: str = "5f" * 32
     name: str = ""
-    evaluations: int = 12
+    evaluations: int = 8
     changes: dict[str, object] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -191,7 +191,7 @@ def study_of(count: int, study: str = "imdb", **changes: object) -> list[MadeUp]
     """Make a search that looks like a real one: the first fails, every fourth is pruned."""
     outcomes = ["failed" if i == 0 else "pruned" if i % 4 == 3 else "complete" for i in range(count)]
     return [
-        MadeUp(i, outcome, study, evaluations={"complete": 12, "pruned": 3, "failed": 1}[outcome], **changes)
+        MadeUp(i, outcome, study, evaluations={"complete": 8, "pruned": 3, "failed": 1}[outcome], **changes)
         for i, outcome in enumerate(outcomes)
     ]
 

@@ -1,25 +1,20 @@
 """The page says what was recorded, keeps apart what may not be compared, and lets nothing in that is not text."""
 
 import base64
-import doctest
 import hashlib
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import tyro
 from recorded_runs import MadeUp, study_of
 
-from reports import compose, frames, render, sections, tables, words
+from reports import background, compose, frames, render, tables
 from seqclf_core.config import RunConfig
 
-ROOT = Path(__file__).parents[2]
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)></style></text></svg>$\\frac{"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -50,7 +45,7 @@ def searched(fill) -> frames.Stores:
     )
     evil.params |= {"model.pooling": EVIL, "model.loss": "<b>", "data.source": EVIL}
     failed = MadeUp(25, "failed", name="<i>", tags={"seqclf.reason": EVIL, "used.source": EVIL})
-    return fill([*study_of(24), evil, failed])
+    return fill([*study_of(14), evil, failed])
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +169,7 @@ def test_the_command_of_a_run_gives_its_settings_again(searched):
         "data.source": "my reviews.csv",
     }
     row = pd.concat([runs.loc["imdb/0005"].drop(list(changes)), pd.Series(changes)])
-    make, *words_ = shlex.split(sections.run_command(row))
+    make, *words_ = shlex.split(background.run_command(row))
     assert make == "make"
     variables = dict(word.split("=", 1) for word in words_[1:])
     config = tyro.cli(RunConfig, args=shlex.split(variables["ARGS"]))
@@ -189,46 +184,6 @@ def test_work_is_counted_over_all_runs(searched):
     for column in ("runs", "seconds", "reviews", "tokens"):
         assert parts[column].sum() == pytest.approx(spent.loc["all", column])
     assert spent.loc["all", "reviews"] == curves.groupby("key")["step"].max().sum()
-
-
-def test_pages_and_tables_are_written_for_every_study(searched, fill, tmp_path):
-    stores = fill([*study_of(2), MadeUp(0, study=f"../{EVIL}", role="experiment")])
-    index, *pages = render.write(stores, tmp_path / "report")
-    assert index == tmp_path / "report" / "index.html"
-    assert {path.parent.parent for path in pages} == {tmp_path / "report"}
-    links = {link["href"] for link in Elements(index.read_text()).named("a")}
-    assert {(index.parent / link).resolve() for link in links} == {path.resolve() for path in pages}
-    table = pd.read_csv(tmp_path / "report" / "imdb" / "runs.csv")
-    assert len(table) == 3
-    assert render.write(stores, tmp_path / "one", "imdb") == [tmp_path / "one" / "imdb" / "index.html"]
-    assert not (tmp_path / "one" / "index.html").exists()
-    assert render.write(stores, tmp_path / "none", "no such study") == []
-
-
-def test_a_page_is_replaced_whole_or_not_at_all(tmp_path):
-    render.replace(tmp_path / "page", "before")
-    with pytest.raises(TypeError):
-        render.replace(tmp_path / "page", 7)  # fails while writing
-    assert (tmp_path / "page").read_text() == "before"
-    render.replace(tmp_path / "page", "a lone surrogate \ud800")
-    assert list(tmp_path.iterdir()) == [tmp_path / "page"]
-
-
-def test_the_command_answers_without_loading_what_it_does_not_need(tmp_path):
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-    asked = run("-X", "importtime", "-m", "reports", "--help")
-    assert "--study" in asked.stdout
-    assert not re.search(r"\b(pandas|matplotlib|optuna|mlflow|torch)\b", asked.stderr)
-    imported = run("-c", "import reports.render, sys; print('torch' in sys.modules, 'mlflow' in sys.modules)")
-    assert imported.stdout.split() == ["False", "False"]
-    nothing = run("-m", "reports", "--runs", str(tmp_path))
-    assert nothing.returncode == 2
-    assert "make study" in nothing.stderr
-    assert "Traceback" not in nothing.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
@@ -264,8 +219,3 @@ def test_in_a_browser_it_is_quiet_fits_and_sorts(page, tmp_path):
         browser.close()
     assert said == []
     assert dialogs == []
-
-
-def test_the_examples_in_docstrings_hold():
-    for module in (words, tables, render):
-        assert doctest.testmod(module).failed == 0

@@ -1,0 +1,135 @@
+"""The sections of a report that say how it was done: cost, failures, data and split, and how to repeat it."""
+
+import shlex
+from typing import Any
+
+import pandas as pd
+
+from reports import tables, words
+from reports.document import Column, Commands, Pairs, Section, table
+from reports.sections import Material
+from seqclf_core.config import RunConfig
+
+FAILURES_SHOWN = 25  # all are in runs.csv
+
+
+def cost(material: Material) -> Section | None:
+    """Show the time and work that went into the runs."""
+    spent = tables.spent(material.runs, material.curves)
+    columns = [
+        Column("outcome", "Runs", str.capitalize),
+        Column("runs", "Number", number=True),
+        Column("seconds", "Time in all", words.duration, number=True),
+        Column("median", "Median run", words.duration, number=True),
+        Column("longest", "Longest run", words.duration, number=True),
+        Column("reviews", "Training reviews read", words.about, number=True),
+        Column("tokens", "Tokens, about", words.about, number=True),
+    ]
+    speed = material.runs["tokens_per_second"].median()
+    devices = ", ".join(sorted({f"{d} in {p}" for d, p in _pairs(material.runs, "device", "precision")}))
+    sentences = [f"Median throughput {words.about(speed)} real tokens per second per run, on {devices}."]
+    sentences = sentences if pd.notna(speed) and devices else []
+    return Section("Time spent", sentences, [table(spent, columns, "Time and work by outcome")])
+
+
+def _pairs(runs: pd.DataFrame, *names: str) -> list[tuple[str, ...]]:
+    return list(runs[list(names)].dropna().drop_duplicates().itertuples(index=False, name=None))
+
+
+def failures(material: Material) -> Section | None:
+    """Name the runs that failed, and why."""
+    failed = material.runs[material.runs["outcome"] == "failed"]
+    if failed.empty:
+        return None
+    columns = [
+        Column("name", "Run"),
+        Column("seconds", "After", words.duration, number=True),
+        Column("reason", "Reason", long=True),
+    ]
+    links = {label: material.link(run) for label, run in failed.iterrows()} if material.ui else {}
+    shown = failed.head(FAILURES_SHOWN)
+    note = f"The first {len(shown)} of {len(failed)}; all are in runs.csv." if len(shown) < len(failed) else ""
+    return Section("Failures", (), [table(shown, columns, "Runs that failed", note, links)])
+
+
+SPLITS = {
+    "group": "Reviews with the same {column} stand on one side only, so that the validation score cannot be won "
+    "by recognising them.",
+    "random": "The validation part is a stratified random draw. Where reviews of one film stand on both sides, "
+    "the validation score is flattered and keeps rising after the test score has stopped.",
+    "contiguous": "The validation part is the last rows of each class, as they stand in the source: a pessimistic "
+    "ablation.",
+}
+
+
+def data(material: Material) -> Section | None:
+    """Say what was read and how it was split."""
+    known = material.runs.dropna(subset=["digest"])
+    if known.empty:
+        return None
+    run = known.iloc[0]
+    sizes = pd.DataFrame(
+        {
+            "part": ["Training", "Validation", "Test"],
+            "reviews": [run["used.train"], run["used.val"], run["used.test"]],
+            "use": ["fits the weights", "ranks, prunes, stops early", "scored once per complete run"],
+        }
+    )
+    columns = [
+        Column("part", "Part"),
+        Column("reviews", "Reviews", words.count, number=True),
+        Column("use", "What it does"),
+    ]
+    sentences = [f"Source: {run['source']}. Digest of texts, labels and split: {run['digest'][:16]}."]
+    sentences.append(SPLITS.get(str(run["split"]), "").format(column=run["group_column"]))
+    skipped = run.get("used.skipped")
+    if pd.notna(skipped) and int(skipped) > 0:
+        sentences.append(f"{words.plural(int(skipped), 'bad row')} left out.")
+    return Section("Data and split", [s for s in sentences if s], [table(sizes, columns, "Parts of the data")])
+
+
+def repeat(material: Material) -> Section | None:
+    """Give the commands and settings that repeat the study and its best run."""
+    ranked = tables.leaderboard(material.runs)
+    commits = material.runs["commit"].dropna().unique()
+    checkout = [f"git checkout {shlex.quote(commits[0].removesuffix('-dirty'))}"] if len(commits) else []
+    blocks: list[Commands | Pairs] = []
+    if material.command:
+        blocks.append(Commands("The study", [*checkout, material.command]))
+    if len(ranked):
+        blocks.append(
+            Commands(f"Its best run, {ranked.iloc[0]['name']}", [*checkout, run_command(ranked.iloc[0])])
+        )
+    sentences = []
+    if len(commits) > 1:
+        sentences.append(f"The runs come from {len(commits)} commits; the first one is named below.")
+    if any(str(commit).endswith("-dirty") for commit in commits):
+        sentences.append(
+            "There were changes that were not committed, so the commit alone does not repeat the runs."
+        )
+    shared = [name for name in tables.settings(material.runs) if name not in tables.varied(material.runs)]
+    first = material.runs.iloc[0]
+    values = [(name, "none" if pd.isna(first[name]) else words.setting(first[name])) for name in shared]
+    blocks.append(Pairs("Settings that all runs share", values))
+    versions = material.runs.filter(like="versions.")
+    used = [(str(name)[9:], ", ".join(sorted(versions[name].dropna().unique()))) for name in versions]
+    blocks.append(Pairs("Versions", used))
+    return Section("Repeat it", sentences, blocks)
+
+
+def run_command(run: "pd.Series[Any]") -> str:
+    """Return the command that does one run again: every setting that is not the default."""
+    options = []
+    for name, default in RunConfig().flat().items():
+        value = None if pd.isna(run[name]) else run[name]
+        if value == default or name == "data.source":
+            continue
+        flag = f"--{name}".replace("_", "-")
+        if isinstance(default, bool):
+            options.append(flag if value else "--" + name.replace("_", "-").replace(".", ".no-", 1))
+        else:
+            options += [flag, shlex.quote(str(value))]
+    source = f" DATA={shlex.quote(str(run['data.source']))}" if run["data.source"] != "auto" else ""
+    return f"make experiment NAME=baseline{source}" + (
+        f" ARGS={shlex.quote(' '.join(options))}" if options else ""
+    )

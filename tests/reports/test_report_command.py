@@ -1,0 +1,60 @@
+"""make report writes whole files in the right places, quickly says what is wrong, and loads only what it needs."""
+
+import doctest
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from recorded_runs import MadeUp, study_of
+
+from reports import render, tables, words
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_pages_and_tables_are_written_for_every_study(fill, tmp_path):
+    stores = fill([*study_of(2), MadeUp(0, study="../<b>", role="experiment")])
+    index, *pages = render.write(stores, tmp_path / "report")
+    assert index == tmp_path / "report" / "index.html"
+    assert {path.parent.parent for path in pages} == {tmp_path / "report"}
+    links = set(re.findall(r'<a href="([^"]*)"', index.read_text()))
+    assert {(index.parent / link).resolve() for link in links} == {path.resolve() for path in pages}
+    table = pd.read_csv(tmp_path / "report" / "imdb" / "runs.csv")
+    assert len(table) == 3
+    assert render.write(stores, tmp_path / "one", "imdb") == [tmp_path / "one" / "imdb" / "index.html"]
+    assert not (tmp_path / "one" / "index.html").exists()
+    assert render.write(stores, tmp_path / "none", "no such study") == []
+
+
+def test_a_page_is_replaced_whole_or_not_at_all(tmp_path):
+    render.replace(tmp_path / "page", "before")
+    with pytest.raises(TypeError):
+        render.replace(tmp_path / "page", 7)  # fails while writing
+    assert (tmp_path / "page").read_text() == "before"
+    render.replace(tmp_path / "page", "a lone surrogate \ud800")
+    assert list(tmp_path.iterdir()) == [tmp_path / "page"]
+
+
+def test_the_command_answers_without_loading_what_it_does_not_need(tmp_path):
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    asked = run("-X", "importtime", "-m", "reports", "--help")
+    assert "--study" in asked.stdout
+    assert not re.search(r"\b(pandas|matplotlib|optuna|mlflow|torch)\b", asked.stderr)
+    imported = run("-c", "import reports.render, sys; print('torch' in sys.modules, 'mlflow' in sys.modules)")
+    assert imported.stdout.split() == ["False", "False"]
+    nothing = run("-m", "reports", "--runs", str(tmp_path))
+    assert nothing.returncode == 2
+    assert "make study" in nothing.stderr
+    assert "Traceback" not in nothing.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_examples_in_docstrings_hold():
+    for module in (words, tables, render):
+        assert doctest.testmod(module).failed == 0
