@@ -1,0 +1,13 @@
+"""How good is one LSTM classifier with the known good settings? The run to compare your own ideas with.
+
+make experiment NAME=baseline
+make experiment NAME=baseline ARGS="--model.pooling mean --seed 1"
+"""
+
+from experiments.experiment import Experiment
+from seqclf_core.config import RunConfig
+
+EXPERIMENT = Experiment(
+    purpose="How good is one LSTM classifier with the known good settings?",
+    base=RunConfig(),
+)

@@ -1,0 +1,60 @@
+"""What an experiment is: base settings, the runs that are made of them, and what is said about their results."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqclf_core.config import RunConfig
+
+if TYPE_CHECKING:
+    from experiments.journal import Closed
+    from seqclf_core.corpus import Corpus
+    from seqclf_core.events import Finished
+
+
+@dataclass(frozen=True)
+class NamedRun:
+    """One run of an experiment."""
+
+    label: str
+    """What tells it from the experiment's other runs: ``last, padded``."""
+    config: RunConfig
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What else is worth recording with it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a run stands."""
+
+    run: NamedRun
+    key: str
+    folder: Path
+    """Its own: model and predictions."""
+    closed: "Closed | None"
+    """How it ended; None: it was stopped, and the same command goes on with it."""
+    finished: "Finished | None"
+    """Its scores, if it is complete."""
+
+
+def only_one(config: RunConfig, _: Path) -> list[NamedRun]:
+    """Make a single run of the settings as they are."""
+    return [NamedRun(f"{config.model.pooling} {config.model.loss}", config)]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The declaration that a file in this folder makes."""
+
+    purpose: str
+    """One line: what is learned from it."""
+    base: RunConfig
+    """Settings that the command line changes."""
+    runs: Callable[[RunConfig, Path], list[NamedRun]] = only_one
+    """(settings, a folder of the experiment's own) -> its runs, done in this order; whatever they need first is
+    made in the folder. The same settings give the same runs."""
+    varies: frozenset[str] = frozenset()
+    """Settings that ``runs`` sets itself, so that the command line must not."""
+    conclude: Callable[[Sequence[Result], "Corpus"], str] | None = None
+    """Says what the results show, once all runs are complete."""

@@ -1,0 +1,71 @@
+"""From a tagger to a classifier: five changes, and does what the tagger learned help?
+
+make experiment NAME=tagger_to_classifier
+make experiment NAME=tagger_to_classifier ARGS="--data.limit 500"
+
+Trains a tagger on embedded tagged sentences (seconds), prints the five changes that make a classifier of it, then
+trains two classifiers with the same data, seed and budget: one starts with the tagger's encoder, one from scratch.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.experiment import Experiment, NamedRun, Result
+from seqclf_core.config import RunConfig
+
+if TYPE_CHECKING:
+    from seqclf_core.corpus import Corpus
+
+TAGGER = {
+    "data.source": "synthetic",
+    "model.word_dropout": 0.05,
+    "model.embed_dropout": 0.1,
+    "train.epochs": 2,
+    "train.batch_size": 32,
+    "train.lr": 5e-3,
+    "train.warmup_steps": 20,
+}
+
+CAVEAT = """  The sentences are a toy: generated, short, of some 200 words, most of which say nothing of sentiment.
+  They need not help, and one seed cannot tell a small help or harm from luck: try more of them, with --seed."""
+
+
+def runs(config: RunConfig, folder: Path) -> list[NamedRun]:
+    """Train the tagger, unless it is there, and make the two runs."""
+    from experiments.five_changes import five_changes
+    from seqclf_core.saved import SETTINGS
+    from seqclf_core.tagging import score_tagger, train_tagger
+
+    tagger = folder / "tagger"
+    if not (tagger / SETTINGS).exists():  # a model folder appears whole
+        train_tagger(config.override(TAGGER), tagger)
+    score = score_tagger(tagger)
+    print(
+        f"\nThe tagger is right on {score.accuracy:.1%} of {score.tokens:,} tokens of sentences it has not seen;\n"
+        f"each word's most frequent tag is right on {score.baseline:.1%}.\n\n"
+        f"Five changes make a classifier of it:\n\n{five_changes()}",
+        flush=True,
+    )
+    about = {"tagger.accuracy": f"{score.accuracy:.4f}", "tagger.baseline": f"{score.baseline:.4f}"}
+    started = config.override({"model.start_from": str(tagger.absolute())})
+    return [NamedRun("from the tagger", started, about), NamedRun("from scratch", config)]
+
+
+def comparison(results: Sequence[Result], _: "Corpus") -> str:
+    """Say what starting from the tagger changed, and how little that shows."""
+    lines = [f"  {'accuracy':16} validation      test"]
+    for result in results:
+        assert result.finished
+        scores = f"{result.finished.val_accuracy:10.4f}  {result.finished.test_accuracy:8.4f}"
+        lines.append(f"  {result.run.label:16} {scores}")
+    return "\n".join([*lines, CAVEAT])
+
+
+EXPERIMENT = Experiment(
+    purpose="From a tagger to a classifier: five changes, and does what the tagger learned help?",
+    base=RunConfig().override({"model.embed_dim": 64, "model.hidden_dim": 64, "train.epochs": 2}),
+    runs=runs,
+    varies=frozenset({"model.start_from"}),
+    conclude=comparison,
+)

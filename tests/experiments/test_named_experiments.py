@@ -1,0 +1,117 @@
+"""``make experiment``: what it lists and refuses, and a whole one from Ctrl-C to MLflow, in real processes."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from journal_samples import everything_in
+
+import experiments
+from experiments import journal
+from experiments.__main__ import EXPERIMENTS, only_one
+from experiments.database import prepare_database
+from experiments.stores import Stores
+from seqclf_core.config import RunConfig
+from seqclf_core.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "experiments"]
+
+
+def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_every_declared_experiment_is_listed() -> None:
+    folder = Path(experiments.__path__[0])
+    declared = {file.stem for file in folder.glob("*.py") if "\nEXPERIMENT = " in file.read_text(encoding="utf-8")}
+    assert declared == EXPERIMENTS.keys()
+    listed = call()
+    assert listed.returncode == 0
+    for name, experiment in EXPERIMENTS.items():
+        assert f"{name} " in listed.stdout
+        assert experiment.purpose in listed.stdout
+
+
+def test_help_needs_nothing_that_is_slow() -> None:
+    code = (
+        "import sys; from experiments.__main__ import main\n"
+        "sys.argv = ['experiments', 'baseline', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'mlflow', 'datasets', 'numpy', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--model.hidden-dim" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "no experiment 'nope'"),
+        (["padding_pitfall", "--model.pooling", "mean"], "sets model.pooling itself"),
+        (["baseline", "--data.source", "/nowhere"], "no such folder"),
+        (["baseline", "--model.hidden-dim", "-3"], "hidden_dim"),
+    ],
+)
+def test_mistakes_are_refused_with_a_message(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = call(*arguments, "--runs", str(tmp_path))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_same_runs_have_one_process_at_a_time(tmp_path: Path) -> None:
+    stores = Stores(tmp_path)
+    for _ in range(2):
+        with (
+            only_one(stores, "baseline/one"),
+            only_one(stores, "baseline/other"),
+            pytest.raises(UserError, match="at work on these very runs"),
+            only_one(stores, "baseline/one"),
+        ):
+            pytest.fail("there were two")
+
+
+def test_an_interrupted_experiment_goes_on_and_arrives_in_mlflow_once(
+    small: RunConfig, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    stores = Stores(tmp_path / "runs")
+    prepare_database(stores, stores.tracking_uri())
+    stores.cache.symlink_to(cache)
+    changes = {"train.epochs": 6, "train.patience": 100, "model.word_dropout": 0.1}
+    settings = {**small.flat(), **changes}
+    names = [name for name, value in settings.items() if value != RunConfig().flat()[name]]
+    flags = [text for name in names for text in (f"--{name.replace('_', '-')}", str(settings[name]))]
+    command = [*COMMAND, "baseline", "--runs", str(stores.runs), *flags]
+
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not (files := list(stores.journals.rglob("*.jsonl"))) or len(journal.read(files[0])) < 4:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate()
+    assert process.returncode == 130, said
+    assert "Stopped. The same command goes on" in said
+    (before,) = [journal.read(file) for file in files]
+    assert 4 <= len(before) < 14
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "12 of 12" in done.stdout
+    assert f"make ui RUNS={stores.runs}" in done.stdout
+    assert "--seed 1" in done.stdout
+    entries = journal.read(files[0])
+    assert entries[: len(before)] == before
+    assert len(entries) == 16
+    found = everything_in(stores.tracking_uri())
+    assert list(found) == [f"baseline/{files[0].stem}"]
+    (run,) = found.values()
+    assert isinstance(run, dict)
+    assert run["info"][:2] == ("last bce e8 h8 seed 0", "FINISHED")
+    assert len(run["metrics"]["val/accuracy"]) == 12
+    assert run["tags"]["seqclf.role"] == "experiment"
+    assert run["predictions"] == ["predictions/test.parquet", "predictions/val.parquet"]
