@@ -1,66 +1,18 @@
 """Run a study, or go on with it: ``python -m studies imdb`` (``make study``)."""
 
 import importlib
-import json
-import os
 import pkgutil
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import Any
 
 import tyro
-from filelock import FileLock, Timeout
 
 import studies
-from experiments.stores import Stores, mask
+from experiments.stores import Stores
 from seqclf_core.command import named_settings, run_command
-from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
-
-if TYPE_CHECKING:
-    from seqclf_core.events import DataSummary
-    from studies.owner import Owner
-    from studies.study import Study
-
-STOP_SECONDS = 8.0
-"""After a first Ctrl-C or SIGTERM, runs have this long to reach their next event; a checkpoint is never far."""
-DELIVERY_SECONDS = 60.0
-"""For what MLflow has not got yet when the study ends; the rest is for `make sync`."""
-
-
-Question = TypeVar("Question")
-
-
-@dataclass(frozen=True)
-class Options(Generic[Question]):
-    """Run a study, or go on with it where it stopped."""
-
-    question: Annotated[Question, tyro.conf.arg(name="")]
-    """What this study can be asked."""
-    config: Annotated[RunConfig, tyro.conf.arg(name="")]
-    """Base settings of every trial. One that the study searches is fixed when it is named here."""
-    name: str
-    """Of this study; the same name again goes on with it."""
-    workers: int | None = None
-    """Runs at a time; none: as many as processors and memory allow, or one per GPU."""
-    runs: Path = Path("runs")
-    """The folder with all that is recorded."""
-    tracking_uri: str | None = None
-    """MLflow's address; none: $MLFLOW_TRACKING_URI, else mlflow.db under RUNS."""
-    storage: str | None = None
-    """Optuna's database; none: $SEQCLF_OPTUNA_URI, else optuna.db under RUNS."""
-    hang_seconds: float = 900.0
-    """A worker that says nothing for so long is ended, and its trial goes on in another."""
-    report: bool = True
-    """Write the report when the study ends."""
+from studies.conduct import Options, conduct, owned
 
 
 def declared() -> dict[str, str]:
@@ -104,152 +56,6 @@ def main() -> int:
     study = study.with_base(options.config, named_settings(arguments[1:]))
     with owned(Stores(options.runs), options.name):
         return conduct(study, options)
-
-
-@contextmanager
-def owned(stores: Stores, name: str) -> Iterator[None]:
-    """Be the one owner of a study for a while.
-
-    Raises:
-        UserError: if another process is; says which, and since when.
-    """
-    folder = stores.work(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    who = folder / "owner.json"
-    try:
-        with FileLock(folder / "owner.lock", timeout=0):
-            since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            who.write_text(json.dumps({"process": os.getpid(), "host": os.uname().nodename, "since": since}))
-            yield
-    except Timeout as error:
-        owner = json.loads(who.read_text()) if who.exists() else {}
-        raise UserError(
-            f"The study {name!r} is being run by process {owner.get('process', 'unknown')} on "
-            f"{owner.get('host', 'this machine')} since {owner.get('since', 'a moment ago')}. "
-            "Wait for it, or choose another NAME."
-        ) from error
-
-
-def conduct(study: "Study", options: Options[Any]) -> int:
-    """Prepare data, workers and stores, run the study to its total, and report."""
-    from experiments.delivery import start_deliverer
-    from seqclf_core.corpus import load_corpus
-    from seqclf_core.reviews import resolve
-    from studies.owner import Owner, study_tags
-    from studies.processes import Processes
-    from studies.resources import default_workers, gpus
-    from studies.storage import DONE, open_storage, open_study
-
-    stores = Stores(options.runs)
-    source = resolve(study.base.data.source)
-    study = study.with_base(study.base.override({"data.source": source}), study.fixed)
-    print(f"Study {options.name!r}: {study.question}", flush=True)
-    for name in sorted(study.fixed):
-        print(f"  {name} is fixed at {study.base.flat()[name]}: you named it, so it is not searched")
-    corpus = load_corpus(study.base.data, stores.cache)
-    print(f"  data      {describe(corpus.summary)}", flush=True)
-
-    uri = options.storage or os.environ.get("SEQCLF_OPTUNA_URI") or stores.optuna_uri
-    opened = open_study(open_storage(uri), options.name, study, corpus.summary)
-    done = sum(trial.state in DONE for trial in opened.get_trials(deepcopy=False))
-    left = study.total - done
-    if left <= 0:
-        more = "BLOCKS or SEEDS" if study.is_list else f"TRIALS={done + 12}"
-        print(f"  finished: it has {done} trials, {study.total} were asked for. {more} asks for more.")
-        return finish(stores, options)
-
-    workers = min(options.workers or default_workers(), left)
-    estimate = measure_speed(study.base, stores.cache)
-    seconds = left * estimate["run_seconds"] / workers
-    disk = (left * 2e6 + workers * 16 * estimate["parameters"] + 3 * 4 * estimate["parameters"]) / 1e6
-    going_on = f" ({done} are done)" if done else ""
-    print(f"  plan      {study.total} trials in all{going_on}, {workers} workers of one thread each")
-    print(f"  estimate  at most {_about(seconds)} (pruning saves a part of it), {disk:.0f} MB of disk")
-    print("  Ctrl-C stops it; the same command goes on where it was. `make ui` shows the runs.\n", flush=True)
-
-    executor = Processes(workers, stores.runs / "workers.log", gpus=gpus())
-    deliverer = start_deliverer(options.runs, options.tracking_uri)
-    owner = Owner(
-        name=options.name, study=study, optuna=opened, stores=stores, executor=executor,
-        tags=study_tags(corpus.summary.kind), patience=options.hang_seconds,
-    )  # fmt: skip
-    try:
-        run_to_the_end(owner, estimate["run_seconds"])
-    finally:
-        executor.close()
-        delivered = deliverer.stop(5.0 if owner.stopping else DELIVERY_SECONDS)
-    if not delivered:
-        log = stores.runs / "delivery.log"
-        print(f"MLflow has not got everything yet (see {log}); `make sync` delivers the rest.")
-    if owner.stopping:
-        print("Stopped. The same command goes on where it was; nothing that was done is lost.")
-        return 130
-    return finish(stores, options)
-
-
-def run_to_the_end(owner: "Owner", run_seconds: float) -> None:
-    """Step the owner until nothing is left to do, or a signal asks it to stop and it has."""
-    from studies.display import Display
-
-    deadline = [float("inf")]
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        if owner.stopping:
-            raise KeyboardInterrupt
-        owner.stopping = True
-        deadline[0] = time.monotonic() + STOP_SECONDS
-
-    handlers = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with owner.recording(), Display(owner, run_seconds) as display:
-            while owner.step() and time.monotonic() < deadline[0]:
-                display.refresh()
-            display.refresh()
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def measure_speed(config: RunConfig, cache: Path) -> dict[str, Any]:
-    """Ask a process of its own how fast a run is here.
-
-    Raises:
-        UserError: if it cannot do a single step; says why.
-    """
-    request = json.dumps({"config": config.model_dump(mode="json"), "cache": str(cache.absolute())})
-    measured = subprocess.run(
-        [sys.executable, "-m", "seqclf_core.speed"], input=request, text=True, capture_output=True,
-        cwd=Path(__file__).parent.parent, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
-    )  # fmt: skip
-    if measured.returncode != 0:
-        last = (measured.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"A first step of training failed: {last}")
-    answer: dict[str, Any] = json.loads(measured.stdout)
-    return answer
-
-
-def finish(stores: Stores, options: Options[Any]) -> int:
-    """Write the report of a study."""
-    if not options.report:
-        return 0
-    command = [sys.executable, "-m", "reports", "--runs", str(stores.runs.absolute()), "--study", options.name]
-    if options.tracking_uri:
-        command += ["--tracking-uri", options.tracking_uri]
-    return subprocess.run(command, cwd=Path(__file__).parent.parent, check=False).returncode
-
-
-def describe(data: "DataSummary") -> str:
-    """Say in a line what a study learns from and how it is split."""
-    sizes = ", ".join(f"{count:,} {part}" for part, count in data.sizes.items())
-    split = f"by {data.group_column}" if data.split == "group" else data.split
-    skipped = f"; {data.skipped} bad rows skipped" if data.skipped else ""
-    return f"{mask(data.source)}: {sizes} reviews ({data.kind}), validation split {split}{skipped}"
-
-
-def _about(seconds: float) -> str:
-    from studies.display import duration
-
-    return duration(seconds)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments.journal import Header
-from experiments.recorder import Recorder, provenance
+from experiments.recorder import Recorder
 from experiments.stores import Stores
-from seqclf_core.config import RunConfig
+from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Saved, Started
 from studies.executors import Died, Executor, Failed, Job, Message, Stopped
-from studies.storage import DONE, PLANNED, enqueue, trial_seed
+from studies.headers import study_header, trial_header
+from studies.storage import DONE, enqueue, trial_seed
 from studies.study import Study
 
 FAILURES_IN_A_ROW = 10
@@ -72,13 +73,8 @@ class Owner:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record the study itself, as the parent of its trials, and take over what an earlier owner left."""
-        key = f"{self.name}/study"
-        about = {"seqclf.study": self.name, "seqclf.question": self.study.question, **self.study.notes}
-        header = Header(
-            key=key, name=self.name, experiment=self.name, role="study", params=self.study.base.flat(),
-            tags={**self.tags, **about},
-        )  # fmt: skip
-        with Recorder.open(self.stores.journal(key), header) as recorder:
+        header = study_header(self.name, self.study, self.tags)
+        with Recorder.open(self.stores.journal(header.key), header) as recorder:
             recorder.reopen()
             self.adopt()
             try:
@@ -140,17 +136,7 @@ class Owner:
         self.study.draw(trial)
         config = self.study.config(trial)
         key = f"{self.name}/{trial.number:04d}"
-        planned = trial.user_attrs.get(PLANNED)
-        own_tags = {} if planned is None else self.study.planned[planned].tags
-        header = Header(
-            key=key,
-            name=_name(trial, config),
-            experiment=self.name,
-            role="trial",
-            parent=f"{self.name}/study",
-            params=config.flat(),
-            tags={**self.tags, "seqclf.study": self.name, "seqclf.trial": str(trial.number), **own_tags},
-        )
+        header = trial_header(self.name, self.study, trial, self.tags)
         job = Job(key, config, self.stores.work(key).absolute(), self.stores.cache.absolute())
         known = self.optuna.get_trials(deepcopy=False)[trial.number].intermediate_values
         self.running[key] = Running(
@@ -253,16 +239,5 @@ class Owner:
             )
 
 
-def _name(trial: Trial, config: RunConfig) -> str:
-    model = config.model
-    seed = f" s{config.seed}" if "seed" in trial.params else ""
-    return f"{trial.number:04d} {model.pooling} {model.loss} e{model.embed_dim} h{model.hidden_dim}{seed}"
-
-
-class StudyError(Exception):
+class StudyError(UserError):
     """A study that cannot go on; the message says why."""
-
-
-def study_tags(kind: str) -> dict[str, str]:
-    """Return the tags that every run of a study carries."""
-    return {"seqclf.kind": kind, **provenance()}
