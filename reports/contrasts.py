@@ -110,12 +110,27 @@ def weigh(values: Array, contrast: Contrast) -> Array:
     return weighed
 
 
+def scored(runs: pd.DataFrame, outcome: str) -> pd.Series:
+    """Return each run's outcome; that of a run which diverged without one is ``CHANCE``.
+
+    A loss that left the real numbers is an outcome, not a gap: dropping such runs would favour the cell that
+    breaks more often. What the machine lost stays missing.
+
+    Args:
+        runs: the outcome, an accuracy, and optionally ``diverged`` (bool).
+        outcome: the column.
+    """
+    values = runs[outcome].astype(float)
+    if "diverged" not in runs:
+        return values
+    return values.mask(values.isna() & runs["diverged"].fillna(False).astype(bool), CHANCE)
+
+
 def blocks(runs: pd.DataFrame, factors: Factors, outcome: str = "test/accuracy", scale: float = POINTS) -> Blocks:
     """Arrange runs as one row per block and one column per cell.
 
     A missing or NaN outcome means that the cell has no run yet, or lost it to the machine: its block is left out
-    and counted. A loss that left the real numbers is an outcome, not a gap: where the column ``diverged`` is true,
-    a missing accuracy counts as ``CHANCE``. Dropping such runs would favour the cell that breaks more often.
+    and counted. See ``scored`` for runs whose loss left the real numbers.
 
     Args:
         runs: one row per run: ``block``, one column per factor, the outcome, optionally ``diverged`` (bool).
@@ -138,11 +153,8 @@ def blocks(runs: pd.DataFrame, factors: Factors, outcome: str = "test/accuracy",
     if len(twice):
         where = ", ".join(f"{name}={value}" for name, value in twice.iloc[0].items())
         raise UserError(f"A cell has two runs: {where}. A block has each cell once; keep one of them.")
-    values = runs[outcome].astype(float)
-    if "diverged" in runs:
-        values = values.mask(values.isna() & runs["diverged"].fillna(False).astype(bool), CHANCE)
     columns = pd.MultiIndex.from_tuples(cells(factors), names=list(factors))
-    table = runs.assign(**{outcome: values * scale}).set_index(keys)[outcome].unstack(list(factors))  # noqa: PD010
+    table = runs.assign(**{outcome: scored(runs, outcome) * scale}).set_index(keys)[outcome].unstack(list(factors))  # noqa: PD010
     if len(factors) == 1:  # unstack gives a plain index here
         table.columns = pd.MultiIndex.from_arrays([table.columns], names=list(factors))
     table = table.reindex(columns=columns).sort_index()

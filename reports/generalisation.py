@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from reports.contrasts import POINTS, Contrast, Factors, blocks, cells, family
@@ -59,6 +60,7 @@ def for_new_reviews(
     factors: Factors,
     contrast: Contrast,
     movies: pd.Series | None = None,
+    outcome: str = "test/accuracy",
 ) -> NewReviews:
     """Widen a contrast's interval so that it holds for reviews of other movies, not only for these.
 
@@ -69,33 +71,46 @@ def for_new_reviews(
     reviews of a movie share its fate (Liang & Zeger 1986). The degrees of freedom are Satterthwaite's (1946).
 
     Args:
-        runs: one row per run: ``key``, ``block``, one column per factor, in complete or incomplete blocks.
+        runs: one row per run: ``key``, ``block``, one column per factor, the outcome. A block in which a run has
+            no predictions (it diverged) still counts for the first term.
         correct: from ``correct_answers``: index ``row``, one column per ``key``.
         factors: as the study was created with them.
         contrast: one of ``family(factors)``.
         movies: which movie each row is about, index ``row``; None takes reviews as independent.
+        outcome: accuracy (fraction) on the same reviews.
+
+    Raises:
+        UserError: as ``contrasts.blocks`` does.
     """
-    numbers = runs.assign(_column=correct.columns.get_indexer(pd.Index(runs["key"])))
-    numbers["_column"] = numbers["_column"].where(numbers["_column"] >= 0)  # a run without predictions is missing
-    places = blocks(numbers, factors, "_column", scale=1).table[cells(factors)].to_numpy().astype(int)
+    headline = blocks(runs, factors, outcome).contrast(contrast)
+    numbers = pd.Series(correct.columns.get_indexer(pd.Index(runs["key"])), index=runs.index, dtype=float)
+    numbers = numbers.where(numbers >= 0)  # a run without predictions is missing
+    columns = runs[["block", *factors]].assign(column=numbers)
+    places = blocks(columns, factors, "column", scale=1).table[cells(factors)].to_numpy().astype(int)
     right = correct.to_numpy()
     per_review = sum(  # (B, N) points; cell by cell, to keep one run's array at a time
         weight * POINTS * right[:, places[:, cell]].T for cell, weight in enumerate(contrast.weights) if weight
     )
     assert isinstance(per_review, np.ndarray)
-    groups = np.arange(len(correct)) if movies is None else pd.factorize(movies.loc[correct.index])[0]
-    return two_way(per_review, groups)
+    groups = (
+        np.arange(len(correct))
+        if movies is None
+        else pd.factorize(movies.loc[correct.index], use_na_sentinel=False)[0]
+    )
+    return two_way(per_review, groups, headline)
 
 
-def two_way(values: Array, movies: np.ndarray[tuple[int], np.dtype[np.int64]]) -> NewReviews:
+def two_way(values: Array, movies: NDArray[np.int64], headline: Array | None = None) -> NewReviews:
     """Estimate the trimmed mean over blocks with an error for new blocks and new movies.
 
     Args:
         values: (B, N) contrast per block and review, B >= 2.
         movies: (N,) codes from 0.
+        headline: (B or more,) contrasts of all blocks, where not each has a value per review.
     """
     means = values.mean(axis=1)
-    center, block_error, df = trimmed(means)
+    headline = means if headline is None else headline
+    center, block_error, df = trimmed(headline)
     cut = int(TRIM * len(means))
     kept = values[np.sort(np.argsort(means, kind="stable")[cut : len(means) - cut])]
     size, reviews = kept.shape
@@ -109,7 +124,7 @@ def two_way(values: Array, movies: np.ndarray[tuple[int], np.dtype[np.int64]]) -
     variance = block_variance + review_variance
     freedom = variance**2 / (block_variance**2 / df + review_variance**2 / (count - 1)) if variance else df
     half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(variance)
-    interval = Interval(float(center), float(center) - half, float(center) + half, 0.95, len(means))
+    interval = Interval(float(center), float(center) - half, float(center) + half, 0.95, len(headline))
     return NewReviews(interval, float(block_error), math.sqrt(review_variance))
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from reports.contrasts import Blocks, Contrast, Factors
-from reports.estimates import FEWEST_FOR_TEST, Interval, count_flip
+from reports.contrasts import Blocks, Contrast, Factors, blocks
+from reports.estimates import FEWEST_FOR_TEST, Interval, count_flip, trimmed_interval
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Slope:
     """The fitted contrast there."""
 
 
-def slope(blocks: Blocks, contrast: Contrast, settings: pd.Series, level: float = 0.95) -> Slope | None:
+def slope(table: Blocks, contrast: Contrast, settings: pd.Series, level: float = 0.95) -> Slope | None:
     """Regress a contrast on the logarithm of a shared setting, such as ``train.lr``, block by block.
 
     Two logits under Adam move the margin about twice as fast as one, so a difference between the losses may be one
@@ -33,7 +33,7 @@ def slope(blocks: Blocks, contrast: Contrast, settings: pd.Series, level: float 
     interval, which a failed run does not carry off (Theil 1950; Sen 1968).
 
     Args:
-        blocks: complete blocks.
+        table: complete blocks.
         contrast: one of the family.
         settings: the setting's positive value, index ``block``.
         level: of the interval.
@@ -41,14 +41,32 @@ def slope(blocks: Blocks, contrast: Contrast, settings: pd.Series, level: float 
     Returns:
         None for fewer than 6 blocks, or where the setting is the same in all.
     """
-    x = np.log2(settings.loc[blocks.table.index].to_numpy(dtype=float))
-    y = blocks.contrast(contrast)
+    x = np.log2(settings.loc[table.table.index].to_numpy(dtype=float))
+    y = table.contrast(contrast)
     if len(x) < FEWEST_FOR_TEST or np.ptp(x) == 0:
         return None
     center = float(x.mean())
     fit = stats.theilslopes(y, x - center, alpha=level, method="joint")
     rise = Interval(float(fit.slope), float(fit.low_slope), float(fit.high_slope), level, len(x))
     return Slope(rise, float(2**center), float(fit.intercept))
+
+
+def ratio(runs: pd.DataFrame, factors: Factors, contrast: Contrast, quantity: str) -> Interval:
+    """Say how many times as large a positive quantity is at a contrast's level as at its reference.
+
+    The trimmed mean over blocks and its interval, taken of logarithms, so that a slow machine that slows a whole
+    block drops out.
+
+    Args:
+        runs: one row per run: ``block``, one column per factor, the quantity, such as ``seconds``.
+        factors: as the study was created with them.
+        contrast: a main effect of ``family(factors)``.
+        quantity: the column.
+    """
+    logs = runs[["block", *factors]].assign(log=np.log(runs[quantity].astype(float)))
+    found = trimmed_interval(blocks(logs, factors, "log", scale=1).contrast(contrast))
+    value, low, high = (float(np.exp(limit)) for limit in (found.value, found.low, found.high))
+    return Interval(value, low, high, found.level, found.n)
 
 
 def examples_to_reach(curves: pd.DataFrame, loss: float) -> pd.DataFrame:

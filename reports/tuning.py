@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from opda.nonparametric import EmpiricalDistribution
 
-from reports.contrasts import CHANCE, POINTS
+from reports.contrasts import POINTS, scored
 from seqclf_core.errors import UserError
 
 FEWEST_TRIALS = 24
@@ -48,8 +48,8 @@ def tuning_curves(trials: pd.DataFrame, by: Sequence[str], sampler: str, level: 
     100 %: beyond, the data say nothing.
 
     Args:
-        trials: one row per trial: ``outcome``, ``val/accuracy`` (fraction; of a diverged run, missing, counts as
-            chance), the columns of ``by``.
+        trials: one row per trial: ``outcome``, ``val/accuracy`` (fraction), the columns of ``by``, optionally
+            ``diverged`` (see ``contrasts.scored``); what has no score and did not diverge is left out.
         by: columns whose combinations get a curve each, such as the factors.
         sampler: how the trials were drawn; see ``require_random_draws``.
         level: of the band.
@@ -59,13 +59,14 @@ def tuning_curves(trials: pd.DataFrame, by: Sequence[str], sampler: str, level: 
         fewer than 24 runs are left out.
     """
     require_random_draws(trials, sampler)
+    trials = trials.assign(_score=scored(trials, "val/accuracy")).dropna(subset="_score")
     pieces = []
-    for cell, group in trials.groupby(list(by), sort=True):
-        if len(group) < FEWEST_TRIALS:
+    for cell, scores in trials.groupby(list(by), sort=True)["_score"]:
+        if len(scores) < FEWEST_TRIALS:
             continue
-        curve = tuning_curve(group["val/accuracy"].fillna(CHANCE).to_numpy(dtype=float), level)
+        curve = tuning_curve(scores.to_numpy(), level)
         names = pd.DataFrame([cell] * len(curve), columns=list(by))
-        pieces.append(pd.concat([names, curve.assign(runs=len(group))], axis=1))
+        pieces.append(pd.concat([names, curve.assign(runs=len(scores))], axis=1))
     columns = [*by, "trials", "median", "low", "high", "runs"]
     return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=columns)
 

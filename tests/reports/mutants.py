@@ -89,8 +89,8 @@ MUTANTS = {
     ),
     "failed runs dropped": Mutant(
         "reports/contrasts.py",
-        'if "diverged" in runs:',
-        "if False:",
+        'if "diverged" not in runs:',
+        "if True:",
         ("tests/reports/test_contrasts.py::test_a_loss_that_left_the_real_numbers_is_an_outcome_and_no_gap",),
     ),
     "movies ignored": Mutant(

@@ -45,10 +45,15 @@ def test_the_interval_for_new_reviews_has_the_headline_s_center_and_is_wider():
     assert found.interval.high - found.interval.low > headline.high - headline.low
 
 
-def test_runs_without_predictions_leave_their_block_out():
+def test_a_run_without_predictions_counts_for_blocks_and_not_for_reviews():
     predictions, runs = predicted(study(12), 200)
-    some = predictions[predictions["key"] != runs["key"].iloc[5]]
-    assert for_new_reviews(runs, correct_answers(some), FACTORS, POOLING).interval.n == 11
+    runs = runs.assign(diverged=False)
+    runs.loc[5, ["test/accuracy", "diverged"]] = [np.nan, True]
+    correct = correct_answers(predictions[predictions["key"] != runs["key"].iloc[5]])
+    found = for_new_reviews(runs, correct, FACTORS, POOLING)
+    headline = trimmed_interval(blocks(runs, FACTORS).contrast(POOLING))
+    assert (found.interval.value, found.interval.n) == (headline.value, 12)
+    assert np.isfinite(found.from_reviews)
 
 
 def test_runs_on_other_reviews_are_refused():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from reports.contrasts import blocks
-from reports.optimisation import examples_to_reach, faster, median_examples, slope
+from reports.optimisation import examples_to_reach, faster, median_examples, ratio, slope
 from tests.reports.simulated import FACTORS, LOSS, World, runs_frame, study
 
 
@@ -79,3 +79,12 @@ def test_a_setting_that_never_changes_has_no_slope():
     runs = study(8)
     assert slope(blocks(runs, FACTORS), LOSS, pd.Series(0.002, index=range(8))) is None
     assert slope(blocks(study(5), FACTORS), LOSS, study(5).groupby("block")["train.lr"].first()) is None
+
+
+def test_a_ratio_leaves_out_what_slows_a_whole_block():
+    runs = study(12)
+    slow = runs["block"].map(lambda block: 1 + block)
+    runs["seconds"] = 10.0 * slow * np.where(runs["model.loss"] == "bce", 1.0, 1.25)
+    found = ratio(runs, FACTORS, LOSS, "seconds")
+    assert found.value == pytest.approx(0.8)
+    assert found.low == pytest.approx(found.high)

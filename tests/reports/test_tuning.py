@@ -39,8 +39,8 @@ def test_cells_get_a_curve_each_and_small_ones_none():
 
 
 def test_a_diverged_run_counts_as_chance():
-    lost = trials()
-    lost.loc[np.argmax(SCORES), "val/accuracy"] = np.nan
+    lost = trials().assign(diverged=False)
+    lost.loc[np.argmax(SCORES), ["val/accuracy", "diverged"]] = [np.nan, True]
     chance = trials()
     chance.loc[np.argmax(SCORES), "val/accuracy"] = 0.5
     of = ["model.pooling"]
