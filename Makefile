@@ -1,5 +1,5 @@
 # The face of the project: `make` lists what it can do. Recipes only start Python, with `exec`, so that a Ctrl-C or a
-# signal reaches the command itself and no shell stays in between. Works with GNU make 3.81 (macOS) and later.
+# signal reaches the command itself and no shell stays in between. Nothing here needs more than GNU make 3.81 (macOS).
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
