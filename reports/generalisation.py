@@ -107,9 +107,14 @@ def two_way(values: Array, movies: NDArray[np.int64], headline: Array | None = N
         values: (B, N) contrast per block and review, B >= 2.
         movies: (N,) codes from 0.
         headline: (B or more,) contrasts of all blocks, where not each has a value per review.
+
+    Returns:
+        NaN for what two blocks and two movies are needed for.
     """
     means = values.mean(axis=1)
     headline = means if headline is None else headline
+    if len(means) < 2 or len(np.unique(movies)) < 2:
+        return NewReviews(Interval(np.nan, np.nan, np.nan, 0.95, len(headline)), np.nan, np.nan)
     center, block_error, df = trimmed(headline)
     cut = int(TRIM * len(means))
     kept = values[np.sort(np.argsort(means, kind="stable")[cut : len(means) - cut])]

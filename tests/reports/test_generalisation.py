@@ -100,6 +100,14 @@ def test_equal_answers_have_no_error():
     assert (found.interval.low, found.interval.high) == (0, 0)
 
 
+def test_one_block_or_one_movie_tells_nothing_about_new_ones():
+    values = np.random.default_rng(0).normal(size=(6, 20))
+    assert np.isnan(two_way(values[:1], np.arange(20)).interval.low)
+    assert np.isnan(two_way(values, np.zeros(20, dtype=np.int64)).interval.low)
+    predictions, runs = predicted(study(1), 50)
+    assert np.isnan(for_new_reviews(runs, correct_answers(predictions), FACTORS, POOLING).interval.low)
+
+
 def scored(count: int, gap: float, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     test = rng.normal(0.87, 0.01, count)
