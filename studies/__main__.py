@@ -2,14 +2,16 @@
 
 import importlib
 import pkgutil
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tyro
 
 import studies
-from experiments.stores import Stores
+from experiments.stores import Stores, mask
 from seqclf_core.command import named_settings, run_command
 from seqclf_core.errors import UserError
 from studies.conduct import Options, conduct, owned
@@ -54,6 +56,8 @@ def main() -> int:
     if study.total < 1 or (options.workers is not None and options.workers < 1):
         raise UserError("a study takes at least 1 trial and 1 worker")
     study = study.with_base(options.config, named_settings(arguments[1:]))
+    command = mask(shlex.join(["python", "-m", "studies", *arguments]))
+    study = replace(study, notes={**study.notes, "seqclf.command": command})
     with owned(Stores(options.runs), options.name):
         return conduct(study, options)
 
