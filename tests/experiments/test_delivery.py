@@ -126,7 +126,7 @@ def test_a_lost_mlflow_is_filled_again(stores, empty_database):
 def test_a_run_made_twice_by_a_lost_reply_is_kept_once(stores):
     record_study(stores, trials=1)
     client = MlflowClient(tracking_uri=stores.tracking_uri())
-    experiment = client.create_experiment("imdb")
+    experiment = client.create_experiment("imdb", stores.artifacts.as_uri())
     for _ in range(2):
         for key in ("imdb/study", "imdb/0000"):
             client.create_run(experiment, 0, {"seqclf.key": key})

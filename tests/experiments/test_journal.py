@@ -32,7 +32,10 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_cut_at_any_byte_it_keeps_every_whole_entry_and_goes_on(tmp_path):
     path = tmp_path / "one.jsonl"
-    record_all(path)
+    with Recorder.open(path, header("imdb/0001")) as recorder:
+        for event in EVENTS[:3]:
+            recorder.record(event)
+        recorder.close("pruned")
     data, entries = path.read_bytes(), journal.read(path)
     for length in range(len(data)):
         path.write_bytes(data[:length])
