@@ -43,7 +43,7 @@ TRIMMED_WORLDS = {
     "5 % of blocks fail": (World(pooling=0.8, failing=0.05), POOLING),
     "14 % of blocks fail": (World(pooling=0.8, failing=0.14), POOLING),
     "effect varies with the rate": (World(loss=0.3, by_rate=0.3), LOSS),
-    "ties": (World(pooling=0.5, step=0.5), POOLING),
+    "ties": (World(pooling=0.5, step=0.25), POOLING),
     "interaction": (World(interaction=1.0), INTERACTION),
 }
 
