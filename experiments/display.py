@@ -77,8 +77,8 @@ class Display:
 
 def result_line(finished: Finished) -> str:
     """Say in a line what came out."""
-    early = " (stopped early)" if finished.reason == "early_stop" else ""
+    how = "" if finished.reason == "completed" else f" ({finished.reason.replace('_', ' ')})"
     return (
         f"  validation accuracy {finished.val_accuracy:.4f} (evaluation {finished.best_evaluation}), "
-        f"test accuracy {finished.test_accuracy:.4f}; {timedelta(seconds=round(finished.seconds))} of work{early}"
+        f"test accuracy {finished.test_accuracy:.4f}; {timedelta(seconds=round(finished.seconds))} of work{how}"
     )

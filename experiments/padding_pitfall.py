@@ -64,7 +64,8 @@ def accuracy_by_length(predictions: Path, corpus: "Corpus", half: float) -> tupl
 
 EXPERIMENT = Experiment(
     purpose="What does it cost to read the state at the end of the padded row?",
-    base=RunConfig().override({"model.embed_dim": 64, "model.hidden_dim": 64, "train.epochs": 3}),
+    # Patience: no run stops before the others.
+    base=RunConfig().override({"model.embed_dim": 64, "model.hidden_dim": 64, "train.patience": 1000}),
     runs=runs,
     varies=frozenset({"model.pooling", "data.pad"}),
     conclude=table,

@@ -51,6 +51,10 @@ class Session:
         """Return the key of the command's parent run; what else belongs to the command lies in its folder."""
         return f"{self.name}/group-{self.id(base)}"
 
+    def say(self, text: str) -> None:
+        """Print a line as it is."""
+        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
     def tags(self) -> dict[str, str]:
         """Return what every run carries."""
         about = {"seqclf.question": self.question, "seqclf.command": self.command}
@@ -85,7 +89,7 @@ def track_all(
         parent = stack.enter_context(_parent(session, base)) if len(runs) > 1 else None
         for number, run in enumerate(runs, start=1):
             where = f" ({number} of {len(runs)})" if parent else ""
-            session.console.print(f"\n{run.label}{where}", markup=False, highlight=False)
+            session.say(f"\n{run.label}{where}")
             results.append(track(session, run, session.group(base) if parent else None, stopping))
             if results[-1].closed is None:
                 return results
@@ -126,9 +130,9 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
         if result.closed is None:
             _follow(session, run, folder, recorder, stopping)
         elif result.finished:
-            session.console.print(f"{result_line(result.finished)}, done before", highlight=False)
+            session.say(f"{result_line(result.finished)}, done before")
         if recorder.closed and recorder.closed.outcome == "failed":
-            session.console.print(f"  failed: {recorder.closed.reason}", markup=False, highlight=False)
+            session.say(f"  failed: {recorder.closed.reason}")
             shutil.rmtree(folder, ignore_errors=True)
         return replace(result, closed=recorder.closed, finished=_finished(recorder))
 
