@@ -103,10 +103,10 @@ def conduct(name: str, experiment: Experiment, options: Options) -> int:
             delivered = deliverer.stop(STOPPED_DELIVERY_SECONDS if stopping() else DELIVERY_SECONDS)
     if all(result.finished for result in results) and len(results) == len(runs) and experiment.conclude:
         print(f"\n{experiment.conclude(results, corpus)}")
-    return say_the_end(results, options, name, delivered)
+    return say_the_end(results, options, delivered)
 
 
-def say_the_end(results: Sequence[Result], options: Options, name: str, delivered: bool) -> int:
+def say_the_end(results: Sequence[Result], options: Options, delivered: bool) -> int:
     """Say where everything lies and what can be done next; return the exit status."""
     where = "" if options.runs == Path("runs") else f" RUNS={shlex.quote(str(options.runs))}"
     print()
@@ -120,8 +120,8 @@ def say_the_end(results: Sequence[Result], options: Options, name: str, delivere
         return 130
     seed = options.config.seed + 1
     print(
-        f"`make ui{where}` shows the curves. The same command does nothing again; another seed makes another run: "
-        f'make experiment NAME={name} ARGS="--seed {seed}"'
+        f"`make ui{where}` shows the curves. The same command would do nothing; with another seed, such as "
+        f"--seed {seed} in ARGS, or any other setting, it makes another run."
     )
     return 0 if all(result.finished for result in results) else 1
 
