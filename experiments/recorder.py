@@ -55,7 +55,7 @@ class Recorder:
     @property
     def closed(self) -> Closed | None:
         """How the run ended: its outcome, reason and time; None while it is open."""
-        last = self._journal.entries[-1]
+        last = self._journal.entries[-1] if self._journal.entries else None
         return last if isinstance(last, Closed) else None
 
     def record(self, event: Event) -> bool:

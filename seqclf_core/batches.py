@@ -20,6 +20,9 @@ Ints = npt.NDArray[np.int64]
 
 BUCKET = 100
 """Batches' worth of reviews that are sorted by length together."""
+STEP = 16
+"""Rows are padded to a multiple of this. Torch's CPU kernels keep memory for every width they have met: with all
+widths from 10 to 400 a worker grows to 2.2 GB, with multiples of 16 it stays at 0.6 GB, at the same speed."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ class CutReviews:
         self.starts: Ints = part.offsets[:-1] + (whole - self.lengths if config.keep == "tail" else 0)
         self.tokens = part.tokens
         self.labels = part.labels
-        self.pad_to = config.max_length if config.pad == "max_length" else None
+        wide = np.full_like(self.lengths, config.max_length)
+        self.widths: Ints = wide if config.pad == "max_length" else -(-self.lengths // STEP) * STEP
+        """(N,) columns that each review takes up, padding included."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -53,7 +58,7 @@ class CutReviews:
     def batch(self, reviews: Ints, device: torch.device) -> Batch:
         """Put these reviews side by side on the device."""
         lengths = self.lengths[reviews]
-        columns = np.arange(self.pad_to or lengths.max())
+        columns = np.arange(self.widths[reviews].max())
         real = columns < lengths[:, None]
         # Positions in the padding may point behind the last token of all; they are masked, but must be readable.
         positions = np.minimum(self.starts[reviews][:, None] + columns, len(self.tokens) - 1)
@@ -85,14 +90,20 @@ def training_order(lengths: Ints, batch_size: int, seed: int, epoch: int) -> lis
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def evaluation_order(lengths: Ints, tokens_per_batch: int = 16_384, most: int = 512) -> Iterator[Ints]:
-    """Yield batches of review indices, shortest first, each of about as many tokens with its padding."""
-    order = np.argsort(lengths, kind="stable")
+def evaluation_order(widths: Ints, tokens_per_batch: int = 16_384, most: int = 512) -> Iterator[Ints]:
+    """Yield batches of review indices, shortest first, each of about as many tokens with its padding.
+
+    Args:
+        widths: (N,) columns per review, padding included.
+        tokens_per_batch: rows times columns, unless a single review is wider.
+        most: reviews per batch.
+    """
+    order = np.argsort(widths, kind="stable")
     start = 0
     while start < len(order):
-        size = max(1, min(most, tokens_per_batch // int(lengths[order[start]])))
+        size = max(1, min(most, tokens_per_batch // int(widths[order[start]])))
         # The batch's last review is its longest: shrink until the whole, padding included, fits.
-        while size > 1 and size * int(lengths[order[min(start + size, len(order)) - 1]]) > tokens_per_batch:
+        while size > 1 and size * int(widths[order[min(start + size, len(order)) - 1]]) > tokens_per_batch:
             size -= 1
         yield order[start : start + size]
         start += size

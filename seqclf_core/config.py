@@ -47,9 +47,7 @@ class Config(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _leaves(
-    tree: Mapping[str, object], prefix: str = ""
-) -> Iterator[tuple[str, str | int | float | bool | None]]:
+def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str | int | float | bool | None]]:
     for name, value in tree.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}.")
@@ -129,6 +127,8 @@ class TrainConfig(Config):
     """Evaluations on the validation part per epoch."""
     patience: int = Field(default=6, ge=1)
     """Stop after this many evaluations in a row without a better validation accuracy."""
+    diverged: Literal["fail", "score"] = "fail"
+    """What a loss that is not finite means: the run fails, or is scored with its best weights so far."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes CUDA where there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"

@@ -73,8 +73,9 @@ class Finished(_Value):
     """The end of a run. The test part was scored once, with the weights of the best evaluation."""
 
     event: Literal["finished"] = "finished"
-    reason: Literal["completed", "early_stop"]
+    reason: Literal["completed", "early_stop", "diverged"]
     best_evaluation: int
+    """0 where the run diverged before the first evaluation, and the weights are the initial ones."""
     val_loss: float
     val_accuracy: float
     test_loss: float

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from tokenizers import Tokenizer
 from seqclf_core.batches import CutReviews
 from seqclf_core.config import RunConfig
 from seqclf_core.corpus import Corpus, Part, load_corpus
-from seqclf_core.errors import UserError
+from seqclf_core.errors import NotFiniteError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Started
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.saved import TOKENIZER, load_tagger, save_model, write_text
@@ -44,7 +45,8 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
 
     Raises:
         DataError: if the reviews cannot be used; names the file and row.
-        NotFiniteError: if the loss leaves the real numbers; names the step.
+        NotFiniteError: if the loss leaves the real numbers, unless ``train.diverged`` says to score it; names the
+            step.
     """
     folder.mkdir(parents=True, exist_ok=True)
     finished = _recorded(folder, config)
@@ -64,12 +66,18 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
     )
     yield started
     progress: list[Event] = []
-    for event in trainer.fit():
-        if isinstance(event, Progress):
-            progress.append(event)
-        yield event
+    diverged = False
+    try:
+        for event in trainer.fit():
+            if isinstance(event, Progress):
+                progress.append(event)
+            yield event
+    except NotFiniteError:
+        if config.train.diverged == "fail":
+            raise
+        diverged = True
 
-    end = _finish(trainer, corpus, folder)
+    end = _finish(trainer, corpus, folder, diverged)
     stream = [started, *progress, end]
     recorded = {"config": config.digest(), "events": [each.model_dump(mode="json") for each in stream]}
     write_text(folder / EVENTS, json.dumps(recorded))
@@ -118,7 +126,7 @@ def _build(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
         raise UserError(f"model.start_from={folder}: {error}") from error
 
 
-def _finish(trainer: Trainer, corpus: Corpus, folder: Path) -> Finished:
+def _finish(trainer: Trainer, corpus: Corpus, folder: Path, diverged: bool) -> Finished:
     """Put the best weights back, keep them, and score the validation part again and the test part for once."""
     config = trainer.config
     trainer.model.load_state_dict(trainer.best)
@@ -131,8 +139,9 @@ def _finish(trainer: Trainer, corpus: Corpus, folder: Path) -> Finished:
         files[f"{name}_predictions"] = f"predictions/{name}.parquet"
         _write_predictions(folder / files[f"{name}_predictions"], part, odds)
         scores[name] = _score(part, odds)
+    stopped: Literal["completed", "early_stop"] = "early_stop" if trainer.stopped_early else "completed"
     return Finished(
-        reason="early_stop" if trainer.stopped_early else "completed",
+        reason="diverged" if diverged else stopped,
         best_evaluation=trainer.state.best_evaluation,
         val_loss=scores["val"][0],
         val_accuracy=scores["val"][1],

@@ -22,7 +22,7 @@ def evaluate(model: SequenceClassifier, loss: Loss, reviews: CutReviews, device:
     """Score a whole part without dropout."""
     model.eval()
     tally = Tally.zero(device)
-    for indices in evaluation_order(reviews.lengths):
+    for indices in evaluation_order(reviews.widths):
         batch = reviews.batch(indices, device)
         logits = model(batch.tokens, batch.lengths)
         tally += tally_of(loss, logits, loss.sums(logits, batch.labels), batch.labels)
@@ -36,7 +36,7 @@ def log_odds(
     """Return the log-odds of the positive label for each review of a part, in its order: (N,)."""
     model.eval()
     scores = torch.empty(len(reviews), dtype=torch.float64, device=device)
-    for indices in evaluation_order(reviews.lengths):
+    for indices in evaluation_order(reviews.widths):
         batch = reviews.batch(indices, device)
         logits = model(batch.tokens, batch.lengths)
         scores[torch.from_numpy(indices).to(device)] = loss.log_odds(logits).double()

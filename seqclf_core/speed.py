@@ -50,7 +50,7 @@ def measure(config: RunConfig, cache: Path, seconds: float = 2.0) -> Speed:
     tokens, start = 0, time.perf_counter()
     with torch.inference_mode():
         trainer.model.eval()
-        for reviews in list(evaluation_order(test.lengths))[::7]:
+        for reviews in list(evaluation_order(test.widths))[::7]:
             batch = test.batch(reviews, trainer.device)
             float(trainer.model(batch.tokens, batch.lengths).sum())
             tokens += batch.real_tokens

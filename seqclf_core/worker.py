@@ -1,8 +1,8 @@
 """A process that does runs for somebody else: ``python -m seqclf_core.worker``, JSON Lines in and out.
 
-In:   {"do": "run", "config": {...}, "folder": "...", "cache": "..."}; after each event of it
-      {"do": "go"} or {"do": "stop"}.
-Out:  the events of the run; {"event": "stopped"} after a stop; {"event": "failed", "reason": ..., "diverged": ...}.
+In:   {"do": "run", "config": {...}, "folder": "...", "cache": "..."}, then {"do": "go"} or
+      {"do": "stop"} after each event of it.
+Out:  the events of the run; {"event": "stopped"} after a stop; {"event": "failed", "reason": ...}.
 
 A worker is pure: it knows no tracker and no tuner. End-of-file on its input means that its owner is gone; it
 then stops at once, whatever it is doing, since all that matters is in the checkpoint.
@@ -43,13 +43,11 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
                     stream.close()  # type: ignore[attr-defined]  # an iterator to callers, a generator in truth
                     send(json.dumps({"event": "stopped"}))
                     break
-        except NotFiniteError as error:
-            send(json.dumps({"event": "failed", "reason": str(error), "diverged": True}))
-        except UserError as error:
-            send(json.dumps({"event": "failed", "reason": str(error), "diverged": False}))
+        except (NotFiniteError, UserError) as error:
+            send(json.dumps({"event": "failed", "reason": str(error)}))
         except Exception as error:
             # The owner goes on with other runs; what this one died of is its reason.
-            send(json.dumps({"event": "failed", "reason": f"{type(error).__name__}: {error}", "diverged": False}))
+            send(json.dumps({"event": "failed", "reason": f"{type(error).__name__}: {error}"}))
 
 
 def _listen(requests: IO[str], incoming: "queue.Queue[dict[str, object]]") -> None:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -15,6 +15,9 @@ from experiments.stores import Stores, mask
 from seqclf_core.command import named_settings, run_command
 from seqclf_core.errors import UserError
 from studies.conduct import Options, conduct, owned
+
+if TYPE_CHECKING:
+    from studies.study import Study
 
 
 def declared() -> dict[str, str]:
@@ -52,13 +55,16 @@ def main() -> int:
         args=arguments[1:],
         default=Options(question=module.Question(), config=module.BASE, name=arguments[0]),
     )
-    study = module.declare(options.question)
+    stores = Stores(options.runs)
+    study: Study = module.declare(options.question, options.optuna_uri(stores))
     if study.total < 1 or (options.workers is not None and options.workers < 1):
         raise UserError("a study takes at least 1 trial and 1 worker")
-    study = study.with_base(options.config, named_settings(arguments[1:]))
+    named, given = named_settings(arguments[1:]), options.config.flat()
+    base = study.base.override({name: value for name, value in given.items() if name in named})
+    study = study.with_base(base, named)
     command = mask(shlex.join(["python", "-m", "studies", *arguments]))
     study = replace(study, notes={**study.notes, "seqclf.command": command})
-    with owned(Stores(options.runs), options.name):
+    with owned(stores, options.name):
         return conduct(study, options)
 
 

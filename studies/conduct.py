@@ -18,6 +18,7 @@ import tyro
 from filelock import FileLock, Timeout
 
 from experiments.stores import Stores, mask
+from seqclf_core.command import INTERRUPTED
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 
@@ -57,6 +58,10 @@ class Options(Generic[Question]):
     report: bool = True
     """Write the report when the study ends."""
 
+    def optuna_uri(self, stores: Stores) -> str:
+        """Return Optuna's database: the one given, else the environment's, else the folder's own."""
+        return self.storage or os.environ.get("SEQCLF_OPTUNA_URI") or stores.optuna_uri
+
 
 @contextmanager
 def owned(stores: Stores, name: str) -> Iterator[None]:
@@ -87,6 +92,7 @@ def conduct(study: "Study", options: Options[Any]) -> int:
     from experiments.delivery import start_deliverer
     from seqclf_core.corpus import load_corpus
     from seqclf_core.reviews import resolve
+    from studies.executors import Executor, Inline
     from studies.headers import study_tags
     from studies.owner import Owner
     from studies.processes import Processes
@@ -102,32 +108,27 @@ def conduct(study: "Study", options: Options[Any]) -> int:
     corpus = load_corpus(study.base.data, stores.cache)
     print(f"  data      {describe(corpus.summary)}", flush=True)
 
-    uri = options.storage or os.environ.get("SEQCLF_OPTUNA_URI") or stores.optuna_uri
-    opened = open_study(open_storage(uri), options.name, study, corpus.summary)
+    opened = open_study(open_storage(options.optuna_uri(stores)), options.name, study, corpus.summary)
     done = sum(trial.state in DONE for trial in opened.get_trials(deepcopy=False))
     left = study.total - done
     if left <= 0:
         more = "BLOCKS or SEEDS" if study.is_list else f"TRIALS={done + 12}"
         print(f"  finished: it has {done} trials, {study.total} were asked for. {more} asks for more.")
-        return finish(stores, options)
-
     workers = min(options.workers or default_workers(), left)
-    estimate = measure_speed(study.base, stores.cache)
-    seconds = left * estimate["run_seconds"] / workers
-    disk = (left * 2e6 + workers * 16 * estimate["parameters"] + 3 * 4 * estimate["parameters"]) / 1e6
-    going_on = f" ({done} are done)" if done else ""
-    print(f"  plan      {study.total} trials in all{going_on}, {workers} workers of one thread each")
-    print(f"  estimate  at most {_about(seconds)} (pruning saves a part of it), {disk:.0f} MB of disk")
-    print("  Ctrl-C stops it; the same command goes on where it was. `make ui` shows the runs.\n", flush=True)
+    speed = announce(study, stores, done, workers) if left > 0 else {"run_seconds": 0.0}
 
-    executor = Processes(workers, stores.runs / "workers.log", gpus=gpus())
+    executor: Executor = Processes(workers, stores.runs / "workers.log", gpus=gpus()) if left > 0 else Inline()
     deliverer = start_deliverer(options.runs, options.tracking_uri)
     owner = Owner(
         name=options.name, study=study, optuna=opened, stores=stores, executor=executor,
         tags=study_tags(corpus.summary.kind), patience=options.hang_seconds,
     )  # fmt: skip
     try:
-        run_to_the_end(owner, estimate["run_seconds"])
+        if left > 0:
+            run_to_the_end(owner, speed["run_seconds"])
+        else:
+            with owner.recording(more=False):
+                pass
     finally:
         executor.close()
         delivered = deliverer.stop(5.0 if owner.stopping else DELIVERY_SECONDS)
@@ -136,8 +137,25 @@ def conduct(study: "Study", options: Options[Any]) -> int:
         print(f"MLflow has not got everything yet (see {log}); `make sync` delivers the rest.")
     if owner.stopping:
         print("Stopped. The same command goes on where it was; nothing that was done is lost.")
-        return 130
+        return INTERRUPTED
     return finish(stores, options)
+
+
+def announce(study: "Study", stores: Stores, done: int, workers: int) -> dict[str, Any]:
+    """Say what will run and what it takes at most; return the measured speed."""
+    from studies.display import duration
+
+    left = study.total - done
+    speed = measure_speed(study.base, stores.cache)
+    seconds = left * speed["run_seconds"] / workers
+    # Predictions and records of a trial; a checkpoint per worker, with both moments of AdamW; the weights kept.
+    disk = (left * 2e6 + (workers * 16 + 3 * 4) * speed["parameters"]) / 1e6
+    going_on = f" ({done} are done)" if done else ""
+    print(f"  plan      {study.total} trials in all{going_on}, {workers} workers of one thread each")
+    saves = "" if study.is_list else " (pruning saves a part of it)"
+    print(f"  estimate  at most {duration(seconds)}{saves}, {disk:.0f} MB of disk")
+    print("  Ctrl-C stops it; the same command goes on where it was. `make ui` shows the runs.\n", flush=True)
+    return speed
 
 
 def run_to_the_end(owner: "Owner", run_seconds: float) -> None:
@@ -197,9 +215,3 @@ def describe(data: "DataSummary") -> str:
     split = f"by {data.group_column}" if data.split == "group" else data.split
     skipped = f"; {data.skipped} bad rows skipped" if data.skipped else ""
     return f"{mask(data.source)}: {sizes} reviews ({data.kind}), validation split {split}{skipped}"
-
-
-def _about(seconds: float) -> str:
-    from studies.display import duration
-
-    return duration(seconds)

@@ -29,8 +29,6 @@ class Failed:
     """A run that ended by an error."""
 
     reason: str
-    diverged: bool
-    """Whether the loss left the real numbers, an outcome of the settings, rather than anything else."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +94,8 @@ class Inline:
     def _next(self, stream: Iterator[Event]) -> Event | Failed | Stopped:
         try:
             return next(stream, Stopped())
-        except NotFiniteError as error:
-            return Failed(str(error), diverged=True)
-        except UserError as error:
-            return Failed(str(error), diverged=False)
+        except (NotFiniteError, UserError) as error:
+            return Failed(str(error))
 
     def answer(self, key: str, go: bool) -> None:
         """Let the run go on after an event, or stop it."""

@@ -28,7 +28,7 @@ def trial_header(name: str, study: Study, trial: Trial, tags: Mapping[str, str])
     """Return the header of a trial that was drawn."""
     config = study.config(trial)
     planned = trial.user_attrs.get(PLANNED)
-    own = {} if planned is None else study.planned[planned].tags
+    own = next((each.tags for each in study.planned if each.name == planned), {})
     return Header(
         key=f"{name}/{trial.number:04d}",
         name=_name(trial, config),

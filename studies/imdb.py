@@ -51,14 +51,14 @@ SEARCHED = (
 )
 
 
-def declare(question: Question) -> Study:
+def declare(question: Question, _: str) -> Study:
     """Declare the search."""
     return Study(
         question="Which width, pooling, loss and regularisation make the best IMDB classifier?",
         base=BASE,
         sample=sample,
         total=question.trials,
-        planned=(Planned({name: BASE.flat()[name] for name in SEARCHED}),),
+        planned=(Planned("start", {name: BASE.flat()[name] for name in SEARCHED}),),
         sampler=lambda seed: TPESampler(seed=seed, n_startup_trials=8),
         # The best third goes on at each look. Pruners compare evaluations of one index, whatever the batch size.
         pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=3),

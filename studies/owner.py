@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from experiments.journal import Header
+from experiments.journal import Journal, Outcome
 from experiments.recorder import Recorder
 from experiments.stores import Stores
 from seqclf_core.errors import UserError
@@ -28,6 +29,11 @@ FAILURES_IN_A_ROW = 10
 """So many failed trials in a row end a study: the reason is then not in the settings that were drawn."""
 DEATHS = 5
 """So many workers may die over one trial without bringing it forward, before the trial fails."""
+OUTCOMES: dict[TrialState, Outcome] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
 KEPT_MODELS = 3
 """The best so many trials keep their weights."""
 
@@ -71,11 +77,16 @@ class Owner:
     # -- the loop ------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Record the study itself, as the parent of its trials, and take over what an earlier owner left."""
+    def recording(self, more: bool = True) -> Iterator[None]:
+        """Record the study itself, as the parent of its trials, and take over what an earlier owner left.
+
+        Args:
+            more: whether there are trials to do; else what an earlier owner could not finish is put in order.
+        """
         header = study_header(self.name, self.study, self.tags)
         with Recorder.open(self.stores.journal(header.key), header) as recorder:
-            recorder.reopen()
+            if more:
+                recorder.reopen()
             self.adopt()
             try:
                 yield
@@ -90,8 +101,10 @@ class Owner:
         for frozen in self.optuna.get_trials(deepcopy=False):
             if frozen.state == TrialState.RUNNING:
                 self.adopted.append(frozen)
-            elif frozen.state.is_finished():
-                self._close_journal(frozen)
+            elif frozen.state.is_finished() and self._journal(frozen.number).exists():
+                with Recorder(Journal(self._journal(frozen.number))) as recorder:
+                    self._close(frozen, recorder)
+        self._keep_best_models()
 
     def step(self, timeout: float = 1.0) -> bool:
         """Fill free places, then handle what comes within ``timeout`` seconds; say whether there is more to do.
@@ -135,7 +148,7 @@ class Owner:
     def _start(self, trial: Trial) -> None:
         self.study.draw(trial)
         config = self.study.config(trial)
-        key = f"{self.name}/{trial.number:04d}"
+        key = self._key(trial.number)
         header = trial_header(self.name, self.study, trial, self.tags)
         job = Job(key, config, self.stores.work(key).absolute(), self.stores.cache.absolute())
         known = self.optuna.get_trials(deepcopy=False)[trial.number].intermediate_values
@@ -194,27 +207,24 @@ class Owner:
         if reason:
             run.trial.set_user_attr("reason", reason)
         self.optuna.tell(run.trial, value, state=state)
-        self._close_journal(self.optuna.get_trials(deepcopy=False)[run.trial.number], run.recorder)
-
-    def _close_journal(self, trial: FrozenTrial, recorder: Recorder | None = None) -> None:
-        key = f"{self.name}/{trial.number:04d}"
-        path = self.stores.journal(key)
-        if recorder is None:
-            if not path.exists():
-                return
-            with Recorder.open(path, Header(key=key, name=key, experiment=self.name, role="trial")) as recorder:
-                self._close_journal(trial, recorder)
-            return
-        outcome = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-        recorder.close(outcome[trial.state], trial.user_attrs.get("reason", ""))  # type: ignore[arg-type]
-        if trial.state != TrialState.COMPLETE:
-            shutil.rmtree(self.stores.work(key), ignore_errors=True)
+        self._close(self.optuna.get_trials(deepcopy=False)[run.trial.number], run.recorder)
         self._keep_best_models()
+
+    def _close(self, trial: FrozenTrial, recorder: Recorder) -> None:
+        recorder.close(OUTCOMES[trial.state], trial.user_attrs.get("reason", ""))
+        if trial.state != TrialState.COMPLETE:
+            shutil.rmtree(self.stores.work(self._key(trial.number)), ignore_errors=True)
+
+    def _key(self, number: int) -> str:
+        return f"{self.name}/{number:04d}"
+
+    def _journal(self, number: int) -> Path:
+        return self.stores.journal(self._key(number))
 
     def _keep_best_models(self) -> None:
         complete = [t for t in self.optuna.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
         for trial in sorted(complete, key=lambda t: (-(t.value or 0), t.number))[KEPT_MODELS:]:
-            shutil.rmtree(self.stores.work(f"{self.name}/{trial.number:04d}") / "model", ignore_errors=True)
+            shutil.rmtree(self.stores.work(self._key(trial.number)) / "model", ignore_errors=True)
 
     def _again(self, run: Running, reason: str) -> None:
         run.deaths += 1

@@ -168,7 +168,7 @@ def _parse(line: bytes) -> Message | None:
         case "stopped":
             return Stopped()
         case "failed":
-            return Failed(fields["reason"], fields["diverged"])
+            return Failed(fields["reason"])
         case _:
             return EVENT.validate_python(fields)
 

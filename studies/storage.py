@@ -20,7 +20,7 @@ from studies.study import Study
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 IDENTITY = "identity"
 PLANNED = "planned"
-"""User attribute of a trial: its index among the study's planned ones."""
+"""User attribute of a trial that was planned: its name."""
 RETRIES = 3
 
 
@@ -79,7 +79,7 @@ def identity(study: Study, data: DataSummary) -> dict[str, object]:
         for name, value in study.base.flat().items()
         if name not in space and name not in ("data.source", "train.device")
     }
-    return {"space": space, "base": base, "data": data.digest, "kind": data.kind}
+    return {"space": space, "base": base, "data": data.digest, "kind": data.kind, "subject": study.subject}
 
 
 def open_study(storage: RDBStorage, name: str, study: Study, data: DataSummary) -> optuna.Study:
@@ -111,15 +111,15 @@ def enqueue(opened: optuna.Study, study: Study) -> None:
     In a list, a trial that failed is planned again, up to ``RETRIES`` times in all: what fails there is the
     machine, since a loss that diverges is an outcome and no failure.
     """
-    known: dict[int, list[TrialState]] = {}
+    known: dict[str, list[TrialState]] = {}
     for trial in opened.get_trials(deepcopy=False):
         if PLANNED in trial.user_attrs:
             known.setdefault(trial.user_attrs[PLANNED], []).append(trial.state)
-    for index, planned in enumerate(study.planned):
-        states = known.get(index, [])
+    for planned in study.planned:
+        states = known.get(planned.name, [])
         again = study.is_list and set(states) == {TrialState.FAIL} and len(states) < RETRIES
         if not states or again:
-            opened.enqueue_trial(dict(planned.settings), user_attrs={PLANNED: index})
+            opened.enqueue_trial(dict(planned.settings), user_attrs={PLANNED: planned.name})
 
 
 def _differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -129,7 +129,7 @@ def _differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
             before, after = known[part].get(name, "absent"), wanted[part].get(name, "absent")
             if before != after:
                 found.append(f"{name} was {_short(before)}, is {_short(after)}")
-    changed = [part for part in ("data", "kind") if known[part] != wanted[part]]
+    changed = [part for part in ("data", "kind", "subject") if known[part] != wanted[part]]
     return found + [f"{part} was {_short(known[part])}, is {_short(wanted[part])}" for part in changed]
 
 

@@ -28,10 +28,12 @@ from seqclf_core.errors import UserError
 class Planned:
     """A trial whose settings are known beforehand."""
 
+    name: str
+    """Unique within its study: by it a trial is known to be there already."""
     settings: Mapping[str, Any]
     """Dotted name -> value, for every setting that is drawn otherwise."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """What its run is tagged with besides, such as its block. In a list, no two trials have the same."""
+    """What its run is tagged with besides, such as its block."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Study:
     sampler: Callable[[int], BaseSampler] = lambda seed: RandomSampler(seed=seed)
     """Makes a sampler from a seed. Every trial has one of its own: a resumed study draws as if never stopped."""
     pruner: BasePruner = field(default_factory=NopPruner)
+    subject: str = ""
+    """What a list is about; another subject is another study."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Tags of the study's own run, fixed when it is created: what was planned before anything was seen."""
     fixed: frozenset[str] = frozenset()

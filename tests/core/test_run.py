@@ -179,3 +179,17 @@ def test_the_checkpoint_is_no_pickle(small: RunConfig, tmp_path: Path, cache: Pa
     header_size = int.from_bytes((tmp_path / CHECKPOINT).read_bytes()[:8], "little")
     header = json.loads((tmp_path / CHECKPOINT).read_bytes()[8 : 8 + header_size])
     assert any(name.startswith("optimizer.") for name in header)
+
+
+def test_a_divergence_can_be_scored_as_an_outcome(small: RunConfig, tmp_path: Path, cache: Path) -> None:
+    stream = run(small.override({"train.diverged": "score"}), tmp_path, cache)
+    events: list[Event] = []
+    for event in stream:
+        events.append(event)
+        if isinstance(event, Progress) and event.evaluation == 2:
+            stream.gi_frame.f_locals["trainer"].model.head.bias.data.fill_(float("nan"))  # type: ignore[attr-defined]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.reason == "diverged"
+    assert finished.best_evaluation in (1, 2)
+    assert finished.val_accuracy == max(each.val_accuracy for each in events if isinstance(each, Progress))

@@ -30,7 +30,7 @@ def study(small: RunConfig) -> Study:
         base=small.override({"train.epochs": 1}),
         sample=sample,
         total=4,
-        planned=(Planned({"train.lr": 0.02, "model.pooling": "last"}),),
+        planned=(Planned("start", {"train.lr": 0.02, "model.pooling": "last"}),),
     )
 
 

@@ -96,8 +96,9 @@ def test_a_bad_trial_with_another_batch_size_is_pruned(
 
     good = [{"train.lr": 0.02, "train.batch_size": size} for size in (8, 9, 12)]
     bad = {"train.lr": 1e-7, "train.batch_size": 20}
-    study = replace(study, base=small, sample=sample, planned=tuple(map(Planned, (*good, bad))),
-                    pruner=MedianPruner(n_startup_trials=2, n_warmup_steps=2))  # fmt: skip
+    planned = tuple(Planned(str(at), settings) for at, settings in enumerate((*good, bad)))
+    pruner = MedianPruner(n_startup_trials=2, n_warmup_steps=2)
+    study = replace(study, base=small, sample=sample, planned=planned, pruner=pruner)
     owner = open_owner(study)
     run_all(owner)
     *_, last = owner.optuna.trials
@@ -137,7 +138,7 @@ def test_a_failing_trial_does_not_end_the_study(open_owner: OpenOwner, study: St
         if pooling == "mean" and trial.number == 0:
             trial.suggest_categorical("model.start_from", ["no such folder"])
 
-    owner = open_owner(replace(study, sample=sample, planned=(Planned(impossible),)), total=2)
+    owner = open_owner(replace(study, sample=sample, planned=(Planned("start", impossible),)), total=2)
     run_all(owner)
     assert sorted(outcomes(owner)) == ["COMPLETE", "COMPLETE", "FAIL"]
     assert "no such folder" in owner.optuna.trials[0].user_attrs["reason"]

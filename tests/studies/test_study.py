@@ -13,7 +13,7 @@ from studies.study import Study
 
 
 def test_the_shipped_study_starts_with_its_base_and_fits_the_config() -> None:
-    study = imdb.declare(imdb.Question())
+    study = imdb.declare(imdb.Question(), "")
     start = study.planned[0].settings
     assert study.space().keys() == start.keys() <= RunConfig().flat().keys()
     assert study.base.override(start) == study.base

@@ -1,0 +1,148 @@
+"""What do pooling and loss change, and how sure are we? Random complete blocks; nothing pruned; resumable.
+
+    make factors                # 24 blocks of four runs
+    make factors BLOCKS=12
+    make factors FACTORS="model.pooling=last,mean,max" NAME=poolings
+
+A block draws the shared settings at random; every cell of the factors then runs on exactly these, with the same
+seed, split and order of reviews, so that the cells of a block differ by the factors alone.
+"""
+
+import itertools
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from seqclf_core.config import RunConfig
+from seqclf_core.errors import UserError
+from studies.study import Planned, Study, sampling
+
+BASE = RunConfig().override({"train.diverged": "score", "train.epochs": 4})
+
+SHARED: dict[str, BaseDistribution] = {
+    "model.embed_dim": IntDistribution(32, 128, log=True),
+    "model.hidden_dim": IntDistribution(32, 128, log=True),
+    "model.word_dropout": FloatDistribution(0.0, 0.4),
+    "model.embed_dropout": FloatDistribution(0.0, 0.6),
+    "model.head_dropout": FloatDistribution(0.0, 0.6),
+    "train.batch_size": IntDistribution(16, 64),
+    "train.lr": FloatDistribution(5e-4, 1e-2, log=True),
+    "seed": IntDistribution(0, 2**31 - 1),
+}
+"""What a block draws, once for all its cells."""
+
+MARGIN = 0.3
+"""Points within which two levels count as equal; declared before anything is seen."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What this study can be asked besides its settings."""
+
+    blocks: int = 24
+    """How many in all; 12 is a demonstration, fewer than 6 allow no test."""
+    factors: str = "model.pooling=last,mean model.loss=bce,cross_entropy"
+    """Settings and their levels; every combination runs in every block."""
+
+
+def declare(question: Question, _: str) -> Study:
+    """Declare the blocks.
+
+    Raises:
+        UserError: if a factor or level does not exist, or there is nothing to compare.
+    """
+    if question.blocks < 1:
+        raise UserError(f"a study takes at least 1 block; {question.blocks} were asked for")
+    factors = parse_factors(question.factors)
+    shared = {name: given for name, given in SHARED.items() if name not in factors}
+    levels = {name: CategoricalDistribution(given) for name, given in factors.items()}
+    cells = [dict(zip(factors, cell, strict=True)) for cell in itertools.product(*factors.values())]
+    planned = [
+        Planned(
+            name=f"block {block} {' '.join(map(str, cell.values()))}",
+            settings={**drawn, **cell},
+            tags={"seqclf.block": str(block)},
+        )
+        for block in range(question.blocks)
+        for drawn in [draw_block(shared, BASE.data.split_seed, block)]
+        for cell in cells
+    ]
+    return Study(
+        question="What do "
+        + " and ".join(name.split(".")[-1] for name in factors)
+        + " change, and how sure are we?",
+        base=BASE,
+        sample=sampling({**shared, **levels}),
+        total=len(planned),
+        planned=tuple(planned),
+        is_list=True,
+        subject=question.factors,
+        notes={
+            "seqclf.blocks": str(question.blocks),
+            "seqclf.factors": question.factors,
+            "seqclf.outcome": "test/accuracy",
+            "seqclf.margin": str(MARGIN),
+        },
+    )
+
+
+def parse_factors(text: str) -> dict[str, tuple[Any, ...]]:
+    """Read ``name=level,level name=level,level``.
+
+    Raises:
+        UserError: if it cannot be read so, or names what does not exist; says what exists.
+    """
+    known = RunConfig().flat()
+    factors: dict[str, tuple[Any, ...]] = {}
+    for part in text.split():
+        name, equals, levels = part.partition("=")
+        if name not in known or name.startswith("data.source"):
+            raise UserError(f"there is no factor {name!r}; settings are: {', '.join(known)}")
+        if name in factors:
+            raise UserError(f"the factor {name!r} is given twice")
+        given = levels.split(",")
+        if not equals or len(given) < 2 or len(set(given)) < len(given):
+            raise UserError(
+                f"{part!r}: a factor takes two or more different levels, such as model.pooling=last,mean"
+            )
+        factors[name] = tuple(_level(name, level) for level in given)
+    if not factors:
+        raise UserError("no factor was given; FACTORS='model.pooling=last,mean' is one")
+    return factors
+
+
+def _level(name: str, text: str) -> Any:
+    """Return a level as a value of its setting's kind."""
+    section, _, leaf = name.rpartition(".")
+    model = type(getattr(RunConfig(), section)) if section else RunConfig
+    try:
+        value = RunConfig().override({name: text}).flat()[name]
+    except ValueError as error:
+        choices = typing.get_args(model.model_fields[leaf].annotation)
+        expected = f"; its levels are: {', '.join(map(str, choices))}" if choices else ""
+        raise UserError(f"{text!r} is no level of {name}{expected}") from error
+    return value
+
+
+def draw_block(ranges: Mapping[str, BaseDistribution], seed: int, block: int) -> dict[str, Any]:
+    """Draw the shared settings of a block, plainly at random: a pure function of seed and block."""
+    generator = np.random.default_rng([seed, block])
+    return {name: _draw(given, generator.random()) for name, given in ranges.items()}
+
+
+def _draw(given: BaseDistribution, chance: float) -> Any:
+    """Map a uniform number in [0, 1) to a value of a range."""
+    assert isinstance(given, FloatDistribution | IntDistribution)
+    whole = isinstance(given, IntDistribution)
+    low, high = (given.low - 0.5, given.high + 0.5) if whole else (given.low, given.high)
+    value = low * (high / low) ** chance if given.log else low + (high - low) * chance
+    return min(given.high, max(given.low, round(value))) if whole else float(value)

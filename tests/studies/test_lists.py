@@ -1,0 +1,133 @@
+"""Lists: complete blocks, fresh seeds, each trial once, and questions that make no sense refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from optuna.distributions import IntDistribution
+from stepping import OpenOwner, journals_agree, outcomes, run_all
+
+from experiments.journal import read
+from seqclf_core.config import RunConfig
+from seqclf_core.errors import UserError
+from studies import factors, finalists
+from studies.study import Study
+
+
+def blocks_of(study: Study, small: RunConfig) -> Study:
+    """Make a declared list as small as the other tests' runs."""
+    changes = {name: value for name, value in small.flat().items() if name not in study.space()}
+    return study.with_base(study.base.override({**changes, "train.epochs": 1}), frozenset())
+
+
+def test_every_cell_of_a_block_shares_all_but_the_factors() -> None:
+    study = factors.declare(factors.Question(blocks=5), "")
+    assert study.total == len(study.planned) == 20
+    blocks: dict[str, list[dict[str, object]]] = {}
+    for each in study.planned:
+        blocks.setdefault(each.tags["seqclf.block"], []).append(dict(each.settings))
+    shared = {
+        tuple(v for k, v in cell.items() if k in factors.SHARED) for cells in blocks.values() for cell in cells
+    }
+    assert len(shared) == len(blocks) == 5
+    for cells in blocks.values():
+        assert len({(cell["model.pooling"], cell["model.loss"]) for cell in cells}) == 4
+    for each in study.planned:
+        assert study.base.override(each.settings).train.diverged == "score"
+
+
+def test_a_block_is_a_pure_function_of_seed_and_number() -> None:
+    few, many = (factors.declare(factors.Question(blocks=count), "").planned for count in (2, 9))
+    assert many[: len(few)] == few
+
+
+def test_draws_fill_their_ranges_evenly() -> None:
+    drawn = [factors.draw_block({"n": IntDistribution(1, 4)}, 0, block)["n"] for block in range(4000)]
+    assert np.bincount(drawn)[1:] / 4000 == pytest.approx([0.25] * 4, abs=0.03)
+    logs = [np.log(factors.draw_block(factors.SHARED, 0, block)["train.lr"]) for block in range(2000)]
+    assert np.mean(logs) == pytest.approx(np.mean(np.log([5e-4, 1e-2])), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("model.poling=last,mean", "no factor 'model.poling'"),
+        ("model.pooling=last,first", "its levels are: last, mean, max"),
+        ("model.pooling=last", "two or more"),
+        ("model.pooling=last,last", "different"),
+        ("model.hidden_dim=64,-1", "'-1' is no level"),
+        ("", "no factor was given"),
+        ("model.pooling=last,mean model.pooling=max,mean", "twice"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(text: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        factors.declare(factors.Question(factors=text), "")
+
+
+def test_another_factor_needs_no_code() -> None:
+    study = factors.declare(
+        factors.Question(blocks=1, factors="model.hidden_dim=16,32 model.pooling=max,mean"), ""
+    )
+    assert {each.settings["model.hidden_dim"] for each in study.planned} == {16, 32}
+    assert "model.hidden_dim" in study.space()
+
+
+def test_a_list_that_is_interrupted_ends_with_each_cell_once(open_owner: OpenOwner, small: RunConfig) -> None:
+    study = blocks_of(factors.declare(factors.Question(blocks=2, factors="model.pooling=last,mean"), ""), small)
+    for steps in (3, 9):
+        run_all(open_owner(study, total=study.total), most=steps)
+    owner = open_owner(study, total=study.total)
+    run_all(owner)
+    assert outcomes(owner) == ["COMPLETE"] * 4
+    assert journals_agree(owner)
+    cells = {(t.params["seed"], t.params["model.pooling"]) for t in owner.optuna.trials}
+    assert len(cells) == 4
+    headers = [read(owner.stores.journal(f"test/{number:04d}"))[0] for number in range(4)]
+    assert sorted(header.header.tags["seqclf.block"] for header in headers) == ["0", "0", "1", "1"]  # type: ignore[union-attr]
+
+    more = blocks_of(factors.declare(factors.Question(blocks=3, factors="model.pooling=last,mean"), ""), small)
+    owner = open_owner(more, total=more.total)
+    run_all(owner)
+    assert outcomes(owner) == ["COMPLETE"] * 6
+
+
+def test_a_failed_cell_is_planned_again_but_not_for_ever(open_owner: OpenOwner, small: RunConfig) -> None:
+    study = blocks_of(factors.declare(factors.Question(blocks=1, factors="model.pooling=last,mean"), ""), small)
+    study = replace(study, base=study.base.override({"model.start_from": "no such folder"}))
+    owner = open_owner(study, total=2)
+    run_all(owner)
+    assert outcomes(owner) == ["FAIL"] * 6
+
+
+def test_settings_that_a_list_sets_itself_cannot_be_named() -> None:
+    study = factors.declare(factors.Question(blocks=1), "")
+    with pytest.raises(UserError, match=r"train\.lr cannot be named"):
+        study.with_base(study.base, frozenset({"train.lr"}))
+
+
+def test_finalists_are_the_best_by_validation_on_fresh_seeds(open_owner: OpenOwner, study: Study) -> None:
+    search = open_owner(study, name="search", total=3)
+    run_all(search)
+    uri = search.stores.optuna_uri
+    declared = finalists.declare(finalists.Question(of="search", best=2, seeds=2), uri)
+    ranked = sorted(search.optuna.trials, key=lambda t: (-(t.value or 0), t.number))[:2]
+    assert [each.tags["seqclf.finalist"] for each in declared.planned] == [
+        f"search/{trial.number:04d}" for _ in range(2) for trial in ranked
+    ]
+    for each, trial in zip(declared.planned, ranked * 2, strict=True):
+        config = declared.base.override(each.settings)
+        expected = study.base.override({**trial.params, "seed": each.settings["seed"], "data.source": "auto"})
+        assert config == expected
+    assert len({each.settings["seed"] for each in declared.planned}) == 2
+    owner = open_owner(declared.with_base(study.base, frozenset()), name="final", total=4)
+    run_all(owner)
+    assert outcomes(owner) == ["COMPLETE"] * 4
+
+
+def test_finalists_of_nothing_are_refused(open_owner: OpenOwner, study: Study) -> None:
+    owner = open_owner(study, name="search", total=1)
+    with pytest.raises(UserError, match=r"no search 'other'.*There are: search"):
+        finalists.declare(finalists.Question(of="other"), owner.stores.optuna_uri)
+    with pytest.raises(UserError, match="0 complete trials"):
+        finalists.declare(finalists.Question(of="search"), owner.stores.optuna_uri)
