@@ -7,6 +7,10 @@ SHELL := /bin/sh
 #: STUDY=imdb       which file in studies/
 #: NAME=...         of this study (default: the file's name), or which experiment
 #: TRIALS=24        how many trials in all, those already done included
+#: BLOCKS=24        how many blocks in all (factors)
+#: FACTORS="..."    settings to compare and their levels, such as "model.pooling=last,mean,max" (factors)
+#: A=imdb/0007      the one run to compare, by its key
+#: B=imdb/0012      the other
 #: WORKERS=2        processes that train (default: what this machine has room for)
 #: DATA=auto        a folder, file or archive of reviews; hub; synthetic
 #: RUNS=runs        where everything is recorded
@@ -16,7 +20,7 @@ SHELL := /bin/sh
 #: ARGS="..."       more options for the command behind a target; ARGS=--help lists them
 #: YES=1            really do it (clean)
 #: PYTHON=...       which Python makes .venv (default: the first of python3, python3.13, ... that fits)
-VARIABLES := STUDY NAME TRIALS WORKERS DATA RUNS PORT TEXT FILE ARGS YES PYTHON
+VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)
@@ -41,6 +45,14 @@ study: venv  ## run a study on all cores, or go on with it, and write its report
 	@exec $(PY) -m studies $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) \
 	  $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
+factors: venv  ## what do pooling and loss change? blocks of runs that differ by nothing else
+	@exec $(PY) -m studies factors $(call option,NAME,name) $(call option,BLOCKS,blocks) \
+	  $(call option,FACTORS,factors) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
+
+finalists: venv  ## the best settings of a study again, on fresh seeds
+	@exec $(PY) -m studies finalists $(call option,NAME,name) $(call option,WORKERS,workers) $(STORES) \
+	  $(call option,DATA,data.source) $(ARGS)
+
 experiment: venv  ## one tracked run: NAME=baseline (without a name: what there is)
 	@exec $(PY) -m experiments $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data.source) $(ARGS)
 
@@ -49,6 +61,9 @@ ui: venv  ## the MLflow user interface on what is recorded
 
 report: venv  ## tables, curves and a page of what is recorded so far
 	@exec $(PY) -m reports $(STORES) $(call option,NAME,name) $(ARGS)
+
+compare: venv  ## two runs on the same reviews: A=imdb/0007 B=imdb/0012
+	@exec $(PY) -m reports.compare $(call option,A,a) $(call option,B,b) $(STORES) $(ARGS)
 
 predict: venv  ## the best model's opinion: TEXT="...", FILE=... or standard input
 	@exec $(PY) -m seqclf_core.predict $(STORES) $(call option,NAME,name) \
@@ -73,6 +88,9 @@ check: venv  ## lint, format, types, who imports whom
 	@$(PY) -m mypy
 	@$(PY) -c "from importlinter.cli import lint_imports_command as main; main()"
 
+simulate: venv  ## every simulation behind the statistics
+	@exec $(PY) -m tests.simulate $(ARGS)
+
 bench: venv  ## how fast it is, against what tutorials do
 	@exec $(PY) -m tests.bench $(call option,DATA,data.source) $(ARGS)
 
@@ -83,7 +101,7 @@ help:  ## this list
 	  /^#: / { variables = variables "\n  " substr($$0, 4) } \
 	  END { print "\nVariables" variables }' Makefile
 
-.PHONY: study experiment ui report predict data sync clean test check bench help venv
+.PHONY: study factors finalists experiment ui report compare predict data sync clean test check simulate bench help venv
 
 # ---- .venv: made once, brought up to date when requirements.lock changes -------------------------------------------
 

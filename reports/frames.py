@@ -38,6 +38,8 @@ class Stores:
 
     tracking: str
     storage: str
+    cache: Path | None = None
+    """Folder of encoded reviews, for their lengths and movies; none: these are not known."""
 
     @classmethod
     def under(
@@ -47,7 +49,7 @@ class Stores:
         folder = Path(folder).absolute()
         storage = storage or os.environ.get("SEQCLF_OPTUNA_URI")
         tracking = tracking or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
-        return cls(tracking, storage or f"sqlite:///{folder / 'optuna.db'}")
+        return cls(tracking, storage or f"sqlite:///{folder / 'optuna.db'}", folder / "cache")
 
 
 def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame:
@@ -65,7 +67,8 @@ def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame
         Who and what happened (``key``, ``name``, ``study``, ``role``, ``trial``, ``outcome`` ...), every setting
         under its dotted name with a type of its own, scores (shares of 1, losses in nats), ``seconds`` of work,
         ``tokens_per_second`` (of the last evaluation), ``started`` and ``ended`` (UTC), the data (``kind``,
-        ``digest``, ``split``, ``size/train`` ...), ``commit``, and every other tag under its own name.
+        ``digest``, ``split``, ``used.train`` ...), ``commit``, and every other tag under its own name, such as
+        ``block`` in a factors study. ``finish`` is how training ended: completed, early_stop or diverged.
 
     Raises:
         UserError: if the tracking URI is of no known sort, or does not answer.
@@ -153,12 +156,13 @@ def importance(stores: Stores | None = None, study: str = "imdb") -> pd.Series:
     return pd.Series(optuna.importance.get_param_importances(search), dtype=float)
 
 
-def predictions(keys: Sequence[str], stores: Stores | None = None) -> pd.DataFrame:
+def predictions(keys: Sequence[str], stores: Stores | None = None, parts: Sequence[str] = PARTS) -> pd.DataFrame:
     """Return what runs said about each review, on validation and test.
 
     Args:
         keys: of the runs; one that ended without predictions gives no rows.
         stores: where to read; default ``runs/``.
+        parts: val, test or both.
 
     Returns:
         ``key``, ``part`` (val or test), ``row``, ``label``, ``probability``. ``row`` is the review's row in the
@@ -178,6 +182,7 @@ def predictions(keys: Sequence[str], stores: Stores | None = None) -> pd.DataFra
         pd.read_parquet(file).assign(key=key, part=file.stem)
         for key in keys
         for file in _prediction_files(stores.tracking, run_ids[key], str(places[run_ids[key]]))
+        if file.stem in parts
     ]
     return pd.concat(found, ignore_index=True)[PREDICTIONS] if found else pd.DataFrame(columns=PREDICTIONS)
 

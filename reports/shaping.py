@@ -10,7 +10,7 @@ import pandas as pd
 from reports.tracking import Recorded
 from seqclf_core.config import RunConfig
 
-ABOUT = ["key", "name", "study", "role", "trial", "status", "outcome", "reason"]
+ABOUT = ["key", "name", "study", "role", "trial", "status", "outcome", "finish", "reason"]
 SCORES = ["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
 LAST = ["last/val_accuracy", "last/val_loss", "last/train_accuracy", "last/train_loss"]
 WORK = ["seconds", "tokens_per_second", "started", "ended"]
@@ -29,6 +29,8 @@ _METRICS = {
 }
 _RENAMED = {
     "code.commit": "commit",
+    "seqclf.ended": "finish",
+    "seqclf.outcome": "compared",  # what a factors study compares; a run's own outcome is another thing
     **{f"used.{name}": name for name in ("digest", "source", "split", "group_column")},
 }
 

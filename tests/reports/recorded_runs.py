@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import optuna
@@ -196,14 +197,14 @@ def study_of(count: int, study: str = "imdb", **changes: object) -> list[MadeUp]
     ]
 
 
-def write_predictions(folder: Path, part: str, rows: int) -> None:
-    draw = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "row": np.arange(rows, dtype="int64"),
-            "label": draw.integers(0, 2, rows).astype("int8"),
-            "probability": draw.random(rows).astype("float32"),
-        }
-    )
+def write_predictions(folder: Path, part: str, rows: int, accuracy: float = 0.5, seed: int = 0) -> None:
+    """Write what a run said about the same reviews as every other: some are hard for all, long ones harder."""
+    shared = np.random.default_rng(len(part))
+    label = shared.integers(0, 2, rows)
+    hard = shared.normal(0, 1, rows) + np.linspace(-0.3, 0.3, rows)
+    margin = math.sqrt(2) * NormalDist().inv_cdf(accuracy) - hard + np.random.default_rng(seed).normal(0, 1, rows)
+    odds = np.where(label == 1, margin, -margin)
+    columns = {"row": np.arange(rows, dtype="int64"), "label": label.astype("int8")}
+    frame = pd.DataFrame({**columns, "probability": (1 / (1 + np.exp(-odds))).astype("float32")})
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(folder / f"{part}.parquet")
