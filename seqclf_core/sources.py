@@ -52,6 +52,8 @@ def resolve(source: str, places: Places = Places()) -> str:
     if source in ("synthetic", "hub"):
         return source
     path = Path(source).expanduser().absolute()
+    if ".." in path.parts:  # not by its text alone: the way back up from a link is its target's
+        path = path.resolve()
     if not path.exists():
         raise DataError(
             f"{path}: there is no such folder or file. "

@@ -31,6 +31,12 @@ def test_names_mean_themselves_and_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews.csv").write_text("text,label\n")
     assert resolve("reviews.csv") == str(tmp_path / "reviews.csv") == resolve(str(tmp_path / "reviews.csv"))
+    (tmp_path / "elsewhere").mkdir()
+    assert resolve("elsewhere/../reviews.csv") == resolve(f"{tmp_path}/./reviews.csv") == resolve("reviews.csv")
+    (tmp_path / "elsewhere" / "below").mkdir()
+    (tmp_path / "elsewhere" / "reviews.csv").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "below")
+    assert resolve("link/../reviews.csv") == str(tmp_path / "elsewhere" / "reviews.csv")
     assert resolve("synthetic") == "synthetic"
     assert resolve("hub") == "hub"
     with pytest.raises(DataError, match=r"nowhere: there is no such folder or file.*make data"):
