@@ -130,14 +130,16 @@ def importance(material: Material) -> Section | None:
     if material.importance is None:
         return None
     if material.importance.empty:
-        complete = int((material.runs["outcome"] == "complete").sum())
+        ended = int(material.runs["outcome"].isin(["complete", "pruned"]).sum())
         return Section(
             "Parameter importance",
-            [f"Needs at least {ENOUGH_TRIALS} complete trials to say anything; there are {complete} so far."],
+            [f"Needs at least {ENOUGH_TRIALS} trials to say anything; there are {ended} so far."],
         )
+    about = material.importance.attrs
     sentence = (
-        "How much each setting tells of a trial being among the best of this search (PED-ANOVA). The trials "
-        "come from a search that favours what did well, so this is a description of the search, not an effect."
+        "How much each setting tells of a trial being among the best of this search (PED-ANOVA), by the validation "
+        f"accuracy at evaluation {about['evaluation']}, which {about['trials']} trials came to. The trials come from "
+        "a search that favours what did well, so this is a description of the search, not an effect."
     )
     panel = figures.shares(material.importance, "Share of importance")
     return Section("Parameter importance", [sentence], [Figure([panel], "")])
