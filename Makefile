@@ -19,8 +19,9 @@ SHELL := /bin/sh
 #: FILE=...         a file of reviews to score, one per line
 #: ARGS="..."       more options for the command behind a target; ARGS=--help lists them
 #: YES=1            really do it (clean)
+#: FIX=1            mend what is found (doctor)
 #: PYTHON=...       which Python makes .venv (default: the first of python3, python3.13, ... that fits)
-VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES PYTHON
+VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)
@@ -78,6 +79,9 @@ sync: venv  ## deliver to MLflow what has been recorded and not yet delivered
 clean: venv  ## say what could be freed; YES=1 frees it
 	@exec $(PY) -m studies.clean $(STORES) $(if $(YES),--yes) $(ARGS)
 
+doctor: venv  ## say where Optuna, MLflow, journals, weights and cache disagree; FIX=1 mends it
+	@exec $(PY) -m studies.doctor $(STORES) $(if $(FIX),--fix) $(ARGS)
+
 ##@ Development
 test: venv  ## all tests
 	@exec env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
@@ -101,7 +105,7 @@ help:  ## this list
 	  /^#: / { variables = variables "\n  " substr($$0, 4) } \
 	  END { print "\nVariables" variables }' Makefile
 
-.PHONY: study factors finalists experiment ui report compare predict data sync clean test check simulate bench help venv
+.PHONY: study factors finalists experiment ui report compare predict data sync clean doctor test check simulate bench help venv
 
 # ---- .venv: made once, brought up to date when requirements.lock changes -------------------------------------------
 

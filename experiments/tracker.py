@@ -85,6 +85,32 @@ class Tracker:
         self._runs[_opened(entries).header.key] = _Known(known.run_id, len(entries), deleted=False)
         return len(entries) - known.delivered
 
+    def look(self, experiment: str) -> dict[str, list[Run]]:
+        """Return the runs of an experiment by their keys, deleted ones too, and change nothing.
+
+        Raises:
+            DeliveryError: if MLflow cannot be reached.
+        """
+        try:
+            found = self._client.get_experiment_by_name(experiment)
+            return self._all_runs(found.experiment_id) if found else {}
+        except Exception as error:  # as above
+            raise self._undelivered(error) from error
+
+    def begin_again(self, run: Run) -> None:
+        """Let the next delivery send all of a run again, which doubles nothing; a deleted run is restored.
+
+        Raises:
+            DeliveryError: if MLflow cannot be reached.
+        """
+        try:
+            if run.info.lifecycle_stage != "active":
+                self._client.restore_run(run.info.run_id)
+            self._client.set_tag(run.info.run_id, DELIVERED, "0")
+            self._runs[run.data.tags[KEY]] = _Known(run.info.run_id, 0, deleted=False)
+        except Exception as error:
+            raise self._undelivered(error) from error
+
     def _send(self, run_id: str, entries: Sequence[Entry], delivered: int) -> None:
         """Send the entries from ``delivered`` on; the order makes a kill between any two calls harmless."""
         header, new, last = _opened(entries).header, entries[delivered:], entries[-1]
@@ -190,7 +216,8 @@ class Tracker:
 
 
 def _opened(entries: Sequence[Entry]) -> Opened:
-    assert isinstance(entries[0], Opened)  # a journal makes sure of it
+    if not isinstance(entries[0], Opened):
+        raise journal.JournalError("A journal without its first line, which says whose it is: restore it.")
     return entries[0]
 
 

@@ -117,6 +117,19 @@ def encode_corpus(reviews: "Reviews", config: DataConfig, folder: Path) -> Corpu
     return corpus
 
 
+def damaged(cache: Path) -> list[Path]:
+    """Return what in the cache is of no use: entries and notes that are not whole, leftovers of killed processes.
+
+    Removing it loses nothing. Whoever asks while others encode takes their unfinished work for a leftover.
+    """
+    folder = cache / "corpus"
+    entries = {path for path in folder.glob("*") if path.is_dir() and path.name != "seen"}
+    useless = {entry for entry in entries if _open(entry) is None}
+    names = {entry.name for entry in entries - useless}
+    notes = [note for note in folder.glob("seen/*") if note.read_text(errors="replace") not in names]
+    return sorted([*useless, *notes])
+
+
 def _open(entry: Path) -> Corpus | None:
     """Map an entry's files into memory; None where there is no entry or it is not what was written."""
     try:

@@ -5,7 +5,6 @@ the next owner goes on with those very trials from their checkpoints. Every step
 kill; each can be done again.
 """
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +14,12 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from experiments.journal import Journal, Outcome
+from experiments.journal import Journal
 from experiments.recorder import Recorder
 from experiments.stores import Stores
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Saved, Started
+from studies.ending import close, keep_best_models, open_recorder, trial_key
 from studies.executors import Died, Executor, Failed, Job, Message, Stopped
 from studies.headers import study_header, trial_header
 from studies.storage import DONE, enqueue, trial_seed
@@ -29,13 +29,6 @@ FAILURES_IN_A_ROW = 10
 """So many failed trials in a row end a study: the reason is then not in the settings that were drawn."""
 DEATHS = 5
 """So many workers may die over one trial without bringing it forward, before the trial fails."""
-OUTCOMES: dict[TrialState, Outcome] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
-KEPT_MODELS = 3
-"""The best so many trials keep their weights."""
 
 
 @dataclass
@@ -71,6 +64,8 @@ class Owner:
     """Seconds without a word after which a worker is taken to hang."""
     running: dict[str, Running] = field(default_factory=dict)
     adopted: list[FrozenTrial] = field(default_factory=list)
+    awake: float = field(default_factory=time.monotonic)
+    """When this process was last at work, on the monotonic clock."""
     stopping: bool = False
     """Set by a signal: nothing new is started, and every run stops at its next event."""
 
@@ -119,8 +114,12 @@ class Owner:
         for key, message in self.executor.messages(timeout):
             self._handle(self.running[key], message)
         now = time.monotonic()
+        away = now - self.awake > timeout + self.patience / 2  # this process itself, as on a machine that slept
+        self.awake = now
         for key, run in self.running.items():
-            if now - run.heard > self.patience:
+            if away:
+                run.heard = now
+            elif now - run.heard > self.patience:
                 self.executor.kill(key)  # ``Died`` follows
                 run.heard = now
         return True
@@ -148,13 +147,13 @@ class Owner:
     def _start(self, trial: Trial) -> None:
         self.study.draw(trial)
         config = self.study.config(trial)
-        key = self._key(trial.number)
+        key = trial_key(self.name, trial.number)
         header = trial_header(self.name, self.study, trial, self.tags)
         job = Job(key, config, self.stores.work(key).absolute(), self.stores.cache.absolute())
         known = self.optuna.get_trials(deepcopy=False)[trial.number].intermediate_values
         self.running[key] = Running(
             trial=trial,
-            recorder=Recorder.open(self.stores.journal(key), header),
+            recorder=open_recorder(self.stores, header, trial.params),
             job=job,
             reported=max(known, default=0),
             heard=time.monotonic(),
@@ -211,20 +210,13 @@ class Owner:
         self._keep_best_models()
 
     def _close(self, trial: FrozenTrial, recorder: Recorder) -> None:
-        recorder.close(OUTCOMES[trial.state], trial.user_attrs.get("reason", ""))
-        if trial.state != TrialState.COMPLETE:
-            shutil.rmtree(self.stores.work(self._key(trial.number)), ignore_errors=True)
-
-    def _key(self, number: int) -> str:
-        return f"{self.name}/{number:04d}"
+        close(self.stores, self.name, trial, recorder)
 
     def _journal(self, number: int) -> Path:
-        return self.stores.journal(self._key(number))
+        return self.stores.journal(trial_key(self.name, number))
 
     def _keep_best_models(self) -> None:
-        complete = [t for t in self.optuna.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
-        for trial in sorted(complete, key=lambda t: (-(t.value or 0), t.number))[KEPT_MODELS:]:
-            shutil.rmtree(self.stores.work(self._key(trial.number)) / "model", ignore_errors=True)
+        keep_best_models(self.stores, self.name, self.optuna.get_trials(deepcopy=False))
 
     def _again(self, run: Running, reason: str) -> None:
         run.deaths += 1

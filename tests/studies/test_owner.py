@@ -13,7 +13,8 @@ from stepping import OpenOwner, journals_agree, outcomes, run_all, scores
 from experiments.journal import Happened, read
 from seqclf_core.config import RunConfig
 from seqclf_core.events import Finished
-from studies.owner import KEPT_MODELS, Owner, StudyError
+from studies.ending import KEPT_MODELS
+from studies.owner import Owner, StudyError
 from studies.study import Planned, Study
 
 

@@ -1,0 +1,66 @@
+"""How the end of a trial shows in its journal and folder: put in order by its owner, or by whoever comes next."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from experiments.journal import Header, Opened, Outcome
+from experiments.recorder import Recorder
+from experiments.stores import Stores
+from seqclf_core.errors import UserError
+
+OUTCOMES: dict[TrialState, Outcome] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+KEPT_MODELS = 3
+"""The best so many trials keep their weights."""
+
+
+def trial_key(name: str, number: int) -> str:
+    """Return the key of a trial's run."""
+    return f"{name}/{number:04d}"
+
+
+def open_recorder(stores: Stores, header: Header, drawn: Iterable[str]) -> Recorder:
+    """Open the journal of a trial.
+
+    Args:
+        stores: the folder with all that is recorded.
+        header: of the trial.
+        drawn: the names of its settings that were drawn.
+
+    Raises:
+        UserError: if there is a journal of another trial under its key, as where Optuna's database was lost.
+    """
+    recorder = Recorder.open(stores.journal(header.key), header)
+    first = recorder.entries[0]
+    assert isinstance(first, Opened)
+    if any(first.header.params.get(name) != header.params[name] for name in drawn):
+        recorder.__exit__()
+        raise UserError(
+            f"{stores.journal(header.key)} is the journal of another trial, of which Optuna knows nothing: its "
+            "database was lost or replaced. Bring it back, or choose another NAME."
+        )
+    return recorder
+
+
+def close(stores: Stores, name: str, trial: FrozenTrial, recorder: Recorder) -> None:
+    """Close the journal of a trial that has ended, and free what only a complete one is worth keeping of."""
+    recorder.close(OUTCOMES[trial.state], trial.user_attrs.get("reason", ""))
+    if trial.state != TrialState.COMPLETE:
+        shutil.rmtree(stores.work(trial_key(name, trial.number)), ignore_errors=True)
+
+
+def superseded(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
+    """Yield the complete trials whose weights are not worth their space: all but the best by validation."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    yield from sorted(complete, key=lambda t: (-(t.value or 0), t.number))[KEPT_MODELS:]
+
+
+def keep_best_models(stores: Stores, name: str, trials: Sequence[FrozenTrial]) -> None:
+    """Remove the weights of all but the best trials."""
+    for trial in superseded(trials):
+        shutil.rmtree(stores.work(trial_key(name, trial.number)) / "model", ignore_errors=True)
