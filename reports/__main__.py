@@ -47,7 +47,9 @@ def main() -> None:
             "what was recorded and not yet delivered with make sync, or name another folder: make report RUNS=..."
         )
     for page in pages:
-        print(page)
+        for sentence in page.answer:
+            print(sentence)
+        print(page.path)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,25 @@ from typing import Any
 
 import pandas as pd
 
-from reports import background, frames, sections, tables, words
-from reports.document import Fact, Page, Part, Section
+from reports import background, champions, factors, frames, sections, tables, words
+from reports.document import Answer, Fact, Page, Part, Section
 from reports.sections import Material
 
-SECTIONS: list[Callable[[Material], Section | None]] = [
+RESULTS: list[Callable[[Material], Section | None]] = [
     sections.leaderboard,
     sections.learning,
     sections.choices,
     sections.importance,
+]
+"""Of a search or of experiments; a study with a question of its own answers that instead."""
+BACKGROUND: list[Callable[[Material], Section | None]] = [
     background.cost,
     background.failures,
     background.data,
     background.repeat,
 ]
+ANSWERS = ((factors.asked, factors.answer), (champions.asked, champions.answer))
+"""Of the studies that have one: whether a parent run asks for it, and what it is."""
 KINDS = {"whole": "the whole data", "limited": "a part of the data", "synthetic": "synthetic data"}
 OUTCOMES = ("complete", "pruned", "failed", "running")
 PARTS = {"train": "training", "val": "validation", "test": "test"}
@@ -49,7 +54,8 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
             command=_text(parents, "command"),
             ui=ui,
         )
-        parts.append(_part(material, alone=len(groups) == 1))
+        answer = _answer(stores, parents, material)
+        parts.append(_part(material, answer, alone=len(groups) == 1))
     return Page(
         title=study,
         kind="Study" if len(parents) else "Experiment",
@@ -69,17 +75,30 @@ def interim(parents: pd.DataFrame, children: pd.DataFrame) -> str:
     return ""
 
 
-def _part(material: Material, alone: bool) -> Part:
+def _answer(stores: frames.Stores, parents: pd.DataFrame, material: Material) -> Answer | None:
+    """Return what a study says to a question of its own; None for a search and for experiments."""
+    for asked, answer in ANSWERS:
+        if len(parents) and asked(parents.iloc[0]):
+            return answer(parents.iloc[0], material.runs, material.curves, stores)
+    return None
+
+
+def _part(material: Material, answer: Answer | None, alone: bool) -> Part:
     first = material.runs.iloc[0]
     title = (
         "" if alone else f"On {KINDS.get(str(first['kind']), 'unknown data')}, digest {str(first['digest'])[:8]}"
     )
-    made = [section(material) for section in SECTIONS]
-    return Part(title, summary(material), facts(material), [section for section in made if section])
+    made = [section(material) for section in ([] if answer else RESULTS) + BACKGROUND]
+    found = [section for section in made if section]
+    if answer:
+        said, numbers = [ran(material)], [*answer.facts, *work(material)]
+        return Part(title, answer, said, numbers, [*answer.sections, *found])
+    said, numbers = [ran(material), *best(material)], [*best_facts(material), *work(material)]
+    return Part(title, Answer([]), said, numbers, found)
 
 
-def summary(material: Material) -> list[str]:
-    """Say in sentences what ran, on what, when, and what came out."""
+def ran(material: Material) -> str:
+    """Say what ran, on what, and when."""
     runs = material.runs
     outcomes = runs["outcome"].value_counts()
     ended = [
@@ -92,39 +111,44 @@ def summary(material: Material) -> list[str]:
         sizes = [f"{words.count(of[f'used.{part}'])} {name}" for part, name in PARTS.items()]
         data = f" on {_kind(of)} ({', '.join(sizes)} reviews)"
     start, end = tables.span(runs)
-    sentences = [f"{words.plural(len(runs), 'run')}{data}, {words.span(start, end)}: {', '.join(ended)}."]
-    ranked = tables.leaderboard(runs)
-    if len(ranked):
-        best = ranked.iloc[0]
-        sentences.append(
-            f"The best by validation is {best['name']}: {words.percent(best['val/accuracy'])} % on validation, "
-            f"{words.percent(best['test/accuracy'])} % on test."
-        )
-    else:
-        sentences.append("No run is complete yet, so there is no score to show.")
-    return sentences
+    return f"{words.plural(len(runs), 'run')}{data}, {words.span(start, end)}: {', '.join(ended)}."
 
 
-def facts(material: Material) -> list[Fact]:
-    """Return the numbers that stand at the top."""
+def best(material: Material) -> list[str]:
+    """Say which run is the best by validation."""
+    ranked = tables.leaderboard(material.runs)
+    if ranked.empty:
+        return ["No run is complete yet, so there is no score to show."]
+    first = ranked.iloc[0]
+    return [
+        f"The best by validation is {first['name']}: {words.percent(first['val/accuracy'])} % on validation, "
+        f"{words.percent(first['test/accuracy'])} % on test."
+    ]
+
+
+def best_facts(material: Material) -> list[Fact]:
+    """Return the scores of the best run by validation."""
+    ranked = tables.leaderboard(material.runs)
+    if ranked.empty:
+        return []
+    first = ranked.iloc[0]
+    return [
+        Fact("Best validation accuracy", f"{words.percent(first['val/accuracy'])} %", str(first["name"])),
+        Fact("Its test accuracy", f"{words.percent(first['test/accuracy'])} %", "shown, not used to choose"),
+    ]
+
+
+def work(material: Material) -> list[Fact]:
+    """Return how much was done."""
     runs = material.runs
-    ranked = tables.leaderboard(runs)
-    found = []
-    if len(ranked):
-        best = ranked.iloc[0]
-        found.append(
-            Fact("Best validation accuracy", f"{words.percent(best['val/accuracy'])} %", str(best["name"]))
-        )
-        found.append(
-            Fact("Its test accuracy", f"{words.percent(best['test/accuracy'])} %", "shown, not used to choose")
-        )
     outcomes = runs["outcome"].value_counts()
     others = [f"{outcomes[name]} {name}" for name in OUTCOMES[1:] if name in outcomes]
-    found.append(Fact("Complete runs", str(outcomes.get("complete", 0)), ", ".join(others)))
     start, end = tables.span(runs)
-    work = words.duration(runs["seconds"].sum())
-    found.append(Fact("Wall time", words.duration((end - start).total_seconds()), f"{work} of work in all"))
-    return found
+    seconds = words.duration(runs["seconds"].sum())
+    return [
+        Fact("Complete runs", str(outcomes.get("complete", 0)), ", ".join(others)),
+        Fact("Wall time", words.duration((end - start).total_seconds()), f"{seconds} of work in all"),
+    ]
 
 
 def _kind(run: "pd.Series[Any]") -> str:

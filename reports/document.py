@@ -4,7 +4,7 @@ Texts are plain text and are escaped where a page is written; only a figure's SV
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -70,6 +70,8 @@ class Pairs:
 
 
 Block = Table | Figure | Commands | Pairs
+BLOCKS: dict[type, str] = {Table: "table", Figure: "figure", Commands: "commands", Pairs: "pairs"}
+"""What templates call each kind of block."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,25 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a study says to its own question."""
+
+    sentences: Sequence[str]
+    """They stand at the top of the page, and where the report is written a person reads them too."""
+    facts: Sequence[Fact] = ()
+    sections: Sequence[Section] = ()
+    files: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Name of a CSV file beside the page -> its rows."""
+
+
+@dataclass(frozen=True)
 class Part:
     """What is known from one data set; scores of different parts are not to be compared."""
 
     title: str
     """Empty where it is the only one."""
+    answer: Answer
+    """Without sentences where the runs answer no question of their own."""
     summary: Sequence[str]
     facts: Sequence[Fact]
     sections: Sequence[Section]

@@ -117,10 +117,10 @@ def learning(curves: pd.DataFrame, best: str) -> list[Markup]:
     for metric in ("accuracy", "loss"):
         scale, unit = (100, ", %") if metric == "accuracy" else (1, "")
         drawn = curves.assign(**{part: curves[f"{part}/{metric}"] * scale for part in ("train", "val")})
-        limits = _limits(drawn[["train", "val"]].to_numpy(), upward=metric == "accuracy")
+        edges = limits(drawn[["train", "val"]].to_numpy(), upward=metric == "accuracy")
         for part, name in (("train", "Training"), ("val", "Validation")):
             title = f"{name} {metric}{unit}"
-            draw = partial(_draw_curves, curves=drawn, part=part, best=best, title=title, limits=limits)
+            draw = partial(_draw_curves, curves=drawn, part=part, best=best, title=title, limits=edges)
             panels.append(panel(draw, title))
     return panels
 
@@ -145,7 +145,7 @@ def _draw_curves(
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _limits(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", upward: bool) -> tuple[float, float]:
+def limits(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", upward: bool) -> tuple[float, float]:
     """Return limits that hold all values but those far off: a run that diverges must not flatten the others."""
     finite = values[np.isfinite(values)]
     if not len(finite):

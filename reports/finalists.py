@@ -26,19 +26,21 @@ def finalists(runs: pd.DataFrame) -> pd.DataFrame:
         runs: one row per run on a fresh seed: ``config``, ``val/accuracy``, ``test/accuracy`` (fractions).
 
     Returns:
-        One row per ``config``, best by validation first, in per cent: ``seeds``, ``val``, ``val_sd``, ``test``,
-        ``test_sd``, ``low`` and ``high`` (95 % t interval of the test mean, seeds - 1 degrees of freedom; NaN
-        for one seed).
+        One row per ``config``, best by validation first, in per cent: ``seeds``, ``val``, ``val_sd``, ``val_low``
+        and ``val_high``, ``test``, ``test_sd``, ``low`` and ``high`` (95 % t intervals of the means, seeds - 1
+        degrees of freedom; NaN for one seed).
     """
     rows = []
     for config, group in runs.groupby("config", sort=True):
         val, test = (group[name].to_numpy(dtype=float) * POINTS for name in ("val/accuracy", "test/accuracy"))
-        interval = mean_interval(test)
+        interval, validation = mean_interval(test), mean_interval(val)
         rows.append(
             {
                 "config": config,
                 "seeds": len(group),
-                "val": val.mean(),
+                "val": validation.value,
+                "val_low": validation.low,
+                "val_high": validation.high,
                 "val_sd": np.std(val, ddof=1) if len(val) > 1 else np.nan,
                 "test": interval.value,
                 "test_sd": np.std(test, ddof=1) if len(test) > 1 else np.nan,

@@ -105,7 +105,8 @@ def median_examples(examples: pd.DataFrame, runs: pd.DataFrame, by: Sequence[str
     rows = []
     for level, group in table.groupby(list(by)):
         fit = SurvfuncRight(group["examples"].to_numpy(dtype=float), group["reached"].to_numpy(dtype=int))
-        low, high = fit.quantile_ci(0.5) if group["reached"].any() else (np.nan, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):  # where all or none got there, limits are infinite
+            low, high = fit.quantile_ci(0.5) if group["reached"].any() else (np.nan, np.nan)
         median = fit.quantile(0.5) if group["reached"].any() else np.nan
         counts = {"runs": len(group), "reached": int(group["reached"].sum())}
         rows.append({**dict(zip(by, level, strict=True)), **counts, "median": median, "low": low, "high": high})

@@ -1,4 +1,4 @@
-"""Pages from what was recorded: a self-contained index.html per study, its runs.csv, and an index of the studies.
+"""Pages from what was recorded: per study an index.html, the same as report.md, tables; an index of the studies.
 
 A page asks for nothing from anywhere: styles, script and figures are in it. Everything that was recorded (names,
 settings, tags) is escaped by Jinja2, and a content security policy lets no script run but our own.
@@ -9,6 +9,8 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import compose, frames, words
-from reports.document import Cell, Column, Commands, Figure, Pairs, Table
-
-TEMPLATES = Path(__file__).parent / "templates"
-_BLOCKS = {Table: "table", Figure: "figure", Commands: "commands", Pairs: "pairs"}
+from reports.document import BLOCKS, Cell, Column, Page, Table
+from reports.markdown import TEMPLATES, markdown
 
 
-def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = "") -> list[Path]:
-    """Write ``<out>/<study>/index.html`` and ``runs.csv`` for one study or all, and an index of several.
+@dataclass(frozen=True)
+class Written:
+    """A page that was written."""
+
+    path: Path
+    answer: Sequence[str] = ()
+    """What the study says to its question, where it has one of its own."""
+
+
+def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = "") -> list[Written]:
+    """Write a page and tables to ``<out>/<study>`` for one study or all, and an index of several.
 
     Args:
         stores: where to read.
@@ -45,17 +54,28 @@ def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = 
         of_study = runs[runs["study"] == name]
         folder = out / folder_name(str(name))
         replace(folder / "runs.csv", of_study.dropna(axis="columns", how="all").to_csv(index=False))
-        replace(folder / "index.html", study_page(stores, str(name), of_study, ui))
-        pages.append(folder / "index.html")
+        page = compose.page(stores, str(name), of_study, ui)
+        for part in page.parts:
+            for file, table in part.answer.files.items():
+                replace(folder / file, table.to_csv(index=False))
+        replace(folder / "index.html", study_page(page))
+        text, drawn = markdown(page, now())
+        for file, svg in drawn.items():
+            replace(folder / file, svg)
+        replace(folder / "report.md", text)
+        for left in {*folder.glob("figures/*.svg")} - {folder / file for file in drawn}:
+            left.unlink()  # of a report that had other figures
+        said = [sentence for part in page.parts for sentence in part.answer.sentences]
+        pages.append(Written(folder / "index.html", said))
     if len(pages) > 1:
         replace(out / "index.html", index_page(runs))
-        pages.insert(0, out / "index.html")
+        pages.insert(0, Written(out / "index.html"))
     return pages
 
 
-def study_page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") -> str:
+def study_page(page: Page) -> str:
     """Return the page of one study or experiment as HTML."""
-    return _render("study.html", page=compose.page(stores, study, runs, ui))
+    return _render("study.html", page=page)
 
 
 def index_page(runs: pd.DataFrame) -> str:
@@ -112,6 +132,11 @@ def replace(path: Path, text: str) -> None:
         raise
 
 
+def now() -> str:
+    """Return this moment for a person."""
+    return words.moment(pd.Timestamp(datetime.now(UTC)))
+
+
 def _render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -120,13 +145,13 @@ def _render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.tests |= {name: lambda block, kind=kind: isinstance(block, kind) for kind, name in _BLOCKS.items()}
+    environment.tests |= {name: lambda block, kind=kind: isinstance(block, kind) for kind, name in BLOCKS.items()}
     script = (TEMPLATES / "sort.js").read_text("utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
         script=Markup(script),
         script_digest=digest,
         style=Markup((TEMPLATES / "style.css").read_text("utf-8")),
-        written=words.moment(pd.Timestamp(datetime.now(UTC))),
+        written=now(),
         **values,
     )

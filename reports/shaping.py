@@ -30,6 +30,7 @@ _METRICS = {
 _RENAMED = {
     "code.commit": "commit",
     "seqclf.ended": "finish",
+    "seqclf.rank": "search_rank",
     "seqclf.outcome": "compared",  # what a factors study compares; a run's own outcome is another thing
     **{f"used.{name}": name for name in ("digest", "source", "split", "group_column")},
 }

@@ -97,6 +97,15 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def opening(text: str) -> str:
+    """Begin a sentence with these words.
+
+    >>> opening("mean pooling beats BCE")
+    'Mean pooling beats BCE'
+    """
+    return text[:1].upper() + text[1:]
+
+
 def moment(time: pd.Timestamp) -> str:
     """Write a time to the minute, in UTC.
 

@@ -102,6 +102,13 @@ def test_only_what_the_user_sets_is_passed(project):
     assert reached(make(project, "study", *words))["argv"] == expected
 
 
+def test_lists_of_trials_have_targets_of_their_own(project):
+    words = ["BLOCKS=2", "FACTORS=model.pooling=last,mean model.loss=bce,cross_entropy", "RUNS=here"]
+    expected = ["factors", "--blocks=2", f"--factors={words[1].removeprefix('FACTORS=')}", "--runs=here"]
+    assert reached(make(project, "factors", *words))["argv"] == expected
+    assert reached(make(project, "finalists", "ARGS=--best 2"))["argv"] == ["finalists", "--best", "2"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

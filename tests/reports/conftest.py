@@ -22,10 +22,12 @@ def fill(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "Stores"]:
     empty = tmp_path_factory.mktemp("empty") / "mlflow.db"
     MlflowClient(f"sqlite:///{empty}").search_experiments()
 
-    def filled(runs: list["MadeUp"], finished: bool = True) -> "Stores":
+    def filled(
+        runs: list["MadeUp"], finished: bool = True, notes: dict[str, dict[str, str]] | None = None
+    ) -> "Stores":
         folder = tmp_path_factory.mktemp("recorded")
         shutil.copy(empty, folder)
-        return record(folder, runs, finished)
+        return record(folder, runs, finished, notes)
 
     return filled
 

@@ -86,15 +86,22 @@ class MadeUp:
         return EPOCH + 70_000 * self.number
 
 
-def record(folder: Path, runs: list[MadeUp], finished: bool = True) -> Stores:
-    """Record the runs, one parent per study, in MLflow and Optuna databases under a folder."""
-    stores = Stores(f"sqlite:///{folder / 'mlflow.db'}", f"sqlite:///{folder / 'optuna.db'}")
-    record_in_mlflow(stores.tracking, folder, runs, finished)
+def record(
+    folder: Path, runs: list[MadeUp], finished: bool = True, notes: dict[str, dict[str, str]] | None = None
+) -> Stores:
+    """Record the runs, one parent per study, in MLflow and Optuna databases under a folder.
+
+    ``notes`` are tags of the parents, by study.
+    """
+    stores = Stores(f"sqlite:///{folder / 'mlflow.db'}", f"sqlite:///{folder / 'optuna.db'}", folder / "cache")
+    record_in_mlflow(stores.tracking, folder, runs, finished, notes or {})
     record_in_optuna(stores.storage, [run for run in runs if run.role == "trial"])
     return stores
 
 
-def record_in_mlflow(uri: str, folder: Path, runs: list[MadeUp], finished: bool = True) -> None:
+def record_in_mlflow(
+    uri: str, folder: Path, runs: list[MadeUp], finished: bool, notes: dict[str, dict[str, str]]
+) -> None:
     client = MlflowClient(uri)
     for study in dict.fromkeys(run.study for run in runs):
         of_study = [run for run in runs if run.study == study]
@@ -102,7 +109,7 @@ def record_in_mlflow(uri: str, folder: Path, runs: list[MadeUp], finished: bool 
         parent = None
         if any(run.role == "trial" for run in of_study):
             tags = {"seqclf.key": f"{study}/study", "seqclf.role": "study", "seqclf.study": study}
-            tags |= {"seqclf.kind": of_study[0].kind}
+            tags |= {"seqclf.kind": of_study[0].kind, **notes.get(study, {})}
             parent = client.create_run(experiment, EPOCH - 5_000, tags, study).info.run_id
         for run in of_study:
             _record(client, experiment, parent, run)
@@ -172,10 +179,11 @@ def record_in_optuna(url: str, runs: list[MadeUp]) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for name in dict.fromkeys(run.study for run in runs):
         study = optuna.create_study(storage=url, study_name=name, direction="maximize")
-        study.add_trials([_trial(run) for run in runs if run.study == name])
+        study.add_trials([trial(run) for run in runs if run.study == name])
 
 
-def _trial(run: MadeUp) -> optuna.trial.FrozenTrial:
+def trial(run: MadeUp) -> optuna.trial.FrozenTrial:
+    """Return a run as Optuna has it."""
     intermediate = {i + 1: float(value) for i, value in enumerate(run.val)}
     value = {"complete": float(run.val.max()), "pruned": float(run.val[-1])}.get(run.outcome)
     params = {name: run.changes[name] for name in DISTRIBUTIONS}

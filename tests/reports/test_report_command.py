@@ -17,14 +17,15 @@ ROOT = Path(__file__).parents[2]
 
 def test_pages_and_tables_are_written_for_every_study(fill, tmp_path):
     stores = fill([*study_of(2), MadeUp(0, study="../<b>", role="experiment")])
-    index, *pages = render.write(stores, tmp_path / "report")
+    index, *pages = (page.path for page in render.write(stores, tmp_path / "report"))
     assert index == tmp_path / "report" / "index.html"
     assert {path.parent.parent for path in pages} == {tmp_path / "report"}
     links = set(re.findall(r'<a href="([^"]*)"', index.read_text()))
     assert {(index.parent / link).resolve() for link in links} == {path.resolve() for path in pages}
     table = pd.read_csv(tmp_path / "report" / "imdb" / "runs.csv")
     assert len(table) == 3
-    assert render.write(stores, tmp_path / "one", "imdb") == [tmp_path / "one" / "imdb" / "index.html"]
+    [only] = render.write(stores, tmp_path / "one", "imdb")
+    assert only.path == tmp_path / "one" / "imdb" / "index.html"
     assert not (tmp_path / "one" / "index.html").exists()
     assert render.write(stores, tmp_path / "none", "no such study") == []
 

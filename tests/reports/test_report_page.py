@@ -50,7 +50,7 @@ def searched(fill) -> frames.Stores:
 
 @pytest.fixture(scope="module")
 def page(searched) -> str:
-    return render.study_page(searched, "imdb", frames.runs(searched, "imdb"))
+    return render.study_page(compose.page(searched, "imdb", frames.runs(searched, "imdb")))
 
 
 def test_names_that_hold_markup_are_only_text(page):
@@ -87,7 +87,7 @@ def test_the_page_asks_for_nothing(page):
 
 
 def test_the_same_records_give_the_same_page(searched, page):
-    again = render.study_page(searched, "imdb", frames.runs(searched, "imdb"))
+    again = render.study_page(compose.page(searched, "imdb", frames.runs(searched, "imdb")))
     same = re.compile(r"Written .*? from")
     assert same.sub("", again) == same.sub("", page)
 

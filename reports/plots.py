@@ -1,0 +1,175 @@
+"""Figures of factors studies and finalists: paired slopes, effects with intervals, bands, lines, points.
+
+Each is one panel of ``reports.figures``; tables in, markup out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from reports.figures import ACCENT, INK, LINE, MUTED, OTHER, RULE, limits, panel
+
+COLOURS = (ACCENT, OTHER, INK, MUTED)
+"""Of lines that are told apart; more than four take the same again, dashed."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What stands around a panel."""
+
+    title: str
+    x: str = ""
+    y: str = ""
+
+
+def _style(number: int) -> dict[str, Any]:
+    dashes = "solid" if number < len(COLOURS) else (0, (4, 2))
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": dashes}
+
+
+def paired(table: pd.DataFrame, labels: Labels) -> Markup:
+    """Draw a line per block from level to level, and the mean of all.
+
+    Args:
+        table: one row per block, one column per level, in per cent.
+        labels: of the panel.
+    """
+    values = table.to_numpy()
+    low, high = limits(values, upward=True)
+    cut = int((values < low).any(axis=1).sum())
+
+    def draw(axes: Axes) -> None:
+        places = np.arange(table.shape[1])
+        axes.plot(places, np.maximum(values, low).T, "o-", color=LINE, markersize=3.5, linewidth=0.9)
+        axes.plot(places, np.median(values, axis=0), "o-", color=ACCENT, linewidth=2, markersize=6)
+        axes.set_xticks(places, [str(level) for level in table.columns])
+        axes.tick_params("x", colors=INK)
+        axes.set_xlim(-0.35, table.shape[1] - 0.65)
+        axes.set_ylim(low, high)
+        if cut:
+            axes.annotate(
+                f"{cut} cut off below", (0.02, 0.03), xycoords="axes fraction", color=MUTED, fontsize=9.5
+            )
+        _label(axes, labels)
+
+    return panel(draw, labels.title)
+
+
+def forest(rows: Sequence[tuple[str, float, float, float]], margin: float, labels: Labels) -> Markup:
+    """Draw effects with their intervals, one below the other, beside zero and the margin around it.
+
+    Args:
+        rows: name, value, lower and upper limit (NaN where there is no interval).
+        margin: half the width of the band in which a difference does not matter; 0 draws none.
+        labels: of the panel.
+    """
+
+    def draw(axes: Axes) -> None:
+        if margin:
+            axes.axvspan(-margin, margin, color=RULE, linewidth=0)
+        axes.axvline(0, color=MUTED, linewidth=0.9)
+        for row, (name, value, low, high) in enumerate(rows):
+            axes.plot([low, high], [row, row], color=ACCENT, linewidth=2)
+            axes.plot([value], [row], "o", color=ACCENT, markersize=6)
+            axes.annotate(name, (0, row), (2, 8), xycoords=("axes fraction", "data"), textcoords="offset points")
+        axes.set_yticks([])
+        axes.set_ylim(len(rows) - 0.5, -0.8)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        _label(axes, labels)
+
+    return panel(draw, labels.title, 80 + 44 * len(rows))
+
+
+def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = False, log: bool = False) -> Markup:
+    """Draw lines that are told apart by a legend.
+
+    Args:
+        series: name -> ``x``, ``y`` and optionally ``low`` and ``high``, which become a band.
+        labels: of the panel.
+        diagonal: whether to draw the line of equality.
+        log: whether x is logarithmic.
+    """
+
+    def draw(axes: Axes) -> None:
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.5)
+        for number, (name, table) in enumerate(series.items()):
+            style = _style(number)
+            axes.plot(table["x"], table["y"], label=name, linewidth=1.6, **style)
+            if "low" in table:
+                axes.fill_between(
+                    table["x"], table["low"], table["high"], color=style["color"], alpha=0.14, linewidth=0
+                )
+        if log:
+            axes.set_xscale("log")
+        if len(series) > 1:
+            axes.legend(frameon=False, fontsize=9.5, handlelength=1.6, labelcolor=INK)
+        _label(axes, labels)
+
+    return panel(draw, labels.title)
+
+
+def binned(table: pd.DataFrame, factor: str, names: Mapping[str, str], labels: Labels) -> Markup:
+    """Draw a mean with its interval per bin and level, bins side by side.
+
+    Args:
+        table: ``factor``, ``longest``, ``accuracy``, ``low``, ``high``.
+        factor: the column whose levels are told apart.
+        names: level -> what a person calls it.
+        labels: of the panel.
+    """
+
+    def draw(axes: Axes) -> None:
+        bins = sorted(table["longest"].unique())
+        count = table[factor].nunique()
+        for number, (level, group) in enumerate(table.groupby(factor, sort=False)):
+            group = group.set_index("longest").loc[bins]
+            x = np.arange(len(bins)) + 0.16 * (number - (count - 1) / 2)
+            style = _style(number)
+            axes.plot(x, group["accuracy"], marker="o", markersize=4, label=names[str(level)], **style)
+            axes.vlines(x, group["low"], group["high"], color=style["color"], linewidth=1)
+        axes.set_xticks(range(len(bins)), [f"{each:,}" for each in bins], fontsize=9.5)
+        axes.legend(frameon=False, fontsize=9.5, handlelength=1.6, labelcolor=INK)
+        _label(axes, labels)
+
+    return panel(draw, labels.title)
+
+
+def scatter(x: Any, y: Any, labels: Labels, line: pd.DataFrame | None = None, log: bool = False) -> Markup:
+    """Draw points, and optionally a line through them.
+
+    Args:
+        x: of each point.
+        y: of each point.
+        labels: of the panel.
+        line: ``x`` and ``y`` of its ends.
+        log: whether x is logarithmic.
+    """
+
+    def draw(axes: Axes) -> None:
+        axes.scatter(x, y, 18, facecolor=ACCENT, alpha=0.75)
+        if line is not None:
+            axes.plot(line["x"], line["y"], color=OTHER, linewidth=1.6)
+        if log:
+            axes.set_xscale("log")
+            low, high = min(x), max(x)
+            ticks = [tick for tick in (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2) if low <= tick <= high]
+            axes.xaxis.set_major_locator(FixedLocator(ticks))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _label(axes, labels)
+
+    return panel(draw, labels.title)
+
+
+def _label(axes: Axes, labels: Labels) -> None:
+    axes.set_title(labels.title)
+    axes.set_xlabel(labels.x)
+    axes.set_ylabel(labels.y)

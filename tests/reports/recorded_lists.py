@@ -1,0 +1,79 @@
+"""Made-up lists of trials, as studies/factors.py and studies/finalists.py record them, and their predictions."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from recorded_runs import SIZES, MadeUp, write_predictions
+
+from reports import frames
+from seqclf_core.events import DataSummary
+
+FACTORS = "model.pooling=last,mean model.loss=bce,cross_entropy"
+
+
+def factors_of(blocks: int, planned: int | None = None, diverged: int | None = None) -> tuple[list[MadeUp], dict]:
+    """Make complete blocks, and the tags of their parent; ``diverged`` is the number of a run."""
+    runs = []
+    for block in range(blocks):
+        draw = np.random.default_rng([7, block])
+        shared = {
+            "train.lr": float(np.exp(draw.uniform(np.log(5e-4), np.log(1e-2)))),
+            "model.hidden_dim": int(draw.integers(32, 128)),
+            "model.embed_dim": int(draw.integers(32, 128)),
+            "seed": int(draw.integers(1000)),
+        }
+        for pooling, loss in product(["last", "mean"], ["bce", "cross_entropy"]):
+            changes = {**shared, "model.pooling": pooling, "model.loss": loss}
+            ended = "diverged" if len(runs) == diverged else "completed"
+            tags = {"seqclf.block": str(block), "seqclf.ended": ended}
+            runs.append(MadeUp(len(runs), study="factors", changes=changes, tags=tags, evaluations=4))
+    notes = {
+        "seqclf.blocks": str(planned or blocks),
+        "seqclf.factors": FACTORS,
+        "seqclf.outcome": "test/accuracy",
+        "seqclf.margin": "0.3",
+        "seqclf.question": "What do pooling and loss change, and how sure are we?",
+        "seqclf.command": "python -m studies factors",
+    }
+    return runs, {"factors": notes}
+
+
+def finalists_of(best: int = 3, seeds: int = 5) -> tuple[list[MadeUp], dict]:
+    """Make each of the best settings on each seed, and the tags of their parent."""
+    runs = []
+    for seed in range(seeds):
+        for rank in range(1, best + 1):
+            settings = {name: value for name, value in MadeUp(rank).changes.items() if name != "seed"}
+            tags = {
+                "seqclf.finalist": f"imdb/{rank:04d}",
+                "seqclf.rank": str(rank),
+                "seqclf.search_value": repr(0.90 - 0.001 * rank),
+            }
+            changes = {**settings, "seed": 1001 + seed}
+            runs.append(MadeUp(len(runs), study="finalists", changes=changes, tags=tags, evaluations=4))
+    return runs, {"finalists": {"seqclf.of": "imdb", "seqclf.seeds": str(seeds)}}
+
+
+def predict(stores: frames.Stores, runs: list[MadeUp], rows: int) -> None:
+    """Write predictions of about each run's accuracy."""
+    places = frames.runs(stores).set_index("key")["artifacts"]
+    for run in runs:
+        folder = Path(places[run.key].removeprefix("file://")) / "predictions"
+        write_predictions(folder, "test", rows, float(run.test), 2 * run.number)
+        write_predictions(folder, "val", rows // 4, float(run.val.max()), 2 * run.number + 1)
+
+
+def encode(cache: Path, digest: str, rows: int) -> None:
+    """Write what an encoded corpus says about the lengths and movies of its test reviews."""
+    entry = cache / "corpus" / "entry"
+    entry.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    np.save(entry / "test.rows.npy", np.arange(rows))
+    np.save(entry / "test.offsets.npy", np.concatenate([[0], np.cumsum(draw.integers(20, 800, rows))]))
+    np.save(entry / "test.groups.npy", draw.integers(0, rows // 5, rows))
+    summary = DataSummary(
+        source="made up", kind="whole", digest=digest, sizes=SIZES, split="group", group_column="movie", skipped=0,
+        vocab_size=20_000,
+    )  # fmt: skip
+    (entry / "summary.json").write_text(summary.model_dump_json())
