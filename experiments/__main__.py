@@ -9,34 +9,39 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 import tyro
 from filelock import FileLock, Timeout
 
-from experiments import baseline, padding_pitfall, tagger_to_classifier
+from experiments import bag_of_words, baseline, majority, nbsvm, padding_pitfall, tagger_to_classifier
 from experiments.experiment import Experiment, Result
 from experiments.stores import Stores, mask
 from seqclf_core.command import named_settings, run_command
-from seqclf_core.config import RunConfig
+from seqclf_core.config import DataConfig, RunConfig, Settings
 from seqclf_core.errors import UserError
 
 EXPERIMENTS = {
     "baseline": baseline.EXPERIMENT,
     "tagger_to_classifier": tagger_to_classifier.EXPERIMENT,
     "padding_pitfall": padding_pitfall.EXPERIMENT,
+    "majority": majority.EXPERIMENT,
+    "bag_of_words": bag_of_words.EXPERIMENT,
+    "nbsvm": nbsvm.EXPERIMENT,
 }
 
 DELIVERY_SECONDS, STOPPED_DELIVERY_SECONDS = 60.0, 5.0
 """For what MLflow has not got yet at the end; the rest is for `make sync`."""
 
+SettingsOf = TypeVar("SettingsOf", bound=Settings, covariant=True)
+
 
 @dataclass(frozen=True)
-class Options:
+class Options(Generic[SettingsOf]):
     """Do an experiment, or go on with it where it stopped."""
 
-    config: Annotated[RunConfig, tyro.conf.arg(name="")]
-    """Settings. The same ones on the same data are the same runs; another --seed makes others."""
+    config: Annotated[SettingsOf, tyro.conf.arg(name="")]
+    """Settings. The same ones on the same data are the same runs; others, such as another --seed, make others."""
     runs: Path = Path("runs")
     """The folder with all that is recorded."""
     tracking_uri: str | None = None
@@ -52,8 +57,11 @@ def main() -> int:
     if name[0] not in EXPERIMENTS:
         raise UserError(f"There is no experiment {name[0]!r}. Name one of these:\n{listed()}")
     experiment = EXPERIMENTS[name[0]]
-    options = tyro.cli(
-        Options, prog=f"python -m experiments {name[0]}", args=arguments, default=Options(config=experiment.base)
+    options: Options[Settings] = tyro.cli(  # type: ignore[call-overload]
+        Options[type(experiment.base)],  # type: ignore[misc]
+        prog=f"python -m experiments {name[0]}",
+        args=arguments,
+        default=Options(config=experiment.base),
     )
     if varied := sorted(experiment.varies & named_settings(arguments)):
         raise UserError(
@@ -68,7 +76,7 @@ def listed() -> str:
     return "\n".join(f"  {name:22} {each.purpose}" for name, each in EXPERIMENTS.items())
 
 
-def conduct(name: str, experiment: Experiment, options: Options) -> int:
+def conduct(name: str, experiment: Experiment, options: Options[Settings]) -> int:
     """Prepare the data, do the runs while MLflow is fed beside them, and say what came out."""
     from rich.console import Console
 
@@ -82,13 +90,13 @@ def conduct(name: str, experiment: Experiment, options: Options) -> int:
     stores = Stores(options.runs)
     base = options.config.override({"data.source": resolve(options.config.data.source)})
     print(f"Experiment {name}: {experiment.purpose}", flush=True)
-    corpus = load_corpus(base.data, stores.cache)
+    corpus = load_corpus(DataConfig.model_validate(base.data.model_dump()), stores.cache)
     data = corpus.summary
     sizes = ", ".join(f"{count:,} {part}" for part, count in data.sizes.items())
     print(f"  {mask(data.source)}: {sizes} reviews ({data.kind}), validation split: {data.split}", flush=True)
     session = Session(
         name=session_name(name, data), question=experiment.purpose, data=data, stores=stores, console=Console(),
-        command=f"python -m experiments {shlex.join(sys.argv[1:])}",
+        command=f"python -m experiments {shlex.join(sys.argv[1:])}", stream=experiment.stream,
     )  # fmt: skip
 
     group = session.group(base)
@@ -106,7 +114,7 @@ def conduct(name: str, experiment: Experiment, options: Options) -> int:
     return say_the_end(results, options, delivered)
 
 
-def say_the_end(results: Sequence[Result], options: Options, delivered: bool) -> int:
+def say_the_end(results: Sequence[Result], options: Options[Settings], delivered: bool) -> int:
     """Say where everything lies and what can be done next; return the exit status."""
     where = "" if options.runs == Path("runs") else f" RUNS={shlex.quote(str(options.runs))}"
     print()
@@ -118,10 +126,11 @@ def say_the_end(results: Sequence[Result], options: Options, delivered: bool) ->
     if any(result.closed is None for result in results):
         print("Stopped. The same command goes on where it was; nothing that was done is lost.")
         return 130
-    seed = options.config.seed + 1
+    config = options.config
+    seed = f"another seed, such as --seed {config.seed + 1} in ARGS, or " if isinstance(config, RunConfig) else ""
     print(
-        f"`make ui{where}` shows the curves. The same command would do nothing; with another seed, such as "
-        f"--seed {seed} in ARGS, or any other setting, it makes another run."
+        f"`make ui{where}` shows the curves. The same command would do nothing; with {seed}any other setting it "
+        "makes another run."
     )
     return 0 if all(result.finished for result in results) else 1
 

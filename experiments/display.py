@@ -1,5 +1,6 @@
 """What a person sees while a run works: a line per evaluation and, on a terminal, a bar with the time left."""
 
+import math
 import time
 from datetime import timedelta
 
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from seqclf_core import events
-from seqclf_core.config import RunConfig
+from seqclf_core.config import RunConfig, Settings
 from seqclf_core.events import Event, Finished, Saved, Started
 
 HEAD = "  evaluation  epoch   train loss  accuracy   val loss  accuracy   tokens/s  time left at most"
@@ -16,8 +17,8 @@ HEAD = "  evaluation  epoch   train loss  accuracy   val loss  accuracy   tokens
 class Display:
     """Follows one run. Its state: how far it is."""
 
-    def __init__(self, config: RunConfig, console: Console) -> None:
-        self._epochs = config.train.epochs
+    def __init__(self, config: Settings, console: Console) -> None:
+        self._epochs = config.train.epochs if isinstance(config, RunConfig) else 1
         self._console = console
         self._bar = Progress(
             TextColumn("  {task.percentage:3.0f} %"), BarColumn(), TextColumn("{task.description}"),
@@ -42,7 +43,8 @@ class Display:
                 self._evaluations = event.evaluations
                 self._examples = self._epochs * event.data.sizes["train"]
                 self._since = time.monotonic()
-                self._say(f"  {event.parameters:,} parameters on {event.device} in {event.precision}\n{HEAD}")
+                head = f"\n{HEAD}" if event.evaluations else ""
+                self._say(f"  {event.parameters:,} parameters on {event.device} in {event.precision}{head}")
                 self._bar.update(self._task, total=self._examples, description="training")
             case events.Progress():
                 self._worked, self._since = event.seconds, time.monotonic()
@@ -78,7 +80,8 @@ class Display:
 def result_line(finished: Finished) -> str:
     """Say in a line what came out."""
     how = "" if finished.reason == "completed" else f" ({finished.reason.replace('_', ' ')})"
+    validation = f"validation accuracy {finished.val_accuracy:.4f} (evaluation {finished.best_evaluation}), "
     return (
-        f"  validation accuracy {finished.val_accuracy:.4f} (evaluation {finished.best_evaluation}), "
+        f"  {'' if math.isnan(finished.val_accuracy) else validation}"
         f"test accuracy {finished.test_accuracy:.4f}; {timedelta(seconds=round(finished.seconds))} of work{how}"
     )

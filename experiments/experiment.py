@@ -1,16 +1,27 @@
 """What an experiment is: base settings, the runs that are made of them, and what is said about their results."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from seqclf_core.config import RunConfig
+from seqclf_core.config import RunConfig, Settings
 
 if TYPE_CHECKING:
     from experiments.journal import Closed
     from seqclf_core.corpus import Corpus
-    from seqclf_core.events import Finished
+    from seqclf_core.events import Event, Finished
+
+
+Stream = Callable[[Any, Path, Path], "Iterator[Event]"]
+"""(settings, the run's own folder, cache) -> what happens in the run; ``seqclf_core.run.run`` says more."""
+
+
+def train(config: RunConfig, folder: Path, cache: Path) -> "Iterator[Event]":
+    """Train the classifier of these settings."""
+    from seqclf_core.run import run  # torch: seconds, not paid for a run that ended before
+
+    return run(config, folder, cache)
 
 
 @dataclass(frozen=True)
@@ -19,7 +30,7 @@ class NamedRun:
 
     label: str
     """What tells it from the experiment's other runs: ``last, padded``."""
-    config: RunConfig
+    config: Settings
     tags: Mapping[str, str] = field(default_factory=dict)
     """What else is worth recording with it."""
 
@@ -49,12 +60,14 @@ class Experiment:
 
     purpose: str
     """One line: what is learned from it."""
-    base: RunConfig
+    base: Settings
     """Settings that the command line changes."""
-    runs: Callable[[RunConfig, Path], list[NamedRun]] = only_one
+    runs: Callable[[Any, Path], list[NamedRun]] = only_one
     """(settings, a folder of the experiment's own) -> its runs, done in this order; whatever they need first is
     made in the folder. The same settings give the same runs."""
     varies: frozenset[str] = frozenset()
     """Settings that ``runs`` sets itself, so that the command line must not."""
+    stream: Stream = train
+    """Does one run."""
     conclude: Callable[[Sequence[Result], "Corpus"], str] | None = None
     """Says what the results show, once all runs are complete."""

@@ -36,7 +36,9 @@ def runs(config: RunConfig, _: Path) -> list[NamedRun]:
 
 def table(results: Sequence[Result], corpus: "Corpus") -> str:
     """Show the accuracies of complete runs, also by length of the test reviews."""
-    half = results[0].run.config.data.max_length / 2
+    config = results[0].run.config
+    assert isinstance(config, RunConfig)
+    half = config.data.max_length / 2
     lines = [f"  {'accuracy':28} validation      test   test, up to {half:g} tokens   longer"]
     for result in results:
         finished = result.finished

@@ -98,7 +98,7 @@ def _same(event: Event, known: Event) -> bool:
 
 def provenance() -> dict[str, str]:
     """Return tags that say which code made a run: commit, and versions of what computes; imports none of them."""
-    libraries = ("torch", "tokenizers", "datasets", "numpy", "optuna", "mlflow")
+    libraries = ("torch", "tokenizers", "datasets", "numpy", "scikit-learn", "optuna", "mlflow")
     tags = {f"versions.{name}": version(name) for name in libraries}
     tags["versions.python"] = ".".join(map(str, sys.version_info[:3]))
     commit = _git("rev-parse", "HEAD")

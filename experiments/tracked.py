@@ -17,11 +17,11 @@ from rich.console import Console
 
 from experiments import journal
 from experiments.display import Display, result_line
-from experiments.experiment import NamedRun, Result
+from experiments.experiment import NamedRun, Result, Stream, train
 from experiments.journal import Closed, Header
 from experiments.recorder import Recorder, provenance
 from experiments.stores import Stores
-from seqclf_core.config import RunConfig
+from seqclf_core.config import RunConfig, Settings
 from seqclf_core.errors import NotFiniteError
 from seqclf_core.events import DataSummary, Finished, Saved
 
@@ -38,16 +38,18 @@ class Session:
     data: DataSummary
     stores: Stores
     console: Console
+    stream: Stream = train
+    """Does one run."""
 
-    def id(self, config: RunConfig) -> str:
+    def id(self, config: Settings) -> str:
         """Return 16 digits that tell settings and data: the data counts by its content, not by its place."""
         return config.override({"data.source": self.data.digest}).digest()
 
-    def key(self, config: RunConfig) -> str:
+    def key(self, config: Settings) -> str:
         """Return the key of a run."""
         return f"{self.name}/{self.id(config)}"
 
-    def group(self, base: RunConfig) -> str:
+    def group(self, base: Settings) -> str:
         """Return the key of the command's parent run; what else belongs to the command lies in its folder."""
         return f"{self.name}/group-{self.id(base)}"
 
@@ -71,7 +73,7 @@ def session_name(experiment: str, data: DataSummary) -> str:
 
 
 def track_all(
-    session: Session, base: RunConfig, runs: Sequence[NamedRun], stopping: Callable[[], bool]
+    session: Session, base: Settings, runs: Sequence[NamedRun], stopping: Callable[[], bool]
 ) -> list[Result]:
     """Do the runs one after another, under a parent run where there are several.
 
@@ -98,10 +100,10 @@ def track_all(
     return results
 
 
-def _parent(session: Session, base: RunConfig) -> Recorder:
+def _parent(session: Session, base: Settings) -> Recorder:
     key = session.group(base)
     header = Header(
-        key=key, name=f"{session.name} {_settings(base)}", experiment=session.name, role="study",
+        key=key, name=f"{session.name}{_settings(base)}", experiment=session.name, role="study",
         params=base.flat(), tags=session.tags(),
     )  # fmt: skip
     return Recorder.open(session.stores.journal(key), header)
@@ -121,7 +123,7 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
     """
     key = session.key(run.config)
     header = Header(
-        key=key, name=f"{run.label} {_settings(run.config)}", experiment=session.name, role="experiment",
+        key=key, name=f"{run.label}{_settings(run.config)}", experiment=session.name, role="experiment",
         parent=parent, params=run.config.flat(), tags=session.tags() | dict(run.tags),
     )  # fmt: skip
     folder = session.stores.work(key)
@@ -140,9 +142,7 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
 def _follow(
     session: Session, run: NamedRun, folder: Path, recorder: Recorder, stopping: Callable[[], bool]
 ) -> None:
-    from seqclf_core.run import run as events_of  # torch: seconds, not paid for a run that ended before
-
-    stream = events_of(run.config, folder.absolute(), session.stores.cache.absolute())
+    stream = session.stream(run.config, folder.absolute(), session.stores.cache.absolute())
     with Display(run.config, session.console) as display, closing(stream):  # type: ignore[type-var]
         try:
             for event in stream:
@@ -161,5 +161,7 @@ def _finished(recorder: Recorder) -> Finished | None:
     return last[0] if last and isinstance(last[0], Finished) else None
 
 
-def _settings(config: RunConfig) -> str:
-    return f"e{config.model.embed_dim} h{config.model.hidden_dim} seed {config.seed}"
+def _settings(config: Settings) -> str:
+    if not isinstance(config, RunConfig):
+        return ""
+    return f" e{config.model.embed_dim} h{config.model.hidden_dim} seed {config.seed}"

@@ -56,8 +56,8 @@ def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
             yield prefix + name, value
 
 
-class DataConfig(Config):
-    """Which reviews, how they are split and what of them the model reads."""
+class ReviewsConfig(Config):
+    """Which reviews, and how they are split."""
 
     source: str = Field(default="auto", min_length=1)
     """Where reviews come from: auto, synthetic, hub, or the path of a folder or file."""
@@ -73,6 +73,11 @@ class DataConfig(Config):
     """Share of the training part that becomes the validation part."""
     split_seed: int = Field(default=0, ge=0)
     """Seed of the split (and of the synthetic corpus); apart from the run's seed, so seeds share a split."""
+
+
+class DataConfig(ReviewsConfig):
+    """Which reviews, how they are split and what of them the model reads."""
+
     vocab_size: int = Field(default=20_000, ge=16)
     """At most this many different tokens, padding and the unknown token among them."""
     max_length: int = Field(default=400, ge=1)
@@ -135,7 +140,13 @@ class TrainConfig(Config):
     """Of embedding and LSTM; auto takes bf16 where the device computes it natively."""
 
 
-class RunConfig(Config):
+class Settings(Config):
+    """What any run has, whatever it does with its reviews."""
+
+    data: ReviewsConfig = ReviewsConfig()
+
+
+class RunConfig(Settings):
     """Everything that a run's result depends on, besides the data itself."""
 
     data: DataConfig = DataConfig()

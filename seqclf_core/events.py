@@ -35,7 +35,7 @@ class Started(_Value):
     parameters: int
     """Trainable numbers in the model."""
     device: str
-    precision: Literal["bf16", "fp32"]
+    precision: Literal["bf16", "fp32", "fp64"]
     evaluations: int
     """How many ``Progress`` will come at most."""
 
@@ -77,12 +77,14 @@ class Finished(_Value):
     best_evaluation: int
     """0 where the run diverged before the first evaluation, and the weights are the initial ones."""
     val_loss: float
+    """Like the accuracy, NaN where a run learned from the validation part too."""
     val_accuracy: float
     test_loss: float
     test_accuracy: float
     seconds: float
     files: dict[str, str]
-    """Name -> path within the run's folder: model (a folder), val_predictions, test_predictions."""
+    """Name -> path within the run's folder: model (a folder), val_predictions, test_predictions; a run without one
+    of them, such as a baseline, leaves it out."""
 
 
 Event = Annotated[Started | Saved | Progress | Finished, Field(discriminator="event")]

@@ -5,19 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
 
 from seqclf_core.batches import CutReviews
 from seqclf_core.config import RunConfig
-from seqclf_core.corpus import Corpus, Part, load_corpus
+from seqclf_core.corpus import Corpus, load_corpus
 from seqclf_core.errors import NotFiniteError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Started
 from seqclf_core.models import SequenceClassifier
+from seqclf_core.predictions import score, write_predictions
 from seqclf_core.saved import TOKENIZER, load_tagger, save_model, write_text
 from seqclf_core.scoring import log_odds
 from seqclf_core.trainer import Trainer
@@ -93,7 +90,7 @@ def new_trainer(config: RunConfig, corpus: Corpus, checkpoint: Path) -> Trainer:
     """
     device = torch.device(pick_device(config.train.device))
     model = _build(config, corpus)
-    model.encoder.bf16 = _use_bf16(config.train.precision, device)
+    model.encoder.bf16 = use_bf16(config.train.precision, device)
     train, val = CutReviews(corpus.train, config.data), CutReviews(corpus.val, config.data)
     return Trainer(model, config, train, val, device, checkpoint)
 
@@ -131,14 +128,13 @@ def _finish(trainer: Trainer, corpus: Corpus, folder: Path, diverged: bool) -> F
     config = trainer.config
     trainer.model.load_state_dict(trainer.best)
     save_model(folder / "model", trainer.model, config, corpus.tokenizer, tags=[])
-    (folder / "predictions").mkdir(exist_ok=True)
     files = {"model": "model"}
     scores: dict[str, tuple[float, float]] = {}
     for name, part in {"val": corpus.val, "test": corpus.test}.items():
         odds = log_odds(trainer.model, trainer.loss, CutReviews(part, config.data), trainer.device)
         files[f"{name}_predictions"] = f"predictions/{name}.parquet"
-        _write_predictions(folder / files[f"{name}_predictions"], part, odds)
-        scores[name] = _score(part, odds)
+        write_predictions(folder / files[f"{name}_predictions"], part, odds)
+        scores[name] = score(part.labels, odds)
     stopped: Literal["completed", "early_stop"] = "early_stop" if trainer.stopped_early else "completed"
     return Finished(
         reason="diverged" if diverged else stopped,
@@ -152,25 +148,6 @@ def _finish(trainer: Trainer, corpus: Corpus, folder: Path, diverged: bool) -> F
     )
 
 
-def _score(part: Part, odds: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return (loss, accuracy): the log loss is log(1 + exp(-margin)), with the margin towards the true label."""
-    margins = np.where(part.labels == 1, odds, -odds)
-    return float(np.logaddexp(0, -margins).mean()), float(((odds >= 0) == (part.labels == 1)).mean())
-
-
-def _write_predictions(path: Path, part: Part, odds: npt.NDArray[np.float64]) -> None:
-    table = pa.table(
-        {
-            "row": pa.array(part.rows, pa.int64()),
-            "label": pa.array(part.labels, pa.int8()),
-            "probability": pa.array(1 / (1 + np.exp(-odds)), pa.float32()),
-        }
-    )
-    beside = path.with_name(f".{path.name}")
-    pq.write_table(table, beside)
-    beside.replace(path)
-
-
 def pick_device(wanted: str) -> str:
     """Return "cpu" or "cuda".
 
@@ -182,7 +159,7 @@ def pick_device(wanted: str) -> str:
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _use_bf16(wanted: str, device: torch.device) -> bool:
+def use_bf16(wanted: str, device: torch.device) -> bool:
     """Take bf16 where it was asked for, or where the device computes it natively and may choose."""
     if wanted != "auto":
         return wanted == "bf16"

@@ -1,0 +1,138 @@
+"""Baselines over words, from reviews to events: counts of words, a linear model, scores. Without torch.
+
+The parts, rows and their order are those of every other run on the same data, so predictions can be compared
+review by review. Whole reviews are read: there is no vocabulary size and no cut.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import CountVectorizer
+
+from seqclf_core.config import DataConfig, ReviewsConfig
+from seqclf_core.corpus import Corpus, Part, load_corpus
+from seqclf_core.events import Event, Finished, Progress, Started
+from seqclf_core.predictions import score, write_predictions
+from seqclf_core.reviews import Reviews, load_reviews
+
+if TYPE_CHECKING:
+    import datasets
+
+MARKS = r'".,()!?;:'
+TOKEN = rf"[^\s{MARKS}]+|[{MARKS}]"
+"""Words and punctuation marks, as Mesnil et al. (2014) split IMDB for NBSVM: "don't" is one word."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that has learned."""
+
+    parameters: int
+    """How many numbers it learned."""
+    log_odds: Callable[[Sequence[str]], NDArray[np.float64]]
+    """Texts -> (N,) log-odds of the positive label."""
+
+
+Fit = Callable[[Sequence[str], NDArray[np.int64]], Fitted]
+"""(texts, labels 0 or 1) -> a model that has learned from them."""
+
+
+def fit_and_score(
+    data: ReviewsConfig, fit: Fit, folder: Path, cache: Path, with_val: bool = False
+) -> Iterator[Event]:
+    """Fit a model and score it, as a run: ``Started``, one ``Progress``, ``Finished``.
+
+    Args:
+        data: which reviews, and how they are split.
+        fit: does the learning; the same texts give the same model.
+        folder: the run's own; afterwards it holds ``predictions/``.
+        cache: for encoded data; shared by all runs.
+        with_val: learn from the validation part too. Then there is no validation score: no ``Progress``, and NaN
+            in ``Finished``.
+
+    Raises:
+        DataError: if the reviews cannot be used; names the file and row.
+    """
+    config = DataConfig.model_validate(data.model_dump())
+    corpus, reviews = load_corpus(config, cache), load_reviews(config, cache)
+    texts = texts_of(corpus, reviews)
+    begun = time.monotonic()
+    learned_from = ("train", "val") if with_val else ("train",)
+    labels = np.concatenate([getattr(corpus, name).labels for name in learned_from])
+    fitted = fit([text for name in learned_from for text in texts[name]], labels)
+    seconds = time.monotonic() - begun
+
+    sizes = corpus.summary.sizes
+    used = {"train": len(labels), "test": sizes["test"]} if with_val else sizes
+    yield Started(
+        data=corpus.summary.model_copy(update={"sizes": used}),
+        parameters=fitted.parameters,
+        device="cpu",
+        precision="fp64",
+        evaluations=0 if with_val else 1,
+    )
+    val_loss = val_accuracy = float("nan")
+    files: dict[str, str] = {}
+    if not with_val:
+        odds = fitted.log_odds(texts["val"])
+        val_loss, val_accuracy = score(corpus.val.labels, odds)
+        files |= keep("val", corpus.val, odds, folder)
+        train_loss, train_accuracy = score(corpus.train.labels, fitted.log_odds(texts["train"]))
+        yield Progress(
+            evaluation=1, step=len(labels), epoch=1.0, train_loss=train_loss, train_accuracy=train_accuracy,
+            val_loss=val_loss, val_accuracy=val_accuracy, tokens_per_second=len(corpus.train.tokens) / seconds,
+            seconds=time.monotonic() - begun, best=True,
+        )  # fmt: skip
+    odds = fitted.log_odds(texts["test"])
+    test_loss, test_accuracy = score(corpus.test.labels, odds)
+    files |= keep("test", corpus.test, odds, folder)
+    yield Finished(
+        reason="completed", best_evaluation=0 if with_val else 1, val_loss=val_loss, val_accuracy=val_accuracy,
+        test_loss=test_loss, test_accuracy=test_accuracy, seconds=time.monotonic() - begun, files=files,
+    )  # fmt: skip
+
+
+def keep(name: str, part: Part, odds: NDArray[np.float64], folder: Path) -> dict[str, str]:
+    """Write the predictions of a part; return their name and path within the folder."""
+    path = f"predictions/{name}.parquet"
+    write_predictions(folder / path, part, odds)
+    return {f"{name}_predictions": path}
+
+
+def texts_of(corpus: Corpus, reviews: Reviews) -> dict[str, list[str]]:
+    """Return the texts of each part, in the order of its labels."""
+    train, test = by_row(reviews.train), by_row(reviews.test)
+    return {
+        name: [texts[row] for row in part.rows.tolist()]
+        for name, part, texts in (
+            ("train", corpus.train, train), ("val", corpus.val, train), ("test", corpus.test, test)
+        )
+    }  # fmt: skip
+
+
+def by_row(part: "datasets.Dataset") -> dict[int, str]:
+    """Return row in the source -> text."""
+    return dict(zip(part["row"][:], part["text"][:], strict=True))
+
+
+def vectorizer(ngrams: int, min_count: int) -> Any:
+    """Return what turns texts into 0 and 1 per word and run of up to ``ngrams`` words.
+
+    Args:
+        ngrams: longest run of words that is a feature.
+        min_count: of reviews that must hold a feature.
+    """
+    return CountVectorizer(
+        preprocessor=plain, token_pattern=TOKEN, ngram_range=(1, ngrams), min_df=min_count, binary=True,
+        dtype=np.float64,
+    )  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Return a review in lower case, without the line breaks that IMDB's reviews carry as HTML."""
+    return text.lower().replace("<br />", " ")

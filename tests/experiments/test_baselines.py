@@ -1,0 +1,112 @@
+"""Baselines over words: the same parts and records as every other run, and what each can and cannot learn."""
+
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+from scipy.sparse import csr_matrix
+
+from experiments import bag_of_words, journal, majority, nbsvm, translate
+from experiments.experiment import Experiment, Result
+from experiments.journal import Closed, Opened
+from experiments.linear import vectorizer
+from experiments.stores import Stores
+from experiments.tracked import Session, track_all
+from seqclf_core.config import RunConfig
+from seqclf_core.corpus import Corpus, load_corpus
+
+
+@pytest.fixture
+def corpus(small: RunConfig, cache: Path) -> Corpus:
+    return load_corpus(RunConfig().data.override({"source": small.data.source}), cache)
+
+
+def results_of(
+    experiment: Experiment, corpus: Corpus, small: RunConfig, folder: Path, cache: Path
+) -> list[Result]:
+    stores = Stores(folder)
+    stores.runs.mkdir(exist_ok=True)
+    if not stores.cache.exists():
+        stores.cache.symlink_to(cache)
+    session = Session(
+        name="test", question="Does it?", command="make it", data=corpus.summary, stores=stores,
+        console=Console(file=io.StringIO(), width=200), stream=experiment.stream,
+    )  # fmt: skip
+    base = experiment.base.override({"data.source": small.data.source})
+    return track_all(session, base, experiment.runs(base, folder), lambda: False)
+
+
+def test_the_majority_is_right_as_often_as_it_is_there(
+    corpus: Corpus, small: RunConfig, tmp_path: Path, cache: Path
+) -> None:
+    (result,) = results_of(majority.EXPERIMENT, corpus, small, tmp_path, cache)
+    positive = corpus.train.labels.mean()
+    wanted = (corpus.test.labels == (positive >= 0.5)).mean()
+    assert result.finished
+    assert result.finished.test_accuracy == pytest.approx(wanted)
+    opened, *_, closed = journal.read(tmp_path / "journal" / f"{result.key}.jsonl")
+    assert isinstance(opened, Opened)
+    assert isinstance(closed, Closed)
+    assert closed.outcome == "complete"
+    assert opened.header.name == "majority class"
+    for name, part in (("val", corpus.val), ("test", corpus.test)):
+        kept = pq.read_table(result.folder / result.finished.files[f"{name}_predictions"])
+        assert kept["row"].to_pylist() == part.rows.tolist()
+        assert kept["label"].to_pylist() == part.labels.tolist()
+        assert kept["probability"].to_pylist() == pytest.approx([positive] * len(part.rows))
+
+
+def test_where_order_decides_pairs_of_words_know_and_words_do_not(
+    corpus: Corpus, small: RunConfig, tmp_path: Path, cache: Path
+) -> None:
+    (words,) = results_of(bag_of_words.EXPERIMENT, corpus, small, tmp_path, cache)
+    pairs, _ = results_of(nbsvm.EXPERIMENT, corpus, small, tmp_path, cache)
+    assert words.finished
+    assert pairs.finished
+    assert pairs.finished.val_accuracy > 0.9
+    assert pairs.finished.test_accuracy > 0.9
+    assert words.finished.test_accuracy < 0.7
+
+
+def test_nbsvm_on_both_parts_has_no_validation_score_and_is_not_done_twice(
+    corpus: Corpus, small: RunConfig, tmp_path: Path, cache: Path
+) -> None:
+    results = results_of(nbsvm.EXPERIMENT, corpus, small, tmp_path, cache)
+    part, both = results
+    assert part.finished
+    assert both.finished
+    assert math.isnan(both.finished.val_accuracy)
+    assert both.finished.files.keys() == {"test_predictions"}
+    entries = journal.read(tmp_path / "journal" / f"{both.key}.jsonl")
+    sizes = {"train": len(corpus.train.labels) + len(corpus.val.labels), "test": len(corpus.test.labels)}
+    assert dict(translate.tags(entries))["used.train"] == str(sizes["train"])
+    assert {name for name, *_ in translate.metrics(entries, 0)} == {"test/loss", "test/accuracy", "seconds"}
+    assert f"{both.finished.test_accuracy:.4f}" in nbsvm.comparison(results, corpus)
+    before = {path: path.read_bytes() for path in (tmp_path / "journal").rglob("*.jsonl")}
+    again = results_of(nbsvm.EXPERIMENT, corpus, small, tmp_path, cache)
+    assert [result.key for result in again] == [result.key for result in results]
+    assert {path: path.read_bytes() for path in (tmp_path / "journal").rglob("*.jsonl")} == before
+
+
+def test_ratios_are_the_paper_s() -> None:
+    present = csr_matrix(np.array([[1.0, 0, 1], [1, 1, 0], [0, 1, 0]]))
+    ratios = nbsvm.log_count_ratio(present, np.array([1, 1, 0]), alpha=1.0)
+    positive, negative = np.array([3, 2, 2]) / 7, np.array([1, 2, 1]) / 4
+    assert ratios == pytest.approx(np.log(positive / negative))
+
+
+def test_words_and_marks_are_features_and_line_breaks_are_not() -> None:
+    words = vectorizer(1, 1)
+    words.fit(["Don't go!<br /><br />Well-made, (really)"])
+    assert set(words.get_feature_names_out()) == {"don't", "go", "!", "well-made", ",", "(", ")", "really"}
+
+
+def test_settings_are_told_apart_and_name_no_neural_ones() -> None:
+    assert set(nbsvm.NbsvmSettings().flat()) & set(RunConfig().flat()) >= {"data.source", "data.split"}
+    assert "data.max_length" not in nbsvm.NbsvmSettings().flat()
+    json.dumps(nbsvm.NbsvmSettings().flat())
