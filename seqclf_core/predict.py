@@ -5,7 +5,6 @@ python -m seqclf_core.predict --file reviews.txt        # one review per line
 cat reviews.txt | python -m seqclf_core.predict
 """
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tyro
 
+from seqclf_core.best import best_model, champion
 from seqclf_core.command import run_command
 from seqclf_core.errors import SavedError, UserError
 
@@ -81,38 +81,9 @@ class Classifier:
         return np.asarray(1 / (1 + np.exp(-odds)))
 
 
-def best_model(runs: Path, name: str | None) -> Path:
-    """Return the folder of the best finished model by validation accuracy.
-
-    Args:
-        runs: the folder with all that is recorded.
-        name: of a study or experiment; None looks at all that learned from whole data.
-
-    Raises:
-        UserError: if there is none; says what to do.
-    """
-    found = []
-    for path in (runs / "work").glob("*/*/events.json" if name is None else f"{name}/*/events.json"):
-        try:
-            started, *_, finished = json.loads(path.read_text(encoding="utf-8"))["events"]
-            usable = name is not None or started["data"]["kind"] == "whole"
-            if usable and (path.parent / "model").is_dir():
-                found.append((finished["val_accuracy"], str(path.parent / "model")))
-        except (OSError, ValueError, KeyError):
-            continue  # a run that has not ended, or whose folder is damaged: not a candidate
-    if not found:
-        wanted = f"under the name {name!r}" if name else "that learned from a whole data set"
-        raise UserError(
-            f"There is no finished model {wanted} in {runs}. Run `make study` first"
-            + ("" if name else ", or name a study on limited or synthetic data: NAME=...")
-            + "."
-        )
-    return Path(max(found)[1])
-
-
 @dataclass(frozen=True)
 class Options:
-    """Say how likely a review is positive, by the best finished model."""
+    """Say how likely a review is positive, by the champion or the best finished model."""
 
     text: str | None = None
     """A review."""
@@ -121,9 +92,21 @@ class Options:
     runs: Path = Path("runs")
     """The folder with all that is recorded."""
     name: str | None = None
-    """Of a study or experiment; none: the best of all on whole data."""
+    """Of a study or experiment; none: the champion if one is registered, else the best of all on whole data."""
     model: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """A model folder to use instead."""
+
+
+def chosen(options: Options) -> Path:
+    """Return the model folder that options ask for.
+
+    Raises:
+        UserError: if there is none; says what to do.
+    """
+    if options.model:
+        return options.model
+    registered = champion(options.runs) if options.name is None else None
+    return registered or best_model(options.runs, options.name)
 
 
 def lines(stream: TextIO) -> Iterator[str]:
@@ -161,7 +144,7 @@ def texts_of(options: Options) -> Iterator[str]:
 def main() -> int:
     """Print label and probability of each text."""
     options = tyro.cli(Options, prog="python -m seqclf_core.predict")
-    folder = options.model or best_model(options.runs, options.name)
+    folder = chosen(options)
     texts = texts_of(options)
     first = list(islice(texts, AT_A_TIME))
     classifier = Classifier.load(folder)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from seqclf_core.best import best_model, champion
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import SavedError, UserError
-from seqclf_core.predict import Classifier, best_model
+from seqclf_core.predict import Classifier, Options, chosen
 from seqclf_core.run import run
 
 ROOT = Path(__file__).parents[2]
@@ -101,3 +102,28 @@ def test_bad_input_is_told(runs: Path, tmp_path: Path) -> None:
         assert answer.returncode == 2
         assert told in answer.stderr.decode()
         assert "Traceback" not in answer.stderr.decode()
+
+
+def test_a_named_mistake_is_never_taken_unless_it_is_named(runs: Path, tmp_path: Path) -> None:
+    for number, pooling in (("0000", "last_position"), ("0001", "last")):
+        source, folder = runs / "work" / "demo" / number, tmp_path / "work" / "pitfall" / number
+        (folder / "model").mkdir(parents=True)
+        (folder / "events.json").write_bytes((source / "events.json").read_bytes())
+        settings = json.loads((source / "model" / "config.json").read_text())
+        settings["config"]["model"]["pooling"] = pooling
+        (folder / "model" / "config.json").write_text(json.dumps(settings))
+    assert best_model(tmp_path, None) == tmp_path / "work" / "pitfall" / "0001" / "model"
+    assert best_model(tmp_path, "pitfall") == tmp_path / "work" / "pitfall" / "0000" / "model"
+
+
+def test_a_registered_champion_goes_before_the_best(runs: Path, tmp_path: Path) -> None:
+    assert champion(tmp_path) is None
+    (tmp_path / "work").symlink_to(runs / "work")
+    (tmp_path / "champion").symlink_to(runs / "work" / "demo" / "0001")
+    (tmp_path / "champion.json").write_text('{"folder": "champion/model"}')
+    assert chosen(Options(runs=tmp_path)) == tmp_path / "champion" / "model"
+    assert chosen(Options(runs=tmp_path, name="demo")) == tmp_path / "work" / "demo" / "0000" / "model"
+    assert chosen(Options(runs=tmp_path, model=tmp_path)) == tmp_path
+    (tmp_path / "champion.json").write_text("{")
+    with pytest.raises(SavedError, match="make champion"):
+        champion(tmp_path)
