@@ -137,9 +137,9 @@ def importance(material: Material) -> Section | None:
         )
     about = material.importance.attrs
     sentence = (
-        "How much each setting tells of a trial being among the best of this search (PED-ANOVA), by the validation "
-        f"accuracy at evaluation {about['evaluation']}, which {about['trials']} trials came to. The trials come from "
-        "a search that favours what did well, so this is a description of the search, not an effect."
+        "How much each setting tells of a trial being among the best of this search (PED-ANOVA), by the "
+        f"validation accuracy at evaluation {about['evaluation']}, which {about['trials']} trials came to. The "
+        "trials come from a search that favours what did well, so this describes the search; it is no effect."
     )
     panel = figures.shares(material.importance, "Share of importance")
     return Section("Parameter importance", [sentence], [Figure([panel], "")])
