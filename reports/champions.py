@@ -116,7 +116,7 @@ def _lucky(found: Luck | str) -> Iterator[str]:
         return
     seed = found.seed
     if seed.value > 0 and seed.excludes(0):
-        yield f"The search's best scores were lucky in their seeds by {points(seed)}, on one validation part."
+        yield f"Luck of the seed: the search's scores are {points(seed)} above those of fresh seeds on validation."
     else:
         yield f"No luck of the seed is seen in the search's best scores: {_size(seed)}."
     part = found.validation

@@ -16,10 +16,9 @@ POINT = "{:.2f}".format
 
 
 def label(contrast: Contrast) -> str:
-    """Name a contrast for a person: ``mean pooling − last state``, or an interaction's two factors."""
+    """Name a contrast for a person: ``mean pooling − last state``; an interaction by the levels it adds."""
     if contrast.is_interaction:
-        pairs = (" − ".join(map(word, pair)) for pair in contrast.pairs)
-        return " × ".join(f"({pair})" for pair in pairs)
+        return " × ".join(word(level) for level, _ in contrast.pairs)
     return " − ".join(names(contrast))
 
 
@@ -30,7 +29,7 @@ def cell_name(cell: tuple[str, ...] | str) -> str:
 
 def between(low: float, high: float, digits: int = 2) -> str:
     """Write two limits, a dash where there are none."""
-    return "–" if pd.isna(low) or pd.isna(high) else f"[{low:.{digits}f}, {high:.{digits}f}]"
+    return "–" if pd.isna(low) or pd.isna(high) else f"[{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
 def effects(study: Blocked) -> Section | None:
@@ -60,9 +59,7 @@ def effects(study: Blocked) -> Section | None:
         for effect in analysis.effects
     ]
     forest = plots.forest(rows, margin, plots.Labels("Effects, 95 % intervals", "points of accuracy"))
-    caption = (
-        f"Left: effects; the band is ±{margin:g} points. Then a line per block; colour: the median of the levels."
-    )
+    caption = f"The band around 0 is ±{margin:g} points. A grey line is a block; colour: the median of each level."
     return Section(
         "Effects",
         sentences,
@@ -102,7 +99,7 @@ def _rows(study: Blocked) -> tuple[pd.DataFrame, list[Column]]:
         Column("trimmed", "Trimmed mean", POINT, number=True),
         Column("limits", "95 %", sortable=False),
         Column("p", "p, Holm", "{:.2g}".format, number=True),
-        Column("mean", "Mean where all trained", POINT, number=True),
+        Column("mean", "Mean, all trained", POINT, number=True),
         Column("mean_limits", "95 %, blocks", sortable=False),
         Column("median", "Median", POINT, number=True),
         Column("median_limits", "95 %", sortable=False),

@@ -15,7 +15,7 @@ from reports.estimates import Interval
 from reports.generalisation import trained_runs, validation_against_test
 from reports.optimisation import Slope, examples_to_reach, faster, median_examples, ratio, slope
 from reports.tuning import FEWEST_TRIALS, tuning_curves
-from reports.verdicts import points, word
+from reports.verdicts import mirrored, points, word
 
 LOSS_TO_REACH = 0.4
 """Nats of validation loss, fixed before any study was seen; a coin has 0.69, a good model here 0.28."""
@@ -137,15 +137,15 @@ def tuning(study: Blocked) -> Section | None:
     curves = tuning_curves(study.runs, factors, sampler="random")
     panels = []
     for cell, curve in curves.groupby(factors, sort=False):
-        drawn = {"median best": curve.rename(columns={"trials": "x", "median": "y"})}
+        drawn = curve.rename(columns={"trials": "x", "median": "y"})
         labels = plots.Labels(cell_name(tuple(map(str, cell))), "random trials", "validation accuracy, %")
-        panels.append(plots.lines(drawn, labels))
+        panels.append(plots.steps(drawn, labels, (curves["low"].min(), curves["high"].max())))
     sentence = (
         "The settings of each block are drawn at random, so a cell's runs tell what a random search over them "
         "would find: the median of the best validation accuracy after so many trials, with a 95 % band for all "
         "numbers of trials together."
     )
-    caption = "A curve ends where the upper limit reaches 100 %."
+    caption = f"From {fewest} runs a cell. A curve ends where the upper limit reaches 100 %: the data say no more."
     return Section(title, [sentence], [Figure(panels, caption)] if panels else [])
 
 
@@ -157,8 +157,9 @@ def validation(study: Blocked) -> Section | None:
     if found is None:
         return Section(title, [f"Needs 20 trained runs; there are {len(runs)}."])
     gap = found.gap
+    side, size = ("above", gap) if gap.value >= 0 else ("below", mirrored(gap))
     sentences = [
-        f"Over {words.plural(gap.n, 'trained run')} validation accuracy is above test accuracy by {points(gap)}; "
+        f"Over {words.plural(gap.n, 'trained run')} validation accuracy is {points(size)} {side} test accuracy; "
         f"from run to run this gap has a standard deviation of {found.gap_sd:.2f} points.",
         f"Choosing the best run by validation cost {found.regret:.2f} points of test accuracy against the best by "
         "test, at most: that best is itself partly luck.",

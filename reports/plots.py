@@ -87,14 +87,13 @@ def forest(rows: Sequence[tuple[str, float, float, float]], margin: float, label
     return panel(draw, labels.title, 80 + 44 * len(rows))
 
 
-def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = False, log: bool = False) -> Markup:
+def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = False) -> Markup:
     """Draw lines that are told apart by a legend.
 
     Args:
         series: name -> ``x``, ``y`` and optionally ``low`` and ``high``, which become a band.
         labels: of the panel.
         diagonal: whether to draw the line of equality.
-        log: whether x is logarithmic.
     """
 
     def draw(axes: Axes) -> None:
@@ -107,10 +106,27 @@ def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = F
                 axes.fill_between(
                     table["x"], table["low"], table["high"], color=style["color"], alpha=0.14, linewidth=0
                 )
-        if log:
-            axes.set_xscale("log")
         if len(series) > 1:
             axes.legend(frameon=False, fontsize=9.5, handlelength=1.6, labelcolor=INK)
+        _label(axes, labels)
+
+    return panel(draw, labels.title)
+
+
+def steps(table: pd.DataFrame, labels: Labels, edges: tuple[float, float]) -> Markup:
+    """Draw a curve over whole numbers with its band.
+
+    Args:
+        table: ``x`` (1, 2, ...), ``y``, ``low``, ``high``.
+        labels: of the panel.
+        edges: of the vertical axis, so that panels can be compared.
+    """
+
+    def draw(axes: Axes) -> None:
+        axes.fill_between(table["x"], table["low"], table["high"], color=ACCENT, alpha=0.14, linewidth=0)
+        axes.plot(table["x"], table["y"], "o-", color=ACCENT, linewidth=1.6, markersize=4)
+        axes.set_ylim(edges[0] - 0.1, edges[1] + 0.1)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         _label(axes, labels)
 
     return panel(draw, labels.title)
