@@ -14,7 +14,7 @@ SHELL := /bin/sh
 #: WORKERS=2        processes that train (default: what this machine has room for)
 #: DATA=auto        a folder, file or archive of reviews; hub; synthetic
 #: RUNS=runs        where everything is recorded
-#: PORT=5000        of the user interface
+#: PORT=5000        of the user interface (serve: 8000)
 #: TEXT="..."       a review to score
 #: FILE=...         a file of reviews to score, one per line
 #: ARGS="..."       more options for the command behind a target; ARGS=--help lists them
@@ -65,6 +65,12 @@ report: venv  ## tables, curves and a page of what is recorded so far
 
 compare: venv  ## two runs on the same reviews: A=imdb/0007 B=imdb/0012
 	@exec $(PY) -m reports.compare $(call option,A,a) $(call option,B,b) $(STORES) $(ARGS)
+
+champion: venv  ## register the best finished model, for predict and serve
+	@exec $(PY) -m experiments.champion $(STORES) $(call option,NAME,name) $(ARGS)
+
+serve: venv  ## answer HTTP requests with the champion, on this machine only
+	@exec $(PY) -m experiments.serve $(STORES) $(call option,PORT,port) $(ARGS)
 
 predict: venv  ## the best model's opinion: TEXT="...", FILE=... or standard input
 	@exec $(PY) -m seqclf_core.predict $(STORES) $(call option,NAME,name) \

@@ -26,13 +26,18 @@ PORTS_TRIED = 100
 START_SECONDS = 60.0
 
 
-def find_port(port: int | None) -> int:
-    """Return the port if it is free; where none was named, the first free one from 5000 on.
+def find_port(port: int | None, first: int = DEFAULT_PORT, target: str = "ui") -> int:
+    """Return the port if it is free; where none was named, the first free one.
+
+    Args:
+        port: the one that was named.
+        first: where to look for a free one.
+        target: of make, for the message.
 
     Raises:
-        UserError: if the port that was named is taken, or all those from 5000 on are.
+        UserError: if the port that was named is taken, or the hundred from ``first`` on are.
     """
-    candidates = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)
+    candidates = [port] if port is not None else range(first, first + PORTS_TRIED)
     for candidate in candidates:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a closed one is free
@@ -41,8 +46,8 @@ def find_port(port: int | None) -> int:
             except OSError:
                 continue
         return candidate
-    taken = f"Port {port} is" if port is not None else f"The ports from {DEFAULT_PORT} on are"
-    raise UserError(f"{taken} taken. Name another one: make ui PORT=8080")
+    taken = f"Port {port} is" if port is not None else f"The ports from {first} on are"
+    raise UserError(f"{taken} taken. Name another one: make {target} PORT=8080")
 
 
 def server_command(stores: Stores, port: int) -> list[str]:

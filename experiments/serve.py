@@ -1,0 +1,97 @@
+"""Serves the champion over HTTP, on this machine only: ``make serve``.
+
+    make serve PORT=8000
+    curl http://127.0.0.1:8000/invocations -H 'Content-Type: application/json' \\
+        -d '{"inputs": ["A superb film.", "Dull."]}'
+    {"predictions": [0.98, 0.07]}
+
+Each number is the probability that a review is positive. The server is MLflow's own for models.
+"""
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from experiments.champion import MODEL_URI
+from experiments.database import prepare_database
+from experiments.stores import Stores, mask, set_mlflow_environment
+from experiments.ui import LOOPBACK, find_port
+from seqclf_core.command import run_command
+from seqclf_core.errors import UserError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+DEFAULT_PORT = 8000
+
+
+def application(uri: str) -> "Starlette":
+    """Return the application that answers with the champion.
+
+    Raises:
+        UserError: if there is no champion, or it cannot be loaded.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.pyfunc import scoring_server
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        model = mlflow.pyfunc.load_model(MODEL_URI)
+    except MlflowException as error:
+        raise UserError(
+            f"There is no champion that could be loaded in {mask(uri)} ({mask(str(error))}). "
+            "Register one with `make champion`."
+        ) from error
+    app: Starlette = scoring_server.init(model)
+    # A page of another site that gives itself this machine's address cannot ask.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    return app
+
+
+def main(
+    runs: Path = Path("runs"),
+    port: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None,
+    host: str = LOOPBACK[0],
+    tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None,
+) -> int:
+    """Answer HTTP requests with the champion's probabilities.
+
+    Args:
+        runs: The folder with all that is recorded.
+        port: Where to serve; if not named, 8000 or the next one that is free.
+        host: This machine only; from another one, tunnel.
+        tracking_uri: MLflow's address; else $MLFLOW_TRACKING_URI, else mlflow.db under RUNS.
+    """
+    if host not in LOOPBACK:
+        raise UserError(
+            f"This server asks nobody for a password, so it does not serve at {host}. From another machine, "
+            f"tunnel: ssh -L {port or DEFAULT_PORT}:127.0.0.1:{port or DEFAULT_PORT} THIS_MACHINE"
+        )
+    stores = Stores(runs)
+    uri = stores.tracking_uri(tracking_uri)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    set_mlflow_environment()
+    prepare_database(stores, uri)
+    app = application(uri)
+    import uvicorn
+
+    chosen = find_port(port, DEFAULT_PORT, "serve")
+    with socket.create_server((LOOPBACK[0], chosen)) as listening:
+        print(f"The champion answers at http://127.0.0.1:{chosen}/invocations (Ctrl-C ends this).", flush=True)
+        # On Ctrl-C and SIGTERM, uvicorn answers what it has begun and then raises the signal again.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill ends it as Ctrl-C does
+    run_command(lambda: tyro.cli(main, prog="python -m experiments.serve"))

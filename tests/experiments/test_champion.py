@@ -1,0 +1,176 @@
+"""The champion: registered once, independent of the study's own files, the same over HTTP as by `make predict`."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments import champion, serve
+from experiments.database import prepare_database
+from experiments.journal import Header
+from experiments.recorder import Recorder
+from experiments.stores import Stores
+from seqclf_core.best import CHAMPION, best_model, finished_models
+from seqclf_core.best import champion as registered
+from seqclf_core.config import RunConfig
+from seqclf_core.errors import UserError
+from seqclf_core.predict import Classifier, Options, chosen
+from seqclf_core.run import run
+
+ROOT = Path(__file__).parents[2]
+TEXTS = ["dull the film was superb", "superb the film was dull", 'Zwölf "Boxkämpfer" 🙂']
+
+
+def record(stores: Stores, config: RunConfig, key: str, cache: Path, **tags: str) -> None:
+    """Do a run as a study does, and record it."""
+    study = key.split("/")[0]
+    header = Header(
+        key=key, name=key, experiment=study, role="trial", params=config.flat(),
+        tags={"seqclf.kind": "whole", **tags},
+    )  # fmt: skip
+    with Recorder.open(stores.journal(key), header) as recorder:
+        for event in run(config, stores.work(key), cache):
+            recorder.record(event)
+        recorder.close("complete")
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path) -> Stores:
+    """A search with a good run, and finalists of it with worse ones."""
+    stores = Stores(tmp_path_factory.mktemp("runs"))
+    config = RunConfig().override(
+        {"data.source": str(reviews_folder), "model.embed_dim": 8, "model.hidden_dim": 8, "train.batch_size": 8,
+         "model.embed_dropout": 0.1, "train.lr": 0.02, "train.warmup_steps": 5, "train.epochs": 2}
+    )  # fmt: skip
+    record(stores, config, "imdb/0000", cache)
+    finalist = {"seqclf.finalist": "imdb/0000"}
+    record(stores, config.override({"train.epochs": 1, "seed": 1}), "finalists/0000", cache, **finalist)
+    record(stores, config.override({"train.lr": 1e-7, "seed": 2}), "finalists/0001", cache, **finalist)
+    return stores
+
+
+def ask(port: int, payload: object, **headers: str) -> dict[str, object]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", json.dumps(payload).encode(),
+        {"Content-Type": "application/json", **headers},
+    )  # fmt: skip
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        read: dict[str, object] = json.load(answer)
+    return read
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_finalists_go_before_others_and_a_name_before_them(stores: Stores) -> None:
+    assert champion.choose(stores, None).key == "finalists/0000"
+    assert champion.choose(stores, "imdb").key == "imdb/0000"
+    with pytest.raises(UserError, match="no finished model under the name 'other'"):
+        champion.choose(stores, "other")
+
+
+@pytest.fixture
+def own_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What serving sets for its whole process is taken back."""
+    import mlflow
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    mlflow.set_tracking_uri("")
+    mlflow.set_registry_uri("")
+
+
+@pytest.mark.usefixtures("own_mlflow")
+def test_the_champion_is_registered_once_and_answers_over_http(stores: Stores) -> None:
+    from mlflow import MlflowClient
+
+    uri = stores.tracking_uri()
+    prepare_database(stores, uri)
+    with pytest.raises(UserError, match="make champion"):
+        serve.application(uri)
+    assert champion.main(stores.runs) == champion.main(stores.runs) == 0
+    client = MlflowClient(uri, uri)
+    (version,) = client.search_model_versions(f"name = '{champion.MODEL_NAME}'")
+    assert client.get_model_version_by_alias(champion.MODEL_NAME, champion.ALIAS).version == version.version
+    trained = client.get_run(version.run_id)
+    assert trained.data.tags["seqclf.key"] == version.tags["seqclf.key"] == "finalists/0000"
+    assert trained.info.status == "FINISHED"
+    kept = [path.name for path in stores.artifacts.rglob("*") if path.is_file()]
+    assert "model.safetensors" in kept
+    assert "input_example.json" in kept
+    assert not [name for name in kept if name.endswith((".pkl", ".pickle", ".pyc", ".pt"))]
+
+    # Neither `make predict` nor `make serve` needs the study's own files any more.
+    wanted = Classifier.load(best_model(stores.runs, "finalists")).predict(TEXTS).tolist()
+    stores.work("finalists").rename(stores.runs / "gone")
+    copy = chosen(Options(runs=stores.runs))  # as `make predict` does
+    assert copy == stores.runs / "champion" / "finalists-0000"
+    assert Classifier.load(copy).predict(TEXTS).tolist() == wanted
+
+    port = free_port()
+    serving = [sys.executable, "-m", "experiments.serve", "--runs", str(stores.runs), "--port", str(port)]
+    process = subprocess.Popen(serving, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        assert f"http://127.0.0.1:{port}/invocations" in process.stdout.readline()
+        assert ask(port, {"inputs": TEXTS}) == {"predictions": pytest.approx(wanted, abs=1e-6)}
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            ask(port, {"wrong": 1})
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            ask(port, {"inputs": TEXTS}, Host="evil.org")
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+
+
+def test_another_champion_takes_the_place_of_the_one_before(stores: Stores, tmp_path: Path) -> None:
+    model = finished_models(stores.runs)[0]
+    for key in ("imdb/0000", "imdb/0001", "imdb/0001"):
+        champion.keep_copy(Stores(tmp_path), replace(model, key=key), "7")
+        assert [path.name for path in (tmp_path / "champion").iterdir()] == [key.replace("/", "-")]
+        assert json.loads((tmp_path / CHAMPION).read_text())["key"] == key
+        copy = registered(tmp_path)
+        assert copy
+        assert Classifier.load(copy).predict(TEXTS) == pytest.approx(Classifier.load(model.folder).predict(TEXTS))
+
+
+@pytest.mark.parametrize(("kind", "pooling"), [("limited", "last"), ("whole", "last_position")])
+def test_what_cannot_be_compared_is_no_champion(stores: Stores, tmp_path: Path, kind: str, pooling: str) -> None:
+    source, folder = finished_models(stores.runs)[0].folder.parent, tmp_path / "work" / "other" / "0000"
+    (folder / "model").mkdir(parents=True)
+    for file, path, value in (
+        ("events.json", ("events", 0, "data", "kind"), kind),
+        ("model/config.json", ("config", "model", "pooling"), pooling),
+    ):
+        content = json.loads((source / file).read_text())
+        branch = content
+        for step in path[:-1]:
+            branch = branch[step]
+        branch[path[-1]] = value
+        (folder / file).write_text(json.dumps(content))
+    with pytest.raises(UserError, match="make study"):
+        champion.choose(Stores(tmp_path), None)
+    with pytest.raises(UserError, match="NAME=other"):
+        champion.choose(Stores(tmp_path), "other")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])
+def test_it_is_served_to_this_machine_only(host: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="tunnel"):
+        serve.main(tmp_path, host=host)
+
+
+def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="make study"):
+        champion.main(tmp_path)
