@@ -161,6 +161,7 @@ def announce(study: "Study", stores: Stores, done: int, workers: int) -> dict[st
 def run_to_the_end(owner: "Owner", run_seconds: float) -> None:
     """Step the owner until nothing is left to do, or a signal asks it to stop and it has."""
     from studies.display import Display
+    from studies.storage import explained
 
     deadline = [float("inf")]
 
@@ -172,7 +173,7 @@ def run_to_the_end(owner: "Owner", run_seconds: float) -> None:
 
     handlers = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with owner.recording(), Display(owner, run_seconds) as display:
+        with explained(), owner.recording(), Display(owner, run_seconds) as display:
             while owner.step() and time.monotonic() < deadline[0]:
                 display.refresh()
             display.refresh()

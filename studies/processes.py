@@ -84,7 +84,8 @@ class Processes:
         self._selector.unregister(worker.stdout)
         reason = worker.end()
         key = worker.key
-        self._stillborn += not worker.ready
+        # One that was killed while it loaded says nothing about whether workers start here.
+        self._stillborn += not worker.ready and worker.process.returncode >= 0
         if self._stillborn >= 3:
             raise UserError(f"Workers do not start ({reason}). The end of {self._log}:\n{_tail(self._log)}")
         if key is None:

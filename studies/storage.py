@@ -3,15 +3,18 @@
 import hashlib
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import SQLAlchemyError
 
 from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary
@@ -69,6 +72,24 @@ def _begin_immediately(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Tell in a line what is wrong with a database that takes no more: a full disk, or a lock held too long.
+
+    Raises:
+        UserError: in place of what Optuna or SQLAlchemy raise.
+    """
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause = error.__cause__ or error
+        reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
+        raise UserError(
+            f"Optuna's database takes no more: {reason}. Nothing that was finished is lost. Make room, or end "
+            "whatever holds it, and run the same command again."
+        ) from error
 
 
 def identity(study: Study, data: DataSummary) -> dict[str, object]:
