@@ -111,7 +111,7 @@ help:  ## this list
 	  /^#: / { variables = variables "\n  " substr($$0, 4) } \
 	  END { print "\nVariables" variables }' Makefile
 
-.PHONY: study factors finalists experiment ui report compare predict data sync clean doctor test check simulate bench help venv
+.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor test check simulate bench help venv
 
 # ---- .venv: made once, brought up to date when requirements.lock changes -------------------------------------------
 

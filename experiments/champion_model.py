@@ -18,8 +18,8 @@ class Champion(PythonModel):
 
         self._classifier = Classifier.load(Path(context.artifacts["model"]))
 
-    # MLflow makes the model's signature of these types.
-    def predict(self, context: PythonModelContext, model_input: list[str]) -> list[float]:
+    # MLflow makes the model's signature of these types; its own class has wider ones.
+    def predict(self, context: PythonModelContext, model_input: list[str]) -> list[float]:  # type: ignore[override]
         """Return the probability that each review is positive."""
         probabilities: list[float] = self._classifier.predict(model_input).tolist()
         return probabilities
