@@ -101,7 +101,7 @@ def _parse(data: bytes, path: Path) -> list[Entry]:
     for number, line in enumerate(data.splitlines(), start=1):
         try:
             entries.append(_ENTRY.validate_python(json.loads(line)))
-        except (ValueError, ValidationError) as error:
+        except (ValueError, RecursionError, ValidationError) as error:
             raise JournalError(
                 f"{path}, line {number}: expected an entry of a run's journal, found {line[:60]!r}. The file was "
                 f"damaged from outside: restore it, or move it away and the run is recorded from now on."

@@ -110,7 +110,7 @@ def read_settings(folder: Path) -> tuple[RunConfig, int, list[str]]:
             raise SavedError(f"{path} has tags {tags!r}; a list of names was expected")
     except FileNotFoundError as error:
         raise SavedError(f"{folder} is no model folder: it has no {SETTINGS}") from error
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise SavedError(f"{path} cannot be read as a model's settings: {error}") from error
     return config, vocab_size, tags
 
@@ -124,8 +124,9 @@ def load_classifier(folder: Path) -> tuple[SequenceClassifier, RunConfig]:
     config, vocab_size, tags = read_settings(folder)
     if tags:
         raise SavedError(f"{folder} holds a tagger; a classifier was expected")
+    tensors = _weights(folder, config.model, vocab_size)
     model = SequenceClassifier(_plain(config.model), vocab_size)
-    _fill(model, folder)
+    _fill(model, tensors, folder)
     return model, config
 
 
@@ -138,8 +139,9 @@ def load_tagger(folder: Path) -> tuple[SequenceTagger, RunConfig, list[str]]:
     config, vocab_size, tags = read_settings(folder)
     if not tags:
         raise SavedError(f"{folder} holds a classifier; a tagger was expected")
+    tensors = _weights(folder, config.model, vocab_size)
     model = SequenceTagger(_plain(config.model), vocab_size, len(tags))
-    _fill(model, folder)
+    _fill(model, tensors, folder)
     return model, config, tags
 
 
@@ -147,8 +149,27 @@ def _plain(config: ModelConfig) -> ModelConfig:
     return config.model_copy(update={"start_from": None})
 
 
-def _fill(model: SequenceClassifier | SequenceTagger, folder: Path) -> None:
+def _weights(folder: Path, config: ModelConfig, vocab_size: int) -> dict[str, Tensor]:
+    """Read a model's weights, and make sure of their widths before a model of those widths takes memory.
+
+    Raises:
+        SavedError: if they cannot be read, or are not of the widths in the settings.
+    """
     tensors, _ = read_tensors(folder / WEIGHTS)
+    widths = {
+        "encoder.embedding.weight": (vocab_size, config.embed_dim),
+        f"encoder.lstms.{config.layers - 1}.0.weight_hh_l0": (4 * config.hidden_dim, config.hidden_dim),
+    }
+    for name, expected in widths.items():
+        found = tuple(tensors[name].shape) if name in tensors else None
+        if found != expected:
+            raise SavedError(
+                f"the weights in {folder} do not fit its {SETTINGS}: {name} is {found}, not {expected}"
+            )
+    return tensors
+
+
+def _fill(model: SequenceClassifier | SequenceTagger, tensors: dict[str, Tensor], folder: Path) -> None:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,10 +44,15 @@ def load_study(name: str) -> Any:
     return importlib.import_module(f"studies.{name}")
 
 
-def main() -> int:
-    """Parse the command line, then run the study that it names."""
-    arguments = sys.argv[1:]
-    if arguments[:1] in ([], ["-h"], ["--help"]):
+def parse(arguments: Sequence[str]) -> "tuple[Study, Options[Any]]":
+    """Return the study that a command line names, on its settings, and how to run it.
+
+    Raises:
+        UserError: if it names what does not exist or makes no sense.
+        pydantic.ValidationError: if a setting's value does not fit.
+        SystemExit: after --help, or where an option is unknown or no number where one belongs.
+    """
+    if list(arguments[:1]) in ([], ["-h"], ["--help"]):
         arguments = ["imdb", *(arguments or ["--help"])]
     module = load_study(arguments[0])
     options = tyro.cli(
@@ -63,7 +69,13 @@ def main() -> int:
     base = study.base.override({name: value for name, value in given.items() if name in named})
     study = study.with_base(base, named)
     command = mask(shlex.join(["python", "-m", "studies", *arguments]))
-    study = replace(study, notes={**study.notes, "seqclf.command": command})
+    return replace(study, notes={**study.notes, "seqclf.command": command}), options
+
+
+def main() -> int:
+    """Run the study that the command line names."""
+    study, options = parse(sys.argv[1:])
+    stores = Stores(options.runs)
     with owned(stores, options.name):
         return conduct(study, options)
 

@@ -115,6 +115,8 @@ def parse_factors(text: str) -> dict[str, tuple[Any, ...]]:
                 f"{part!r}: a factor takes two or more different levels, such as model.pooling=last,mean"
             )
         factors[name] = tuple(_level(name, level) for level in given)
+        if len(set(factors[name])) < len(given):
+            raise UserError(f"{part!r}: two of these levels are the same value, written differently")
     if not factors:
         raise UserError("no factor was given; FACTORS='model.pooling=last,mean' is one")
     return factors
@@ -127,8 +129,9 @@ def _level(name: str, text: str) -> Any:
     try:
         value = RunConfig().override({name: text}).flat()[name]
     except ValueError as error:
-        choices = typing.get_args(model.model_fields[leaf].annotation)
-        expected = f"; its levels are: {', '.join(map(str, choices))}" if choices else ""
+        kind = model.model_fields[leaf].annotation
+        listed = ", ".join(map(str, typing.get_args(kind)))
+        expected = f"; its levels are: {listed}" if typing.get_origin(kind) is typing.Literal else ""
         raise UserError(f"{text!r} is no level of {name}{expected}") from error
     return value
 
