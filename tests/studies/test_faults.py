@@ -103,6 +103,16 @@ def executor_left(executor: Processes) -> list[int]:
     return [worker.process.pid for worker in workers if worker.process.poll() is None]
 
 
+def test_workers_that_are_killed_while_they_load_are_replaced(tmp_path: Path) -> None:
+    executor = Processes(1, tmp_path / "workers.log")
+    for _ in range(4):
+        executor._idle[0].process.kill()
+        assert not list(executor.messages(10.0))
+        [worker] = executor._idle
+        assert worker.process.poll() is None
+    executor.close()
+
+
 class Dying(Inline):
     """A place whose every worker dies at once, as where memory is short."""
 

@@ -12,6 +12,7 @@ from stepping import OpenOwner, journals_agree, outcomes, run_all, scores
 
 from experiments.journal import Happened, read
 from seqclf_core.config import RunConfig
+from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
 from studies.ending import KEPT_MODELS
 from studies.owner import Owner, StudyError
@@ -128,6 +129,18 @@ def test_only_the_best_keep_their_weights(open_owner: OpenOwner) -> None:
     }
     ranked = sorted(owner.optuna.trials, key=lambda t: (-(t.value or 0), t.number))
     assert kept == {t.number for t in ranked[:KEPT_MODELS]}
+
+
+def test_journals_of_a_lost_database_never_mix_with_new_trials(open_owner: OpenOwner, study: Study) -> None:
+    owner = open_owner(total=1)
+    run_all(owner)
+    before = read(owner.stores.journal("test/0000"))
+    for path in owner.stores.runs.glob("optuna.db*"):
+        path.unlink()
+    other = open_owner(replace(study, planned=()), total=1)
+    with pytest.raises(UserError, match=r"0000\.jsonl is the journal of another trial"):
+        run_all(other)
+    assert read(owner.stores.journal("test/0000")) == before
 
 
 def test_a_failing_trial_does_not_end_the_study(open_owner: OpenOwner, study: Study) -> None:
