@@ -1,5 +1,6 @@
 """What a factors study was created to ask, and its blocks: what the sections of its page read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -55,7 +56,7 @@ class Blocked:
         return runs[(100 * worst >= TRAINED) & ~gaps]
 
 
-def plan_of(parent: "pd.Series[Any]", runs: pd.DataFrame) -> Plan:
+def plan_of(parent: Mapping[str, Any], runs: pd.DataFrame) -> Plan:
     """Return what was fixed when the study was created, and how many blocks have been started since.
 
     Raises:

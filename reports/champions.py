@@ -1,6 +1,6 @@
 """A finalists study's answer: how good the best settings of a search are on fresh seeds, and how lucky it was."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -17,12 +17,7 @@ from reports.verdicts import points
 ALL = "all finalists"
 
 
-def asked(parent: "pd.Series[Any]") -> bool:
-    """Say whether this parent run is that of a finalists study."""
-    return all(name in parent and pd.notna(parent[name]) for name in ("of", "seeds"))
-
-
-def answer(parent: "pd.Series[Any]", runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
+def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
     """Answer a finalists study.
 
     Args:
@@ -58,7 +53,7 @@ def answer(parent: "pd.Series[Any]", runs: pd.DataFrame, curves: pd.DataFrame, s
     return Answer(sentences, facts, sections, files)
 
 
-def search_luck(done: pd.DataFrame, parent: "pd.Series[Any]", stores: frames.Stores) -> Luck | str:
+def search_luck(done: pd.DataFrame, parent: Mapping[str, Any], stores: frames.Stores) -> Luck | str:
     """Return the luck of the search, or why it cannot be known."""
     recorded = frames.runs(stores)
     search = recorded[(recorded["study"] == parent["of"]) & recorded["digest"].notna()]

@@ -1,11 +1,11 @@
 """A study's frames -> its page: what ran, in words and numbers, then the sections for each data set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from reports import background, champions, factors, frames, sections, tables, words
+from reports import background, frames, sections, tables, words
 from reports.document import Answer, Fact, Page, Part, Section
 from reports.sections import Material
 
@@ -22,8 +22,6 @@ BACKGROUND: list[Callable[[Material], Section | None]] = [
     background.data,
     background.repeat,
 ]
-ANSWERS = ((factors.asked, factors.answer), (champions.asked, champions.answer))
-"""Of the studies that have one: whether a parent run asks for it, and what it is."""
 KINDS = {"whole": "the whole data", "limited": "a part of the data", "synthetic": "synthetic data"}
 OUTCOMES = ("complete", "pruned", "failed", "running")
 PARTS = {"train": "training", "val": "validation", "test": "test"}
@@ -77,10 +75,23 @@ def interim(parents: pd.DataFrame, children: pd.DataFrame) -> str:
 
 def _answer(stores: frames.Stores, parents: pd.DataFrame, material: Material) -> Answer | None:
     """Return what a study says to a question of its own; None for a search and for experiments."""
-    for asked, answer in ANSWERS:
-        if len(parents) and asked(parents.iloc[0]):
-            return answer(parents.iloc[0], material.runs, material.curves, stores)
+    # scipy and statsmodels take seconds to import, which a search need not wait for.
+    for row in parents.head(1).to_dict("records"):
+        parent = {str(name): value for name, value in row.items()}
+        if _has(parent, "blocks", "factors"):
+            from reports import factors
+
+            return factors.answer(parent, material.runs, material.curves, stores)
+        if _has(parent, "of", "seeds"):
+            from reports import champions
+
+            return champions.answer(parent, material.runs, material.curves, stores)
     return None
+
+
+def _has(parent: Mapping[str, Any], *tags: str) -> bool:
+    """Say whether a parent run was created with these."""
+    return all(pd.notna(parent.get(tag)) for tag in tags)
 
 
 def _part(material: Material, answer: Answer | None, alone: bool) -> Part:

@@ -1,6 +1,6 @@
 """A factors study's answer: verdicts in words, then the sections that show what they rest on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -24,12 +24,7 @@ SECTIONS: list[Callable[[Blocked], Section | None]] = [
 ]
 
 
-def asked(parent: "pd.Series[Any]") -> bool:
-    """Say whether this parent run is that of a factors study."""
-    return all(name in parent and pd.notna(parent[name]) for name in ("blocks", "factors"))
-
-
-def answer(parent: "pd.Series[Any]", runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
+def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
     """Answer a factors study.
 
     Args:

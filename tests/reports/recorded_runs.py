@@ -179,11 +179,10 @@ def record_in_optuna(url: str, runs: list[MadeUp]) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for name in dict.fromkeys(run.study for run in runs):
         study = optuna.create_study(storage=url, study_name=name, direction="maximize")
-        study.add_trials([trial(run) for run in runs if run.study == name])
+        study.add_trials([_trial(run) for run in runs if run.study == name])
 
 
-def trial(run: MadeUp) -> optuna.trial.FrozenTrial:
-    """Return a run as Optuna has it."""
+def _trial(run: MadeUp) -> optuna.trial.FrozenTrial:
     intermediate = {i + 1: float(value) for i, value in enumerate(run.val)}
     value = {"complete": float(run.val.max()), "pruned": float(run.val[-1])}.get(run.outcome)
     params = {name: run.changes[name] for name in DISTRIBUTIONS}

@@ -112,8 +112,7 @@ def test_a_study_without_a_finished_run_has_a_page(fill):
 
 def test_a_plan_that_is_none_is_refused(finished):
     runs = frames.runs(finished, "factors")
-    parent = runs[runs["role"] == "study"].iloc[0].copy()
-    parent["factors"] = "<script>"
+    parent = runs[runs["role"] == "study"].iloc[0].to_dict() | {"factors": "<script>"}
     with pytest.raises(UserError, match="cannot be read"):
         answer(parent, runs, runs.iloc[:0], finished)
 
