@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from filelock import FileLock
 
 from experiments import journal
 from experiments.journal import Opened
@@ -57,8 +58,9 @@ def main(
     said = f"{model.key} (validation accuracy {model.val_accuracy:.4f})"
     set_mlflow_environment()
     uri = stores.tracking_uri(tracking_uri)
-    number, new = register(stores, model, uri)
-    keep_copy(stores, model, number)
+    with FileLock(stores.runs / "champion.lock"):  # two of these at once would register twice
+        number, new = register(stores, model, uri)
+        keep_copy(stores, model, number)
     what = "is now" if new else "is already"
     print(f"{said} {what} version {number} of {MODEL_NAME!r}, alias {ALIAS!r}, in {mask(uri)}")
     return 0
