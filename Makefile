@@ -101,6 +101,9 @@ check: venv  ## lint, format, types, who imports whom
 simulate: venv  ## every simulation behind the statistics
 	@exec $(PY) -m tests.simulate $(ARGS)
 
+soak: venv  ## faults for a quarter of an hour, counted into docs/faults.md
+	@exec env OMP_NUM_THREADS=1 $(PY) -m tests.soak $(ARGS)
+
 bench: venv  ## how fast it is, against what tutorials do
 	@exec $(PY) -m tests.bench $(call option,DATA,data.source) $(ARGS)
 
@@ -111,7 +114,7 @@ help:  ## this list
 	  /^#: / { variables = variables "\n  " substr($$0, 4) } \
 	  END { print "\nVariables" variables }' Makefile
 
-.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor test check simulate bench help venv
+.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor test check simulate soak bench help venv
 
 # ---- .venv: made once, brought up to date when requirements.lock changes -------------------------------------------
 

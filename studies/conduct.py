@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from studies.owner import Owner
     from studies.study import Study
 
-STOP_SECONDS = 8.0
+STOP_SECONDS = 5.0
 """After a first Ctrl-C or SIGTERM, runs have this long to reach their next event; a checkpoint is never far."""
+LAST_DELIVERY_SECONDS = 3.0
+"""For MLflow after that; together less than the 10 s that whoever sends SIGTERM may give before SIGKILL."""
 DELIVERY_SECONDS = 60.0
 """For what MLflow has not got yet when the study ends; the rest is for `make sync`."""
 
@@ -131,7 +133,7 @@ def conduct(study: "Study", options: Options[Any]) -> int:
                 pass
     finally:
         executor.close()
-        delivered = deliverer.stop(5.0 if owner.stopping else DELIVERY_SECONDS)
+        delivered = deliverer.stop(LAST_DELIVERY_SECONDS if owner.stopping else DELIVERY_SECONDS)
     if not delivered:
         log = stores.runs / "delivery.log"
         print(f"MLflow has not got everything yet (see {log}); `make sync` delivers the rest.")

@@ -16,13 +16,12 @@ ROOT = Path(__file__).parents[2]
 class Command:
     """``python -m studies imdb`` on small data, in a folder of its own."""
 
-    def __init__(self, reviews: Path, runs: Path, total: int, workers: int = 2, more: Sequence[str] = ()) -> None:
+    def __init__(self, reviews: Path, runs: Path, total: int, more: Sequence[str] = ()) -> None:
         self.runs = runs
         self.arguments = [
             sys.executable, "-m", "studies", "imdb", "--name", "test", "--runs", str(runs), "--trials", str(total),
-            "--workers", str(workers), "--data.source", str(reviews), "--model.embed-dim", "8",
-            "--model.hidden-dim", "8", "--train.epochs", "8", "--train.patience", "99", "--train.batch-size", "2",
-            "--no-report", *more,
+            "--data.source", str(reviews), "--model.embed-dim", "8",
+            "--model.hidden-dim", "8", "--train.patience", "99", "--train.batch-size", "2", "--no-report", *more,
         ]  # fmt: skip
         self.process: subprocess.Popen[str] | None = None
 
