@@ -1,6 +1,7 @@
 """A study's frames -> its page: what ran, in words and numbers, then the sections for each data set."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -37,9 +38,10 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
         ui: address of an MLflow UI to link to; empty for none.
     """
     parents, children = runs[runs["role"] == "study"], runs[runs["role"] != "study"]
-    searched = bool((children["role"] == "trial").any())
+    answering = _answering(parents)
+    searched = bool((children["role"] == "trial").any()) and not answering
     curves = frames.curves(stores, study)
-    groups = list(tables.comparable(children))
+    groups = list(tables.comparable(children)) if len(children) else []
     importance = frames.importance(stores, study) if searched and len(groups) == 1 else None
     parts = []
     for group in groups:
@@ -52,7 +54,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
             command=_text(parents, "command"),
             ui=ui,
         )
-        answer = _answer(stores, parents, material)
+        answer = answering(material.runs, material.curves, stores) if answering else None
         parts.append(_part(material, answer, alone=len(groups) == 1))
     return Page(
         title=study,
@@ -73,19 +75,19 @@ def interim(parents: pd.DataFrame, children: pd.DataFrame) -> str:
     return ""
 
 
-def _answer(stores: frames.Stores, parents: pd.DataFrame, material: Material) -> Answer | None:
-    """Return what a study says to a question of its own; None for a search and for experiments."""
+def _answering(parents: pd.DataFrame) -> Callable[[pd.DataFrame, pd.DataFrame, frames.Stores], Answer] | None:
+    """Return what answers a study's own question from runs and curves; None for a search and for experiments."""
     # scipy and statsmodels take seconds to import, which a search need not wait for.
     for row in parents.head(1).to_dict("records"):
         parent = {str(name): value for name, value in row.items()}
         if _has(parent, "blocks", "factors"):
             from reports import factors
 
-            return factors.answer(parent, material.runs, material.curves, stores)
+            return partial(factors.answer, parent)
         if _has(parent, "of", "seeds"):
             from reports import champions
 
-            return champions.answer(parent, material.runs, material.curves, stores)
+            return partial(champions.answer, parent)
     return None
 
 

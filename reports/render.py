@@ -83,7 +83,7 @@ def index_page(runs: pd.DataFrame) -> str:
     rows = []
     for name, of_study in runs.groupby("study"):
         children = of_study[of_study["role"] != "study"]
-        start, end = children["started"].min(), children["started"].max()
+        start, end = of_study["started"].min(), of_study["started"].max()
         kinds = ", ".join(sorted(children["kind"].dropna().unique()))
         complete = int((children["outcome"] == "complete").sum())
         rows.append(

@@ -91,11 +91,12 @@ def record(
 ) -> Stores:
     """Record the runs, one parent per study, in MLflow and Optuna databases under a folder.
 
-    ``notes`` are tags of the parents, by study.
+    ``notes`` are tags of the parents of lists, by study.
     """
     stores = Stores(f"sqlite:///{folder / 'mlflow.db'}", f"sqlite:///{folder / 'optuna.db'}", folder / "cache")
     record_in_mlflow(stores.tracking, folder, runs, finished, notes or {})
-    record_in_optuna(stores.storage, [run for run in runs if run.role == "trial"])
+    searched = [run for run in runs if run.role == "trial" and run.study not in (notes or {})]
+    record_in_optuna(stores.storage, searched)  # of a list, a report reads nothing there
     return stores
 
 
