@@ -24,6 +24,7 @@ from seqclf_core.errors import UserError
 
 KEY = "seqclf.key"
 DELIVERED = "seqclf.delivered"
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on language models
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 # What MLflow takes in one call.
@@ -179,7 +180,7 @@ class Tracker:
             # A server knows where its artifacts go; a database does not.
             location = None if self._uri.startswith("http") else self._stores.artifacts.absolute().as_uri()
             try:
-                self._experiments[name] = self._client.create_experiment(name, location)
+                self._experiments[name] = self._client.create_experiment(name, location, TRAINING)
                 return self._experiments[name]
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":

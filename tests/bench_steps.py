@@ -1,0 +1,154 @@
+"""Training steps and evaluation, ours and what tutorials do, on the same reviews: a part of ``make bench``."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from seqclf_core.batches import CutReviews, training_order
+from seqclf_core.config import RunConfig
+from seqclf_core.corpus import Part, load_corpus
+from seqclf_core.models import SequenceClassifier
+from seqclf_core.run import use_bf16
+from seqclf_core.trainer import Trainer
+
+EMBED, HIDDEN, BATCH, LENGTH, VOCAB = 100, 128, 64, 400, 20_000
+CPU = torch.device("cpu")
+
+Ints = npt.NDArray[np.int64]
+Step = Callable[[Ints], object]
+
+
+def reviews_like_imdb(source: str | None, cache: Path) -> tuple[CutReviews, RunConfig]:
+    """Return IMDB's training reviews where they are given, else random tokens of IMDB's lengths."""
+    config = RunConfig().override(
+        {
+            "model.embed_dim": EMBED,
+            "model.hidden_dim": HIDDEN,
+            "train.batch_size": BATCH,
+            "data.max_length": LENGTH,
+        }
+    )
+    if source:
+        part = load_corpus(config.data.model_copy(update={"source": source}), cache).train
+    else:
+        draw = np.random.default_rng(0)
+        lengths = draw.lognormal(math.log(203), 0.6, 20_000).clip(10, 2500).astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        tokens = (draw.zipf(1.3, offsets[-1]) % (VOCAB - 2) + 2).astype(np.uint16)
+        rows = np.arange(len(lengths))
+        part = Part(tokens, offsets, rows % 2, rows, None)
+    return CutReviews(part, config.data), config
+
+
+def trainer(reviews: CutReviews, config: RunConfig, bf16: bool) -> Trainer:
+    """Make our trainer."""
+    model = SequenceClassifier(config.model, VOCAB, seed=0)
+    model.encoder.bf16 = bf16
+    model.train()
+    return Trainer(model, config, reviews, reviews, CPU, Path("unused"))
+
+
+def our_step(reviews: CutReviews, config: RunConfig, bf16: bool) -> Step:
+    """Return our training step."""
+    ours = trainer(reviews, config, bf16)
+    return lambda batch: float(ours.train_step(reviews.batch(batch, CPU)).loss)
+
+
+def our_evaluation(reviews: CutReviews, config: RunConfig, bf16: bool) -> Step:
+    """Return our forward pass without gradients."""
+    model = trainer(reviews, config, bf16).model.eval()
+
+    @torch.inference_mode()
+    def score(indices: Ints) -> None:
+        batch = reviews.batch(indices, CPU)
+        float(model(batch.tokens, batch.lengths).sum())
+
+    return score
+
+
+def packed_step(reviews: CutReviews) -> Step:
+    """Return the step that tutorials teach: packed sequences, float32, elementwise dropout."""
+    embedding, drop = nn.Embedding(VOCAB, EMBED, padding_idx=0), nn.Dropout(0.5)
+    lstm, head = nn.LSTM(EMBED, HIDDEN, batch_first=True), nn.Linear(HIDDEN, 1)
+    weights = [*embedding.parameters(), *lstm.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=1e-3)
+
+    def step(indices: Ints) -> None:
+        batch = reviews.batch(indices, CPU)
+        vectors = drop(embedding(batch.tokens))
+        packed = pack_padded_sequence(vectors, batch.lengths, batch_first=True, enforce_sorted=False)
+        _, (final, _) = lstm(packed)
+        logits = head(drop(final[-1]))[:, 0]
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, batch.labels.float())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def rate(step: Step, batches: Sequence[Ints], lengths: Ints) -> float:
+    """Do these batches and return real tokens per second."""
+    began = time.perf_counter()
+    for batch in batches:
+        step(batch)
+    return float(sum(lengths[batch].sum() for batch in batches)) / (time.perf_counter() - began)
+
+
+def matrix_rate(bf16: bool) -> float:
+    """Return the FLOP per second of a large matrix product, one thread."""
+    size, rates = 1024, []
+    kind = torch.bfloat16 if bf16 else torch.float32
+    left, right = torch.randn(size, size, dtype=kind), torch.randn(size, size, dtype=kind)
+    for _ in range(8):
+        began = time.perf_counter()
+        left @ right
+        rates.append(2 * size**3 / (time.perf_counter() - began))
+    return statistics.median(rates)
+
+
+def compare(source: str | None, cache: Path, rounds: int) -> None:
+    """Time every kind of step in turn, ``rounds`` times, and print medians and ratios."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    bf16 = use_bf16("auto", CPU)
+    reviews, config = reviews_like_imdb(source, cache)
+    bucketed = training_order(reviews.lengths, BATCH, 0, 0)
+    order = np.random.default_rng(2).permutation(len(reviews))
+    shuffled = [order[at : at + BATCH] for at in range(0, len(order) - BATCH, BATCH)]
+    ours = f"ours: dense, bucketed, {'bf16' if bf16 else 'fp32'}"
+    kinds: dict[str, tuple[Step, list[Ints], int]] = {
+        "packed, shuffled, fp32": (packed_step(reviews), shuffled, 4),
+        "dense, shuffled, fp32": (our_step(reviews, config, False), shuffled, 8),
+        "dense, bucketed, fp32": (our_step(reviews, config, False), bucketed, 16),
+        ours: (our_step(reviews, config, bf16), bucketed, 32),
+        "ours: evaluation": (our_evaluation(reviews, config, bf16), bucketed, 64),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in kinds}
+    for index in range(rounds + 1):
+        for name, (step, batches, count) in kinds.items():
+            chosen = [batches[(index * count + at) % len(batches)] for at in range(count)]
+            rates[name].append(rate(step, chosen, reviews.lengths))
+    medians = {name: statistics.median(values[1:]) for name, values in rates.items()}  # the first one warms up
+
+    print(f"\nreal tokens per second, 1 thread, embed {EMBED}, hidden {HIDDEN}, batch {BATCH},")
+    print(f"{'IMDB' if source else 'synthetic'} lengths cut at {LENGTH}; median (least - most) of {rounds} rounds")
+    for name, values in rates.items():
+        print(f"  {name:32} {medians[name]:12,.0f}   ({min(values[1:]):,.0f} - {max(values[1:]):,.0f})")
+    packed, dense, _, our, evaluation = medians.values()
+    print(f"  ours / packed                    {our / packed:12.1f}   (at least 10)")
+    print(f"  ours / dense, shuffled, fp32     {our / dense:12.2f}   (at least 2, where the CPU has bf16)")
+    print(f"  evaluation / training            {evaluation / our:12.2f}   (at least 2.5)")
+    peak = matrix_rate(bf16)
+    share = our * 24 * HIDDEN * (EMBED + HIDDEN) / peak
+    print(f"  a matrix product does {peak / 1e9:,.0f} GFLOP/s; the step's LSTM reaches {share:.0%} of that")
