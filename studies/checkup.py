@@ -5,7 +5,6 @@ trial ended, since it is told first.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from experiments.stores import Stores
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import SavedError, UserError
 from seqclf_core.events import EVENT, Event
-from studies.ending import OUTCOMES, close, superseded, trial_key
+from studies.ending import OUTCOMES, close, leftovers, remove, superseded, trial_key
 from studies.headers import trial_header
 from studies.study import Study
 
@@ -40,7 +39,7 @@ def compare_study(opened: optuna.Study, stores: Stores) -> Iterator[Finding]:
         folder = stores.work(trial_key(name, trial.number)) / "model"
         if folder.exists():
             what = f"{trial_key(name, trial.number)}: it is not among the best, and its weights are still there."
-            yield Finding(what, partial(_remove, folder))
+            yield Finding(what, partial(remove, folder))
     yield from _strays(name, {trial_key(name, trial.number) for trial in trials}, stores)
 
 
@@ -79,15 +78,14 @@ def _ended(name: str, key: str, trial: FrozenTrial, stores: Stores) -> Iterator[
     folder = stores.work(key)
     if trial.state != TrialState.COMPLETE:
         if folder.exists():
-            yield Finding(f"{key}: it is {wanted}, and its folder is still there.", partial(_remove, folder))
+            yield Finding(f"{key}: it is {wanted}, and its folder is still there.", partial(remove, folder))
         return
-    leftovers = sorted([*folder.glob("*checkpoint.safetensors*"), *folder.glob(".model.*")])
-    if leftovers:
-        what = f"{key}: it has ended, and {', '.join(each.name for each in leftovers)} is still there."
-        yield Finding(what, partial(_remove, *leftovers))
+    if left := leftovers(folder):
+        what = f"{key}: it has ended, and {', '.join(each.name for each in left)} is still there."
+        yield Finding(what, partial(remove, *left))
     if (folder / "model").exists() and (problem := _no_model(folder / "model")):
         what = f"{key}: its weights cannot be used ({problem}); its scores and predictions stay."
-        yield Finding(what, partial(_remove, folder / "model"))
+        yield Finding(what, partial(remove, folder / "model"))
 
 
 def _strays(name: str, keys: set[str], stores: Stores) -> Iterator[Finding]:
@@ -100,7 +98,7 @@ def _strays(name: str, keys: set[str], stores: Stores) -> Iterator[Finding]:
         )
     folders = {f"{name}/{path.name}" for path in stores.work(name).glob("*") if path.is_dir()}
     for key in sorted(folders - keys - journals):
-        yield Finding(f"{key}: here is a folder that belongs to no run.", partial(_remove, stores.work(key)))
+        yield Finding(f"{key}: here is a folder that belongs to no run.", partial(remove, stores.work(key)))
 
 
 def _record_again(name: str, key: str, trial: FrozenTrial, stores: Stores) -> None:
@@ -149,11 +147,6 @@ def _set_aside(path: Path) -> None:
 def _reopen(path: Path) -> None:
     with Recorder(Journal(path)) as recorder:
         recorder.reopen()
-
-
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)  # another mend may have done it
 
 
 def _unreadable(checkpoint: Path) -> str:

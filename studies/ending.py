@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -48,10 +50,25 @@ def open_recorder(stores: Stores, header: Header, drawn: Iterable[str]) -> Recor
 
 
 def close(stores: Stores, name: str, trial: FrozenTrial, recorder: Recorder) -> None:
-    """Close the journal of a trial that has ended, and free what only a complete one is worth keeping of."""
+    """Close the journal of a trial that has ended, and free what is of no use any more."""
     recorder.close(OUTCOMES[trial.state], trial.user_attrs.get("reason", ""))
-    if trial.state != TrialState.COMPLETE:
-        shutil.rmtree(stores.work(trial_key(name, trial.number)), ignore_errors=True)
+    folder = stores.work(trial_key(name, trial.number))
+    with suppress(OSError):  # it only takes space; `make doctor` tells of it
+        remove(*leftovers(folder) if trial.state == TrialState.COMPLETE else [folder])
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return what a run that is over no longer needs: its checkpoint, and what a kill left half-written."""
+    return sorted([*folder.glob("checkpoint.safetensors"), *folder.glob(".*"), *folder.glob("predictions/.*")])
+
+
+def remove(*paths: Path) -> None:
+    """Remove files and folders, those that are there."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def superseded(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
@@ -63,4 +80,5 @@ def superseded(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
 def keep_best_models(stores: Stores, name: str, trials: Sequence[FrozenTrial]) -> None:
     """Remove the weights of all but the best trials."""
     for trial in superseded(trials):
-        shutil.rmtree(stores.work(trial_key(name, trial.number)) / "model", ignore_errors=True)
+        with suppress(OSError):
+            remove(stores.work(trial_key(name, trial.number)) / "model")

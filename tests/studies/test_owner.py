@@ -131,6 +131,18 @@ def test_only_the_best_keep_their_weights(open_owner: OpenOwner) -> None:
     assert kept == {t.number for t in ranked[:KEPT_MODELS]}
 
 
+def test_what_a_kill_left_half_written_is_removed_by_the_next_owner(open_owner: OpenOwner) -> None:
+    owner = open_owner(total=1)
+    run_all(owner)
+    folder = owner.stores.work("test/0000")
+    before = sorted(folder.rglob("*"))
+    (folder / ".checkpoint.safetensors.123").write_bytes(b"half")
+    (folder / ".model.123").mkdir()
+    (folder / "predictions" / ".val.parquet").write_bytes(b"half")
+    run_all(open_owner(total=1))
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_journals_of_a_lost_database_never_mix_with_new_trials(open_owner: OpenOwner, study: Study) -> None:
     owner = open_owner(total=1)
     run_all(owner)
