@@ -113,7 +113,7 @@ def _rows(study: Blocked) -> tuple[pd.DataFrame, list[Column]]:
 def new_reviews(study: Blocked) -> Section | None:
     """Say what of the effects holds for reviews of other movies."""
     title = "For other reviews"
-    if study.analysis.finished < 2:
+    if study.analysis.too_few:
         return None
     if study.predictions.empty:
         return Section(title, ["The runs' predictions are not stored here, so that this cannot be said."])

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Options:
-    """Measure steps, workers, recording and memory, all or one."""
+    """Measure steps, workers, recording, memory and the report, all or one."""
 
     source: Annotated[str | None, tyro.conf.arg(name="data.source")] = None
     """Reviews to use; none: random tokens of IMDB's lengths, and the synthetic corpus."""
@@ -29,7 +29,7 @@ class Options:
     """Where encoded reviews are kept."""
     rounds: int = 5
     """How often each figure is taken; medians are shown."""
-    only: Literal["all", "steps", "workers", "study", "memory"] = "all"
+    only: Literal["all", "steps", "workers", "study", "memory", "report"] = "all"
     """The part to measure."""
 
 
@@ -165,7 +165,12 @@ def main() -> None:
     def by_workers(source: str | None, cache: Path) -> None:
         workers(source, cache, options.rounds)
 
-    parts = {"memory": memory, "steps": steps, "workers": by_workers, "study": study}
+    def reports(_: str | None, __: Path) -> None:
+        from tests.bench_report import report
+
+        report()
+
+    parts = {"memory": memory, "steps": steps, "workers": by_workers, "study": study, "report": reports}
     for name, part in parts.items():
         if options.only in ("all", name):
             part(source, options.cache)
