@@ -24,7 +24,7 @@ from seqclf_core.errors import UserError
 
 KEY = "seqclf.key"
 DELIVERED = "seqclf.delivered"
-TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on language models
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 # What MLflow takes in one call.

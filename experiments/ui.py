@@ -3,6 +3,7 @@
 It works while a study is writing, and before there is anything to show.
 """
 
+import json
 import os
 import signal
 import socket
@@ -87,7 +88,10 @@ def serve(stores: Stores, uri: str, port: int) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill ends the server as Ctrl-C does
     try:
         _wait_until_it_answers(process, address)
-        print(f"The runs in {mask(uri)} are at {address} (Ctrl-C ends this).", flush=True)
+        print(f"The runs in {mask(uri)} are at {address} (Ctrl-C ends this).")
+        for name, page in _pages(address).items():
+            print(f"  {name:24} {page}")
+        sys.stdout.flush()
         return process.wait()
     except KeyboardInterrupt:
         return 0
@@ -95,6 +99,18 @@ def serve(stores: Stores, uri: str, port: int) -> int:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+
+
+def _pages(address: str) -> dict[str, str]:
+    """Return where the runs of each experiment are: MLflow's start page leads to its tools for language models."""
+    query = f"{address}/api/2.0/mlflow/experiments/search?max_results=1000"
+    with urllib.request.urlopen(query, timeout=30) as answer:
+        found = json.load(answer).get("experiments", [])
+    return {
+        each["name"]: f"{address}/#/experiments/{each['experiment_id']}/runs?workflowType=machine_learning"
+        for each in found
+        if each["name"] != "Default"
+    }
 
 
 def _wait_until_it_answers(process: "subprocess.Popen[bytes]", address: str) -> None:
