@@ -140,7 +140,7 @@ def _open(entry: Path) -> Corpus | None:
             return None
         summary = DataSummary.model_validate_json((entry / "summary.json").read_bytes())
         train, val, test = (_open_part(entry, part, manifest) for part in ("train", "val", "test"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, AttributeError):  # the last two: JSON, but no manifest of ours
         return None
     return Corpus(train, val, test, tokenizer=entry / "tokenizer.json", summary=summary)
 
@@ -188,7 +188,7 @@ def _states(path: Path | os.DirEntry[str], above: frozenset[str] = frozenset()) 
 
 
 def _remembered(seen: Path) -> Corpus | None:
-    return _open(seen.parents[1] / seen.read_text()) if seen.is_file() else None
+    return _open(seen.parents[1] / seen.read_text(errors="replace")) if seen.is_file() else None
 
 
 def _file_digest(file: Path) -> str:

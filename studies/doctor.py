@@ -139,9 +139,9 @@ def main() -> int:
     if not diagnosis.found:
         print("Optuna, MLflow, journals, weights and cache agree.")
     elif not options.fix:
-        print(f"{diagnosis.found} things disagree; `make doctor FIX=1` mends what can be mended.")
+        print(f"Found: {diagnosis.found}. `make doctor FIX=1` mends what can be mended.")
     else:
-        print(f"{diagnosis.found - diagnosis.left} of {diagnosis.found} are mended.")
+        print(f"Mended: {diagnosis.found - diagnosis.left} of {diagnosis.found}.")
     return 1 if diagnosis.left else 0
 
 

@@ -226,6 +226,20 @@ def test_a_damaged_file_is_made_anew(damage, source, tmp_path):
     assert same(load_corpus(config, cache), again)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"a\0b", b"x" * 5000, b"../..", b"[]", b"{}", b"null", b'{"a": 1}']
+)
+def test_anything_in_place_of_note_or_manifest_is_made_anew(content, source, tmp_path):
+    config, cache = DataConfig(source=source), tmp_path / "cache"
+    first = load_corpus(config, cache)
+    [note] = (cache / "corpus" / "seen").iterdir()
+    whole = [note.read_bytes(), (first.tokenizer.parent / "manifest.json").read_bytes()]
+    for path in (note, first.tokenizer.parent / "manifest.json"):
+        path.write_bytes(content)
+        assert same(load_corpus(config, cache), first)
+    assert [note.read_bytes(), (first.tokenizer.parent / "manifest.json").read_bytes()] == whole
+
+
 def start(source: str, cache: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", LOAD, source, str(cache)], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()

@@ -59,10 +59,9 @@ def test_endless_nesting_is_no_entry(tmp_path: Path) -> None:
         journal.read(tmp_path / "deep.jsonl")
 
 
-def test_a_journal_that_does_not_say_whose_it_is_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_a_journal_that_does_not_say_whose_it_is_waits(tmp_path: Path) -> None:
     path = Stores(tmp_path).journal("imdb/0001")
     path.parent.mkdir(parents=True)
     path.write_text(LINES[2] + "\n")
-    [reason] = deliver(tmp_path).undelivered.values()
+    [reason] = deliver(tmp_path, "http://127.0.0.1:9").undelivered.values()
     assert "whose it is" in reason
