@@ -152,7 +152,9 @@ def binned(table: pd.DataFrame, factor: str, names: Mapping[str, str], labels: L
             axes.plot(x, group["accuracy"], marker="o", markersize=4, label=names[str(level)], **style)
             axes.vlines(x, group["low"], group["high"], color=style["color"], linewidth=1)
         axes.set_xticks(range(len(bins)), [f"{each:,}" for each in bins], fontsize=9.5)
-        axes.legend(frameon=False, fontsize=9.5, handlelength=1.6, labelcolor=INK)
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.11 * -(-count // 2) * (high - low))  # room for the legend, above all points
+        axes.legend(frameon=False, fontsize=9.5, handlelength=1.6, labelcolor=INK, loc="upper left", ncols=2)
         _label(axes, labels)
 
     return panel(draw, labels.title)
