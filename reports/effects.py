@@ -10,7 +10,7 @@ from reports.blocked import Blocked
 from reports.contrasts import Contrast, cells
 from reports.document import Column, Figure, Section, table
 from reports.generalisation import NewReviews, correct_answers, for_new_reviews
-from reports.verdicts import mirrored, names, points, word
+from reports.verdicts import level_of, mirrored, names, points, word
 
 POINT = "{:.2f}".format
 
@@ -18,7 +18,8 @@ POINT = "{:.2f}".format
 def label(contrast: Contrast) -> str:
     """Name a contrast for a person: ``mean pooling − last state``; an interaction by the levels it adds."""
     if contrast.is_interaction:
-        return " × ".join(word(level) for level, _ in contrast.pairs)
+        pairs = zip(contrast.factors, contrast.pairs, strict=True)
+        return " × ".join(level_of(factor, level) for factor, (level, _) in pairs)
     return " − ".join(names(contrast))
 
 
@@ -70,7 +71,7 @@ def effects(study: Blocked) -> Section | None:
 def _slopes(study: Blocked) -> Iterator[Markup]:
     for factor, levels in study.factors.items():
         of_level = study.analysis.blocks.table.T.groupby(level=factor).mean().T[list(levels)]
-        shown = of_level.set_axis([word(level) for level in levels], axis=1)
+        shown = of_level.set_axis([level_of(factor, level) for level in levels], axis=1)
         title = f"Each block by {word(factor)}"
         yield plots.paired(shown, plots.Labels(title, y=f"{study.part} accuracy, %"))
 

@@ -15,7 +15,7 @@ from reports.estimates import Interval
 from reports.generalisation import trained_runs, validation_against_test
 from reports.optimisation import Slope, examples_to_reach, faster, median_examples, ratio, slope
 from reports.tuning import FEWEST_TRIALS, tuning_curves
-from reports.verdicts import mirrored, points, word
+from reports.verdicts import level_of, mirrored, points
 
 LOSS_TO_REACH = 0.4
 """Nats of validation loss, fixed before any study was seen; a coin has 0.69, a good model here 0.28."""
@@ -120,7 +120,7 @@ def _faster_sentences(study: Blocked, examples: pd.DataFrame) -> Iterator[str]:
     for factor in study.factors:
         for row in faster(examples, study.runs, study.factors, factor).to_dict("records"):
             p = "" if study.analysis.interim or np.isnan(row["p"]) else f", exact p = {row['p']:.2g}"
-            level, reference = word(row["level"]), word(row["reference"])
+            level, reference = (level_of(factor, row[side]) for side in ("level", "reference"))
             yield (
                 f"{words.opening(level)} was first at a validation loss of {LOSS_TO_REACH:g} in {row['first']} "
                 f"pairs of runs, {reference} in {row['last']}; {row['open']} are open{p}."

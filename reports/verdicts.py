@@ -111,7 +111,8 @@ def _inconclusive(effect: Effect, where: str) -> str:
 
 
 def _interaction(effect: Effect, where: str) -> tuple[Kind, str]:
-    (level, reference), (other, other_reference) = (map(word, pair) for pair in effect.contrast.pairs)
+    both = zip(effect.contrast.factors, effect.contrast.pairs, strict=True)
+    (level, reference), (other, other_reference) = ([level_of(name, x) for x in pair] for name, pair in both)
     if effect.beats:
         size = effect.trimmed if effect.trimmed.value > 0 else mirrored(effect.trimmed)
         more = "more" if effect.trimmed.value > 0 else "less"
@@ -143,12 +144,18 @@ def _training_rate(effect: Effect, training: TrainingEffect) -> str:
 def names(contrast: Contrast) -> tuple[str, str]:
     """Return how a person calls a main effect's level and its reference."""
     level, reference = contrast.pairs[0]
-    return word(level), word(reference)
+    return level_of(contrast.factors[0], level), level_of(contrast.factors[0], reference)
+
+
+def level_of(factor: str, level: str) -> str:
+    """Return how a person calls a level; one without a word of its own stands behind its factor: ``lr 0.002``."""
+    return WORDS.get(level, f"{word(factor)} {level}")
 
 
 def word(name: str) -> str:
     """Return how a person calls a factor or a level."""
-    return WORDS.get(name, name.rsplit(".", 1)[-1].replace("_", " "))
+    dotted = name.startswith(("data.", "model.", "train."))
+    return WORDS.get(name, (name.rpartition(".")[2] if dotted else name).replace("_", " "))
 
 
 def points(interval: Interval, label: str = "") -> str:

@@ -8,8 +8,9 @@ from recorded_runs import MadeUp
 
 from reports import compose, frames, render
 from reports.blocked import Blocked, finished_runs, plan_of
+from reports.contrasts import family
 from reports.document import Page, Table
-from reports.effects import new_reviews
+from reports.effects import label, new_reviews
 from reports.factors import answer
 from reports.probabilities import by_length
 from reports.reviews import known_reviews
@@ -148,3 +149,10 @@ def test_what_the_cache_knows_of_reviews_is_found_by_their_digest(finished, tmp_
     encode(tmp_path, MadeUp(0).digest, ROWS)
     (tmp_path / "corpus" / "entry" / "summary.json").write_text("{")  # cut off while it was written
     assert known_reviews(tmp_path, MadeUp(0).digest) is None
+
+
+def test_levels_without_a_word_stand_behind_their_factor():
+    [rate] = family({"train.lr": ["0.001", "0.002"]})
+    assert label(rate) == "lr 0.002 − lr 0.001"
+    [*_, both] = family({"model.bidirectional": ["False", "True"], "model.pooling": ["last", "mean"]})
+    assert label(both) == "bidirectional True × mean pooling"
