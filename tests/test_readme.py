@@ -1,0 +1,53 @@
+"""What the README says exists: targets, settings, files, experiments; its code runs."""
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from experiments.__main__ import EXPERIMENTS
+from reports import frames
+from seqclf_core.config import RunConfig
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_every_command_is_a_target_with_variables_that_exist() -> None:
+    commands = re.findall(r"(?:`|^)make ([a-z]+)([^`\n#]*)", README, flags=re.MULTILINE)
+    assert len(commands) > 20
+    variables = re.findall(r"^VARIABLES := (.*)", MAKEFILE, flags=re.MULTILINE)[0].split()
+    for target, arguments in commands:
+        assert re.search(rf"^{target}:", MAKEFILE, flags=re.MULTILINE), target
+        for variable in re.findall(r"\b([A-Z]+)=", arguments):
+            assert variable in variables, variable
+
+
+def test_every_setting_and_experiment_exists() -> None:
+    known = RunConfig().flat()
+    flags = re.findall(r"--((?:data|model|train)\.[a-z-]+)", README)
+    fields = re.findall(r"`((?:data|model|train)\.[a-z_]+)`", README)
+    assert flags
+    assert {name.replace("-", "_") for name in [*flags, *fields]} <= known.keys()
+    named = set(re.findall(r"make experiment NAME=([a-z_]+)", README))
+    assert named <= set(EXPERIMENTS)
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert "docs/report.png" in links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_its_code_runs() -> None:
+    pooling, notebook = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    scope: dict[str, object] = {"Tensor": Tensor}
+    exec(pooling, scope)
+    first_state = scope["first_state"]
+    assert callable(first_state)
+    assert first_state(torch.zeros(3, 5, 2, 4), torch.tensor([1, 5, 2])).shape == (3, 8)
+    for function in re.findall(r"frames\.(\w+)\(", notebook):
+        assert callable(getattr(frames, function))
