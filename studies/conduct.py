@@ -114,8 +114,8 @@ def conduct(study: "Study", options: Options[Any]) -> int:
     done = sum(trial.state in DONE for trial in opened.get_trials(deepcopy=False))
     left = study.total - done
     if left <= 0:
-        more = "BLOCKS or SEEDS" if study.is_list else f"TRIALS={done + 12}"
-        print(f"  finished: it has {done} trials, {study.total} were asked for. {more} asks for more.")
+        more = "More blocks or seeds go on." if study.is_list else f"TRIALS={done + 12} adds 12."
+        print(f"  finished: it has {done} trials, {study.total} were asked for. {more}")
     workers = min(options.workers or default_workers(), left)
     speed = announce(study, stores, done, workers) if left > 0 else {"run_seconds": 0.0}
 
