@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from experiments import journal
 from experiments.stores import Stores, mask, set_mlflow_environment
-from seqclf_core.errors import UserError
+from seqclf_core.command import run_command
 
 if TYPE_CHECKING:
     from experiments.tracker import Tracker
@@ -215,10 +215,4 @@ def main(
 
 if __name__ == "__main__":
     sys.stdout, sys.stderr = _Masked(sys.stdout), _Masked(sys.stderr)
-    try:
-        sys.exit(tyro.cli(main))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_command(lambda: tyro.cli(main))

@@ -19,6 +19,7 @@ import tyro
 
 from experiments.database import prepare_database
 from experiments.stores import Stores, mask, set_mlflow_environment
+from seqclf_core.command import run_command
 from seqclf_core.errors import UserError
 
 DEFAULT_PORT = 5000
@@ -155,10 +156,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(tyro.cli(main))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_command(lambda: tyro.cli(main))
