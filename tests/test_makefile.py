@@ -158,6 +158,8 @@ def test_a_signal_ends_the_command_and_leaves_nobody(project, whom):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stdout.readline()
     if whom == "everybody":
