@@ -54,8 +54,12 @@ class Question:
     """Settings and their levels; every combination runs in every block."""
 
 
-def declare(question: Question, _: str) -> Study:
+def declare(question: Question, _: str, drawn: Mapping[str, BaseDistribution] = SHARED) -> Study:
     """Declare the blocks.
+
+    Args:
+        question: how many, and of which factors.
+        drawn: the settings that a block draws, those among the factors left out.
 
     Raises:
         UserError: if a factor or level does not exist, or there is nothing to compare.
@@ -63,17 +67,17 @@ def declare(question: Question, _: str) -> Study:
     if question.blocks < 1:
         raise UserError(f"a study takes at least 1 block; {question.blocks} were asked for")
     factors = parse_factors(question.factors)
-    shared = {name: given for name, given in SHARED.items() if name not in factors}
+    shared = {name: given for name, given in drawn.items() if name not in factors}
     levels = {name: CategoricalDistribution(given) for name, given in factors.items()}
     cells = [dict(zip(factors, cell, strict=True)) for cell in itertools.product(*factors.values())]
     planned = [
         Planned(
             name=f"block {block} {' '.join(map(str, cell.values()))}",
-            settings={**drawn, **cell},
+            settings={**common, **cell},
             tags={"seqclf.block": str(block)},
         )
         for block in range(question.blocks)
-        for drawn in [draw_block(shared, BASE.data.split_seed, block)]
+        for common in [draw_block(shared, BASE.data.split_seed, block)]
         for cell in cells
     ]
     return Study(

@@ -10,7 +10,7 @@ from stepping import OpenOwner, journals_agree, outcomes, run_all
 from experiments.journal import read
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
-from studies import factors, finalists
+from studies import factors, finalists, splits
 from studies.study import Study
 
 
@@ -131,3 +131,14 @@ def test_finalists_of_nothing_are_refused(open_owner: OpenOwner, study: Study) -
         finalists.declare(finalists.Question(of="other"), owner.stores.optuna_uri)
     with pytest.raises(UserError, match="0 complete trials"):
         finalists.declare(finalists.Question(of="search"), owner.stores.optuna_uri)
+
+
+def test_kinds_of_split_are_compared_on_the_same_settings_and_other_parts_in_every_block() -> None:
+    study = splits.declare(splits.Question(blocks=4), "")
+    assert study.total == 12
+    blocks = [study.planned[at : at + 3] for at in range(0, 12, 3)]
+    for cells in blocks:
+        assert [cell.settings["data.split"] for cell in cells] == ["group", "random", "contiguous"]
+        shared = [{k: v for k, v in cell.settings.items() if k != "data.split"} for cell in cells]
+        assert shared[0] == shared[1] == shared[2]
+    assert len({cells[0].settings["data.split_seed"] for cells in blocks}) == 4

@@ -1,0 +1,46 @@
+"""Which validation part predicts the test score? Random complete blocks over the kinds of split; nothing pruned.
+
+    make study STUDY=splits                 # 8 blocks of three runs
+    make study STUDY=splits ARGS="--blocks 12"
+
+A block draws settings, a seed and a seed of the split at random, and does one run on exactly these for each kind
+of split: by group (the movie), at random, and contiguous rows of each class. Every split is encoded for itself: on
+IMDB that is half a minute and 30 MB each.
+"""
+
+from dataclasses import dataclass, replace
+
+from optuna.distributions import IntDistribution
+
+from studies import factors
+from studies.study import Study
+
+# Patience: as long for every kind, however its validation score fools it. The kind of split itself is drawn; that
+# of the base lets data without groups be refused before anything runs.
+BASE = factors.BASE.override({"data.split": "group", "train.patience": 1000})
+
+
+@dataclass(frozen=True)
+class Question:
+    """What this study can be asked besides its settings."""
+
+    blocks: int = 8
+    """How many in all; fewer than 6 allow no test."""
+
+
+def declare(question: Question, storage: str) -> Study:
+    """Declare the blocks.
+
+    Raises:
+        UserError: if there is less than one block.
+    """
+    kinds = "data.split=group,random,contiguous"
+    # What is true of one validation part need not be of its kind, so each block has parts of its own.
+    drawn = {**factors.SHARED, "data.split_seed": IntDistribution(0, 2**31 - 1)}
+    study = factors.declare(factors.Question(question.blocks, kinds), storage, drawn)
+    return replace(
+        study,
+        question="Which validation part predicts the test score?",
+        base=BASE,
+        notes={"seqclf.blocks": str(question.blocks), "seqclf.splits": kinds},
+    )
