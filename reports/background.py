@@ -67,25 +67,38 @@ def data(material: Material) -> Section | None:
     known = material.runs.dropna(subset=["digest"])
     if known.empty:
         return None
-    run = known.iloc[0]
+    splits = known.drop_duplicates("digest")
+    sentences = [_read(splits.iloc[0])] if len(splits) == 1 else [_several(splits)]
+    sentences += [
+        SPLITS.get(str(kind), "").format(column=of_kind["group_column"].iloc[0])
+        for kind, of_kind in splits.groupby("split", sort=False)
+    ]
+    skipped = known["used.skipped"].iloc[0] if "used.skipped" in known else None
+    if pd.notna(skipped) and int(skipped) > 0:
+        sentences.append(f"{words.plural(int(skipped), 'bad row')} left out.")
     sizes = pd.DataFrame(
         {
             "part": ["Training", "Validation", "Test"],
-            "reviews": [run["used.train"], run["used.val"], run["used.test"]],
+            "reviews": [_sizes(splits[f"used.{part}"]) for part in ("train", "val", "test")],
             "use": ["fits the weights", "ranks, prunes, stops early", "scored once per complete run"],
         }
     )
-    columns = [
-        Column("part", "Part"),
-        Column("reviews", "Reviews", words.count, number=True),
-        Column("use", "What it does"),
-    ]
-    sentences = [f"Source: {run['source']}. Digest of texts, labels and split: {run['digest'][:16]}."]
-    sentences.append(SPLITS.get(str(run["split"]), "").format(column=run["group_column"]))
-    skipped = run.get("used.skipped")
-    if pd.notna(skipped) and int(skipped) > 0:
-        sentences.append(f"{words.plural(int(skipped), 'bad row')} left out.")
+    columns = [Column("part", "Part"), Column("reviews", "Reviews", number=True), Column("use", "What it does")]
     return Section("Data and split", [s for s in sentences if s], [table(sizes, columns, "Parts of the data")])
+
+
+def _read(run: "pd.Series[Any]") -> str:
+    return f"Source: {run['source']}. Digest of texts, labels and split: {run['digest'][:16]}."
+
+
+def _several(splits: pd.DataFrame) -> str:
+    sources = ", ".join(splits["source"].unique())
+    return f"Source: {sources}, split in {len(splits)} ways; the digest of each is in runs.csv."
+
+
+def _sizes(reviews: "pd.Series[Any]") -> str:
+    low, high = (words.count(size) for size in (reviews.astype(int).min(), reviews.astype(int).max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def repeat(material: Material) -> Section | None:

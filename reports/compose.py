@@ -41,7 +41,10 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     answering = _answering(parents)
     searched = bool((children["role"] == "trial").any()) and not answering
     curves = frames.curves(stores, study)
-    groups = list(tables.comparable(children)) if len(children) else []
+    # Whoever asks how to split compares runs on different splits, by their gaps; else scores stay with their data.
+    across = "splits" in parents and bool(parents["splits"].notna().any())
+    apart = [children] if across else tables.comparable(children)
+    groups = list(apart) if len(children) else []
     importance = frames.importance(stores, study) if searched and len(groups) == 1 else None
     parts = []
     for group in groups:
@@ -84,6 +87,10 @@ def _answering(parents: pd.DataFrame) -> Callable[[pd.DataFrame, pd.DataFrame, f
             from reports import factors
 
             return partial(factors.answer, parent)
+        if _has(parent, "blocks", "splits"):
+            from reports import splits
+
+            return partial(splits.answer, parent)
         if _has(parent, "of", "seeds"):
             from reports import champions
 
@@ -121,7 +128,8 @@ def ran(material: Material) -> str:
     data = ""
     if len(known):
         of = known.iloc[0]
-        sizes = [f"{words.count(of[f'used.{part}'])} {name}" for part, name in PARTS.items()]
+        alike = [part for part in PARTS if len(known[f"used.{part}"].unique()) == 1]  # one split, mostly
+        sizes = [f"{words.count(of[f'used.{part}'])} {PARTS[part]}" for part in alike]
         data = f" on {_kind(of)} ({', '.join(sizes)} reviews)"
     start, end = tables.span(runs)
     return f"{words.plural(len(runs), 'run')}{data}, {words.span(start, end)}: {', '.join(ended)}."

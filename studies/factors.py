@@ -26,7 +26,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from studies.study import Planned, Study, sampling
 
-BASE = RunConfig().override({"train.diverged": "score", "train.epochs": 4})
+BASE = RunConfig().override({"train.diverged": "score", "train.epochs": 3})
 
 SHARED: dict[str, BaseDistribution] = {
     "model.embed_dim": IntDistribution(32, 128, log=True),
