@@ -56,8 +56,7 @@ def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, 
 def search_luck(done: pd.DataFrame, parent: Mapping[str, Any], stores: frames.Stores) -> Luck | str:
     """Return the luck of the search, or why it cannot be known."""
     recorded = frames.runs(stores)
-    search = recorded[(recorded["study"] == parent["of"]) & recorded["digest"].notna()]
-    if len(search) and set(search["digest"]) != set(done["digest"]):
+    if set(done["digest"]) != {parent["search_digest"]}:
         return f"The search {parent['of']} had other data, so that its scores are not to be compared with these."
     with_blocks = recorded["block"].notna() if "block" in recorded else pd.Series(False, index=recorded.index)
     drawn = recorded[with_blocks & (recorded["digest"] == done["digest"].iloc[0])]

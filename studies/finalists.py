@@ -2,15 +2,20 @@
 
     make finalists              # the best 3 of the study "imdb", on 5 seeds each
     make finalists ARGS="--of other-study --best 2 --seeds 10"
+    make finalists ARGS="--of reports/imdb/search"      # of a search that was published, wherever it ran
 
 A search's best score is partly luck: of the seed, and of the validation part that it was chosen by. Fresh seeds
 show how much.
 """
 
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from seqclf_core.config import RunConfig
@@ -28,11 +33,35 @@ class Question:
     """What this study can be asked besides its settings."""
 
     of: str = "imdb"
-    """The search whose best settings run again."""
+    """The search whose best settings run again: its name, or the folder of its published report."""
     best: int = 3
     """How many of them, by validation accuracy."""
     seeds: int = 5
     """Fresh seeds for each."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A complete trial of a search."""
+
+    key: str
+    """Of its run: ``imdb/0008``."""
+    value: float
+    """Validation accuracy, by which it is chosen."""
+    settings: dict[str, Any]
+    """Those that the search drew."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What finalists are taken from."""
+
+    base: RunConfig
+    ranges: dict[str, BaseDistribution]
+    """Of every setting that was drawn."""
+    digest: str
+    """Of its data."""
+    complete: Sequence[Candidate]
 
 
 def declare(question: Question, storage: str) -> Study:
@@ -41,37 +70,96 @@ def declare(question: Question, storage: str) -> Study:
     Raises:
         UserError: if there is no such search, or it has too few complete trials.
     """
-    search = open_search(question.of, storage)
-    complete = [trial for trial in search.trials if trial.state == TrialState.COMPLETE]
-    chosen = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))[: question.best]
+    published = published_at(question.of)
+    search = read_published(published) if published else read_study(question.of, storage)
+    chosen = sorted(search.complete, key=lambda each: (-each.value, each.key))[: question.best]
     if len(chosen) < max(1, question.best) or question.seeds < 1:
         raise UserError(
             f"{question.best} finalists on {question.seeds} seeds were asked for; the study {question.of!r} has "
-            f"{len(complete)} complete trials, and both numbers must be at least 1"
+            f"{len(search.complete)} complete trials, and both numbers must be at least 1"
         )
-    ranges: dict[str, BaseDistribution] = {**chosen[0].distributions, "seed": IntDistribution(0, 2**31 - 1)}
     planned = [
         Planned(
-            name=f"{question.of}/{trial.number:04d} seed {seed}",
-            settings={**trial.params, "seed": seed},
+            name=f"{candidate.key} seed {seed}",
+            settings={**candidate.settings, "seed": seed},
             tags={
-                "seqclf.finalist": f"{question.of}/{trial.number:04d}",
+                "seqclf.finalist": candidate.key,
                 "seqclf.rank": str(rank),
-                "seqclf.search_value": repr(trial.value),
+                "seqclf.search_value": repr(candidate.value),
             },
         )
         for seed in range(FIRST_SEED, FIRST_SEED + question.seeds)
-        for rank, trial in enumerate(chosen, start=1)
+        for rank, candidate in enumerate(chosen, start=1)
     ]
     return Study(
         question=f"How good are the best {question.best} settings of {question.of!r} on fresh seeds?",
-        base=RunConfig().override(search.user_attrs[IDENTITY]["base"]),
-        sample=sampling(ranges),
+        base=search.base,
+        sample=sampling({**search.ranges, "seed": IntDistribution(0, 2**31 - 1)}),
         total=len(planned),
         planned=tuple(planned),
         is_list=True,
-        subject=", ".join(f"{question.of}/{trial.number:04d}" for trial in chosen),
-        notes={"seqclf.of": question.of, "seqclf.seeds": str(question.seeds)},
+        subject=", ".join(candidate.key for candidate in chosen),
+        notes={
+            "seqclf.of": question.of,
+            "seqclf.seeds": str(question.seeds),
+            "seqclf.search_digest": search.digest,
+        },
+    )
+
+
+def read_study(name: str, storage: str) -> Search:
+    """Read a search in Optuna's database.
+
+    Raises:
+        UserError: if it does not exist or was not made by a search here; names those that were.
+    """
+    search = open_search(name, storage)
+    identity = search.user_attrs[IDENTITY]
+    complete = [trial for trial in search.trials if trial.state == TrialState.COMPLETE]
+    return Search(
+        base=RunConfig().override(identity["base"]),
+        ranges=dict(complete[0].distributions) if complete else {},
+        digest=identity["data"],
+        complete=[Candidate(f"{name}/{t.number:04d}", t.value or 0.0, dict(t.params)) for t in complete],
+    )
+
+
+def published_at(of: str) -> Path | None:
+    """Return the table of a published search's runs, if that is what was named."""
+    path = Path(of)
+    path = path / "runs.csv" if path.is_dir() else path
+    return path if path.suffix == ".csv" and path.is_file() else None
+
+
+def read_published(path: Path) -> Search:
+    """Read a search from the ``runs.csv`` of its report: another machine can go on from it.
+
+    Raises:
+        UserError: if it is no such table, or its settings are not those of a run here.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as table:
+            rows = [
+                row for row in csv.DictReader(table) if row["outcome"] == "complete" and row["role"] == "trial"
+            ]
+        known = [name for name in RunConfig().flat() if name != "data.source" and rows and name in rows[0]]
+        configs = [RunConfig().override({name: row[name] for name in known if row[name]}).flat() for row in rows]
+        drawn = [name for name in known if len({str(config[name]) for config in configs}) > 1]
+        complete = [
+            Candidate(row["key"], float(row["val/accuracy"]), {name: config[name] for name in drawn})
+            for row, config in zip(rows, configs, strict=True)
+        ]
+        digest = rows[0]["digest"] if rows else ""
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise UserError(
+            f"{path} cannot be read as the runs of a published search ({error}). Expected a report's runs.csv."
+        ) from error
+    shared = {name: value for name, value in configs[0].items() if name not in drawn} if configs else {}
+    return Search(
+        base=RunConfig().override({**shared, "data.source": "auto"}),
+        ranges={name: CategoricalDistribution(sorted({c[name] for c in configs}, key=str)) for name in drawn},
+        digest=digest,
+        complete=complete,
     )
 
 

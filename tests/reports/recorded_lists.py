@@ -52,7 +52,8 @@ def finalists_of(best: int = 3, seeds: int = 5) -> tuple[list[MadeUp], dict]:
             }
             changes = {**settings, "seed": 1001 + seed}
             runs.append(MadeUp(len(runs), study="finalists", changes=changes, tags=tags, evaluations=4))
-    return runs, {"finalists": {"seqclf.of": "imdb", "seqclf.seeds": str(seeds)}}
+    notes = {"seqclf.of": "imdb", "seqclf.seeds": str(seeds), "seqclf.search_digest": runs[0].digest}
+    return runs, {"finalists": notes}
 
 
 def predict(stores: frames.Stores, runs: list[MadeUp], rows: int) -> None:

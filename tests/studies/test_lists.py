@@ -1,17 +1,22 @@
 """Lists: complete blocks, fresh seeds, each trial once, and questions that make no sense refused."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from optuna.distributions import IntDistribution
 from stepping import OpenOwner, journals_agree, outcomes, run_all
 
+from experiments.delivery import deliver
 from experiments.journal import read
+from reports import frames
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from studies import factors, finalists, splits
 from studies.study import Study
+
+ROOT = Path(__file__).parents[2]
 
 
 def blocks_of(study: Study, small: RunConfig) -> Study:
@@ -123,6 +128,43 @@ def test_finalists_are_the_best_by_validation_on_fresh_seeds(open_owner: OpenOwn
     owner = open_owner(declared.with_base(study.base, frozenset()), name="final", total=4)
     run_all(owner)
     assert outcomes(owner) == ["COMPLETE"] * 4
+
+
+def test_finalists_of_a_published_search_are_those_of_the_search_itself(
+    open_owner: OpenOwner, study: Study, tmp_path: Path
+) -> None:
+    search = open_owner(study, name="search", total=3)
+    run_all(search)
+    question = finalists.Question(of="search", best=2, seeds=2)
+    own = finalists.declare(question, search.stores.optuna_uri)
+    deliver(search.stores.runs)
+    frames.runs(frames.Stores.under(search.stores.runs)).to_csv(tmp_path / "runs.csv", index=False)
+    published = finalists.declare(replace(question, of=str(tmp_path)), "sqlite:///not read")
+    assert published.notes["seqclf.search_digest"] == own.notes["seqclf.search_digest"]
+    for one, other in zip(own.planned, published.planned, strict=True):
+        assert (one.name, one.tags) == (other.name, other.tags)
+        base = published.base.override({"model.start_from": own.base.model.start_from})
+        assert own.base.override(one.settings) == base.override(other.settings)
+    owner = open_owner(published.with_base(study.base, frozenset()), name="final", total=4)
+    run_all(owner)
+    assert outcomes(owner) == ["COMPLETE"] * 4
+
+
+def test_the_search_published_here_has_its_finalists() -> None:
+    study = finalists.declare(finalists.Question(of=str(ROOT / "reports" / "imdb" / "search")), "")
+    assert study.total == 15
+    chosen = [(each.tags["seqclf.finalist"], each.tags["seqclf.search_value"]) for each in study.planned[:3]]
+    assert [key for key, _ in chosen] == ["imdb/0008", "imdb/0020", "imdb/0012"]
+    assert sorted(map(float, dict(chosen).values()), reverse=True) == [float(value) for _, value in chosen]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "outcome,role,key,val/accuracy,train.lr,digest\ncomplete,trial,x,1,high,0\n"]
+)
+def test_what_is_no_published_search_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text(text)
+    with pytest.raises(UserError, match=r"runs of a published search|0 complete trials"):
+        finalists.declare(finalists.Question(of=str(tmp_path)), "")
 
 
 def test_finalists_of_nothing_are_refused(open_owner: OpenOwner, study: Study) -> None:
