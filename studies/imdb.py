@@ -14,8 +14,18 @@ from optuna.trial import Trial
 from seqclf_core.config import RunConfig
 from studies.study import Planned, Study
 
-# The known good start, which is also the first trial. Four epochs at a high rate: six at half the rate score alike.
-BASE = RunConfig().override({"train.epochs": 4, "train.lr": 4e-3})
+# The known good start, which is also the first trial: close to a block of the factors study whose four cells, drawn
+# at random, all came to 0.89 on validation within three epochs.
+BASE = RunConfig().override(
+    {
+        "model.embed_dim": 110,
+        "model.hidden_dim": 69,
+        "model.embed_dropout": 0.57,
+        "model.head_dropout": 0.04,
+        "train.epochs": 4,
+        "train.lr": 5e-3,
+    }
+)
 
 
 @dataclass(frozen=True)
