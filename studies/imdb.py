@@ -14,8 +14,8 @@ from optuna.trial import Trial
 from seqclf_core.config import RunConfig
 from studies.study import Planned, Study
 
-# The known good start, which is also the first trial: close to a block of the factors study whose four cells, drawn
-# at random, all came to 0.89 on validation within three epochs.
+# The known good start, which is also the first trial: close to settings drawn at random by the factors study, with
+# which all four cells came to 0.89 on validation within three epochs.
 BASE = RunConfig().override(
     {
         "model.embed_dim": 110,
