@@ -65,7 +65,8 @@ def declare(question: Question, storage: str) -> Study:
     ]
     return Study(
         question=f"How good are the best {question.best} settings of {question.of!r} on fresh seeds?",
-        base=RunConfig().override(search.user_attrs[IDENTITY]["base"]),
+        # A finalist that diverges on a fresh seed says something about its settings: it counts, and is not run again.
+        base=RunConfig().override({**search.user_attrs[IDENTITY]["base"], "train.diverged": "score"}),
         sample=sampling(ranges),
         total=len(planned),
         planned=tuple(planned),
