@@ -9,6 +9,9 @@ SHELL := /bin/sh
 #: TRIALS=24        how many trials in all, those already done included
 #: BLOCKS=24        how many blocks in all (factors)
 #: FACTORS="..."    settings to compare and their levels, such as "model.pooling=last,mean,max" (factors)
+#: OF=imdb          the search whose best settings run again (finalists)
+#: BEST=3           how many of them (finalists)
+#: SEEDS=5          fresh seeds for each, those already done included (finalists)
 #: A=imdb/0007      the one run to compare, by its key
 #: B=imdb/0012      the other
 #: WORKERS=2        processes that train (default: what this machine has room for)
@@ -21,7 +24,7 @@ SHELL := /bin/sh
 #: YES=1            really do it (clean)
 #: FIX=1            mend what is found (doctor)
 #: PYTHON=...       which Python makes .venv (default: the first of python3, python3.13, ... that fits)
-VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
+VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS OF BEST SEEDS A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)
@@ -51,8 +54,8 @@ factors: venv  ## what do pooling and loss change? blocks of runs that differ by
 	  $(call option,FACTORS,factors) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 finalists: venv  ## the best settings of a study again, on fresh seeds
-	@exec $(PY) -m studies finalists $(call option,NAME,name) $(call option,WORKERS,workers) $(STORES) \
-	  $(call option,DATA,data.source) $(ARGS)
+	@exec $(PY) -m studies finalists $(call option,NAME,name) $(call option,OF,of) $(call option,BEST,best) \
+	  $(call option,SEEDS,seeds) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 experiment: venv  ## one tracked run: NAME=baseline (without a name: what there is)
 	@exec $(PY) -m experiments $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data.source) $(ARGS)

@@ -114,7 +114,9 @@ def conduct(study: "Study", options: Options[Any]) -> int:
     done = sum(trial.state in DONE for trial in opened.get_trials(deepcopy=False))
     left = study.total - done
     if left <= 0:
-        more = "More blocks or seeds go on." if study.is_list else f"TRIALS={done + 12} adds 12."
+        variable, each = study.counted
+        so_far = max(done, study.total) // each
+        more = f"{variable}={so_far + 1} or more goes on."
         print(f"  finished: it has {done} trials, {study.total} were asked for. {more}")
     workers = min(options.workers or default_workers(), left)
     speed = announce(study, stores, done, workers) if left > 0 else {"run_seconds": 0.0}
@@ -146,12 +148,14 @@ def conduct(study: "Study", options: Options[Any]) -> int:
 def announce(study: "Study", stores: Stores, done: int, workers: int) -> dict[str, Any]:
     """Say what will run and what it takes at most; return the measured speed."""
     from studies.display import duration
+    from studies.ending import KEPT_MODELS
 
     left = study.total - done
     speed = measure_speed(study.base, stores.cache)
     seconds = left * speed["run_seconds"] / workers
+    kept = max(KEPT_MODELS, len({each.repeats for each in study.planned}))
     # Predictions and records of a trial; a checkpoint per worker, with both moments of AdamW; the weights kept.
-    disk = (left * 2e6 + (workers * 16 + 3 * 4) * speed["parameters"]) / 1e6
+    disk = (left * 2e6 + (workers * 16 + kept * 4) * speed["parameters"]) / 1e6
     going_on = f" ({done} are done)" if done else ""
     print(f"  plan      {study.total} trials in all{going_on}, {workers} workers of one thread each")
     saves = "" if study.is_list else " (pruning saves a part of it)"

@@ -85,6 +85,7 @@ def declare(question: Question, _: str) -> Study:
         total=len(planned),
         planned=tuple(planned),
         is_list=True,
+        counted=("BLOCKS", len(cells)),
         subject=question.factors,
         notes={
             "seqclf.blocks": str(question.blocks),
