@@ -1,10 +1,10 @@
 """How good are the best settings of a search really? Each again on fresh seeds; nothing pruned; resumable.
 
     make finalists              # the best 3 of the study "imdb", on 5 seeds each
-    make finalists ARGS="--of other-study --best 2 --seeds 10"
+    make finalists OF=other-study BEST=2 SEEDS=10
 
 A search's best score is partly luck: of the seed, and of the validation part that it was chosen by. Fresh seeds
-show how much.
+show how much. The best seed of each finalist keeps its weights.
 """
 
 from dataclasses import dataclass
@@ -53,6 +53,7 @@ def declare(question: Question, storage: str) -> Study:
     planned = [
         Planned(
             name=f"{question.of}/{trial.number:04d} seed {seed}",
+            repeats=f"{question.of}/{trial.number:04d}",
             settings={**trial.params, "seed": seed},
             tags={
                 "seqclf.finalist": f"{question.of}/{trial.number:04d}",
@@ -65,12 +66,13 @@ def declare(question: Question, storage: str) -> Study:
     ]
     return Study(
         question=f"How good are the best {question.best} settings of {question.of!r} on fresh seeds?",
-        # A finalist that diverges on a fresh seed says something about its settings: it counts, and is not run again.
+        # A finalist that diverges on a fresh seed tells of its settings: it counts, and is not run again.
         base=RunConfig().override({**search.user_attrs[IDENTITY]["base"], "train.diverged": "score"}),
         sample=sampling(ranges),
         total=len(planned),
         planned=tuple(planned),
         is_list=True,
+        counted=("SEEDS", question.best),
         subject=", ".join(f"{question.of}/{trial.number:04d}" for trial in chosen),
         notes={"seqclf.of": question.of, "seqclf.seeds": str(question.seeds)},
     )

@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 from optuna.distributions import IntDistribution
+from optuna.trial import FrozenTrial
 from stepping import OpenOwner, journals_agree, outcomes, run_all
 
+from experiments.choosing import choose
 from experiments.journal import Happened, read
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
 from studies import factors, finalists
 from studies.executors import Inline
+from studies.storage import REPEATS
 from studies.study import Study
 
 
@@ -128,12 +131,28 @@ def test_finalists_are_the_best_by_validation_on_fresh_seeds(open_owner: OpenOwn
     run_all(owner)
     assert outcomes(owner) == ["COMPLETE"] * 4
 
+    # The best seed of each keeps its weights, so that there is a model of whichever is the best on average.
+    by_settings: dict[str, list[FrozenTrial]] = {each.repeats: [] for each in declared.planned}
+    for trial in owner.optuna.trials:
+        by_settings[trial.user_attrs[REPEATS]].append(trial)
+    best = {max(trials, key=lambda t: (t.value or 0, -t.number)).number for trials in by_settings.values()}
+    kept = {int(path.parent.name) for path in owner.stores.work("final").glob("*/model")}
+    assert len(best) == 2
+    assert kept == best
+    choice = choose(owner.stores, "final")
+    assert choice.finalist
+    means = {each: np.mean([t.value for t in trials]) for each, trials in by_settings.items()}
+    assert choice.finalist.settings == max(means, key=lambda each: means[each])
+    assert int(choice.model.key.split("/")[1]) in best
+
 
 def test_a_finalist_that_diverges_counts_and_is_not_run_again(open_owner: OpenOwner, study: Study) -> None:
     search = open_owner(study, name="search", total=1)
     run_all(search)
     declared = finalists.declare(finalists.Question(of="search", best=1, seeds=2), search.stores.optuna_uri)
-    declared = declared.with_base(study.base.override({"train.diverged": declared.base.train.diverged}), frozenset())
+    declared = declared.with_base(
+        study.base.override({"train.diverged": declared.base.train.diverged}), frozenset()
+    )
     inline = Inline()
     owner = open_owner(declared, name="final", total=2, executor=inline)
     with owner.recording():
