@@ -64,7 +64,7 @@ ui: venv  ## the MLflow user interface on what is recorded
 	@exec $(PY) -m experiments.ui $(STORES) $(call option,PORT,port) $(ARGS)
 
 report: venv  ## tables, curves and a page of what is recorded so far
-	@exec $(PY) -m reports $(STORES) $(call option,NAME,name) $(ARGS)
+	@exec $(PY) -m studies.report $(STORES) $(call option,NAME,name) $(ARGS)
 
 compare: venv  ## two runs on the same reviews: A=imdb/0007 B=imdb/0012
 	@exec $(PY) -m reports.compare $(call option,A,a) $(call option,B,b) $(STORES) $(ARGS)

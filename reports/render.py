@@ -7,7 +7,6 @@ settings, tags) is escaped by Jinja2, and a content security policy lets no scri
 import base64
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from markupsafe import Markup
 from reports import compose, frames, words
 from reports.document import BLOCKS, Cell, Column, Page, Table
 from reports.markdown import TEMPLATES, markdown
+from seqclf_core.pages import folder_name
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,6 @@ def index_page(runs: pd.DataFrame) -> str:
         Column("last", "Last run"),
     ]
     return _render("studies.html", table=Table("Studies and experiments", columns, rows))
-
-
-def folder_name(study: str) -> str:
-    """Return the folder of a study's report: its name, if that can be nothing but one folder's name.
-
-    >>> folder_name("imdb-mean")
-    'imdb-mean'
-    """
-    plain = re.sub(r"[^\w.-]", "-", study, flags=re.ASCII)[:80].lstrip(".-")
-    return plain if plain == study else f"{plain or 'study'}-{hashlib.sha256(study.encode()).hexdigest()[:8]}"
 
 
 def replace(path: Path, text: str) -> None:

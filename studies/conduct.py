@@ -207,13 +207,15 @@ def measure_speed(config: RunConfig, cache: Path) -> dict[str, Any]:
 
 
 def finish(stores: Stores, options: Options[Any]) -> int:
-    """Write the report of a study."""
+    """Write the report of a study, and put it with the study's run in MLflow."""
     if not options.report:
         return 0
-    command = [sys.executable, "-m", "reports", "--runs", str(stores.runs.absolute()), "--study", options.name]
-    if options.tracking_uri:
-        command += ["--tracking-uri", options.tracking_uri]
-    return subprocess.run(command, cwd=Path(__file__).parent.parent, check=False).returncode
+    runs = str(stores.runs.absolute())
+    command = [sys.executable, "-m", "studies.report", "--runs", runs, "--study", options.name]
+    # Addresses may hold a password, and any user of the machine can see arguments.
+    given = {"MLFLOW_TRACKING_URI": options.tracking_uri, "SEQCLF_OPTUNA_URI": options.storage}
+    environment = {**os.environ, **{name: value for name, value in given.items() if value}}
+    return subprocess.run(command, cwd=Path(__file__).parent.parent, env=environment, check=False).returncode
 
 
 def describe(data: "DataSummary") -> str:
