@@ -15,7 +15,6 @@ FAILURES_SHOWN = 25  # all are in runs.csv
 
 def cost(material: Material) -> Section | None:
     """Show the time and work that went into the runs."""
-    spent = tables.spent(material.runs, material.curves)
     columns = [
         Column("outcome", "Runs", str.capitalize),
         Column("runs", "Number", number=True),
@@ -29,7 +28,7 @@ def cost(material: Material) -> Section | None:
     devices = ", ".join(sorted({f"{d} in {p}" for d, p in _pairs(material.runs, "device", "precision")}))
     sentences = [f"Median throughput {words.about(speed)} real tokens per second per run, on {devices}."]
     sentences = sentences if pd.notna(speed) and devices else []
-    return Section("Time spent", sentences, [table(spent, columns, "Time and work by outcome")])
+    return Section("Time spent", sentences, [table(material.spent, columns, "Time and work by outcome")])
 
 
 def _pairs(runs: pd.DataFrame, *names: str) -> list[tuple[str, ...]]:
