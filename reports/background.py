@@ -95,10 +95,9 @@ def repeat(material: Material) -> Section | None:
     blocks: list[Commands | Pairs] = []
     if material.command:
         blocks.append(Commands("The study", [*checkout, material.command]))
-    if len(ranked):
-        blocks.append(
-            Commands(f"Its best run, {ranked.iloc[0]['name']}", [*checkout, run_command(ranked.iloc[0])])
-        )
+    best = run_command(ranked.iloc[0]) if len(ranked) else ""
+    if best and best != material.command:
+        blocks.append(Commands(f"Its best run, {ranked.iloc[0]['name']}", [*checkout, best]))
     sentences = []
     if len(commits) > 1:
         sentences.append(f"The runs come from {len(commits)} commits; the first one is named below.")
@@ -106,7 +105,13 @@ def repeat(material: Material) -> Section | None:
         sentences.append(
             "There were changes that were not committed, so the commit alone does not repeat the runs."
         )
-    shared = [name for name in tables.settings(material.runs) if name not in tables.varied(material.runs)]
+    known = RunConfig().flat()
+    shared = [
+        name
+        for name in tables.settings(material.runs)
+        if name not in tables.varied(material.runs)
+        and (material.runs[name].notna().any() or known.get(name, "") is None)  # else it is no setting of these
+    ]
     first = material.runs.iloc[0]
     values = [(name, "none" if pd.isna(first[name]) else words.setting(first[name])) for name in shared]
     blocks.append(Pairs("Settings that all runs share", values))
@@ -117,7 +122,12 @@ def repeat(material: Material) -> Section | None:
 
 
 def run_command(run: "pd.Series[Any]") -> str:
-    """Return the command that does one run again: every setting that is not the default."""
+    """Return the command that does one run again: every setting that is not the default.
+
+    A run without the settings of an LSTM, such as that of a linear baseline, is done by what was typed then.
+    """
+    if pd.isna(run["model.pooling"]):
+        return str(run["command"]) if "command" in run and pd.notna(run["command"]) else ""
     options = []
     for name, default in RunConfig().flat().items():
         value = None if pd.isna(run[name]) else run[name]

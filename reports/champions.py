@@ -40,6 +40,9 @@ def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, 
     else:
         sentences = [*_champion(ranked), *_lucky(lucky), *_together(together)]
         scores = [*_scores(ranked, together)]
+        if diverged := int((done["finish"] == "diverged").sum()):
+            count = words.plural(diverged, "run diverged and counts", "runs diverged and count")
+            sentences.append(f"{count} as scored: by the best weights before that, or as guessing.")
         if len(done) < wanted:
             sentences.append(f"{wanted - len(done)} of {wanted} runs failed and are missing from these means.")
     first = ranked.iloc[0]

@@ -103,7 +103,7 @@ def standings(table: pd.DataFrame, every: Mapping[str, Sequence[float]]) -> list
             axes.set_xlim(low, high)
             first = ~table.duplicated("study")
             for row, score in enumerate(table.to_dict("records")):
-                if part == "val" and first.iloc[row]:
+                if part == "val" and first.iloc[row] and len(every[str(score["study"])]) > 1:
                     _strip(axes, row, every[str(score["study"])], low)
                 _standing(axes, row, part, {str(name): value for name, value in score.items()}, low)
             axes.set_yticks([])

@@ -82,7 +82,7 @@ def learning(material: Material) -> Section | None:
     """Show loss and accuracy of the best runs while they trained."""
     best = tables.leaderboard(material.runs).head(CURVES_SHOWN)
     curves = material.curves[material.curves["key"].isin(best["key"])]
-    if curves.empty:
+    if curves.empty or curves["evaluation"].max() < 2:  # one point is no curve: see the leaderboard
         return None
     first = best.iloc[0]
     others = f"; grey: the {len(best) - 1} next best" if len(best) > 1 else ""

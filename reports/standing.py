@@ -4,6 +4,7 @@ The page of a study makes them once, of what it shows itself; ``reports/comparis
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -34,7 +35,7 @@ def standing(material: Material, answer: Answer | None, interim: bool) -> Standi
         sort=(answer and answer.sort) or ("search" if material.searched else "experiment"),
         kind=str(first["kind"]),
         digest=str(first["digest"]) if same else "",
-        sizes=[f"{words.count(first[f'used.{part}'])} {name}" for part, name in PARTS.items()] if same else [],
+        sizes=[*_sizes(first)],
         scores=answer.scores if answer else [*(searched(material) if material.searched else repeated(material))],
         sentences=answer.sentences if answer else [],
         every=(100 * complete["val/accuracy"].dropna()).tolist(),
@@ -46,11 +47,21 @@ def standing(material: Material, answer: Answer | None, interim: bool) -> Standi
     )
 
 
+def _sizes(run: "pd.Series[Any]") -> Iterator[str]:
+    for part, name in PARTS.items():
+        if pd.notna(run[f"used.{part}"]):
+            yield f"{words.count(run[f'used.{part}'])} {name}"
+
+
 def searched(material: Material) -> Iterator[Score]:
     """Give the best run of a search: a single seed, and the best of many."""
     ranked = tables.leaderboard(material.runs)
     for _, run in ranked.head(1).iterrows():
-        basis = f"best of {len(ranked)} by validation, one seed" if len(ranked) > 1 else "one run, one seed"
+        basis = (
+            f"best of {len(ranked)} complete runs by validation, one seed"
+            if len(ranked) > 1
+            else "one run, one seed"
+        )
         val, test = 100 * run["val/accuracy"], 100 * run["test/accuracy"]
         yield Score(str(run["name"]), basis, 1, val, test, flattered=len(ranked) > 1)
 
