@@ -10,7 +10,6 @@ import pandas as pd
 
 from reports import compose, plots, words
 from reports.document import Answer, Column, Figure, Page, Part, Section, Standing, table
-from reports.effects import POINT, between
 
 DRAWN = 24  # rows of a figure; the table has all
 ORDER = {"whole": 0, "limited": 1, "synthetic": 2}
@@ -135,7 +134,7 @@ def _leaders(found: pd.DataFrame) -> Iterator[str]:
     for _, best in means.head(1).iterrows():
         yield (
             f"The best mean over seeds, by validation: {best['scored']} ({best['study']}), {best['val']:.2f} % "
-            f"{between(best['val_low'], best['val_high'])}; {best['test']:.2f} % on test."
+            f"{words.between(best['val_low'], best['val_high'])}; {best['test']:.2f} % on test."
         )
     for _, best in scored[scored["flattered"]].head(1).iterrows():
         yield (
@@ -154,16 +153,16 @@ def _scores(found: pd.DataFrame, group: Sequence[Standing], link: Callable[[str]
     shown = found.assign(
         sort=found["sort"].map(SORTS),
         scored=found["scored"].where(found["scored"] != "", float("nan")),
-        val_limits=[between(low, high) for low, high in found[["val_low", "val_high"]].to_numpy()],
-        test_limits=[between(low, high) for low, high in found[["test_low", "test_high"]].to_numpy()],
+        val_limits=[words.between(low, high) for low, high in found[["val_low", "val_high"]].to_numpy()],
+        test_limits=[words.between(low, high) for low, high in found[["test_low", "test_high"]].to_numpy()],
         range=[_range(low, high) for low, high in found[["lowest", "highest"]].to_numpy()],
     )
     columns = [
         Column("study", "Study"),
         Column("sort", "Kind"),
-        Column("val", "Validation, %", POINT, number=True),
+        Column("val", "Validation, %", words.point, number=True),
         Column("val_limits", "95 %", sortable=False),
-        Column("test", "Test, %", POINT, number=True, sortable=False),
+        Column("test", "Test, %", words.point, number=True, sortable=False),
         Column("test_limits", "95 %", sortable=False),
         Column("scored", "Scored"),
         Column("basis", "What it is"),

@@ -19,7 +19,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import compose, frames, words
+from reports import comparison, compose, frames, words
 from reports.document import BLOCKS, Page
 from reports.markdown import TEMPLATES, markdown
 from seqclf_core.pages import folder_name
@@ -61,8 +61,6 @@ def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = 
         written.append(Written(folder / "index.html", said))
         pages.append(page)
     if len(pages) > 1:
-        from reports import comparison  # with scipy, which the page of a single search need not wait for
-
         put(out, comparison.page(pages, runs, link=lambda name: quote(folder_name(name)) + "/index.html"))
         written.insert(0, Written(out / "index.html"))
     return written
