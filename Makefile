@@ -7,8 +7,11 @@ SHELL := /bin/sh
 #: STUDY=imdb       which file in studies/
 #: NAME=...         of this study (default: the file's name), or which experiment
 #: TRIALS=24        how many trials in all, those already done included
-#: BLOCKS=24        how many blocks in all (factors)
+#: BLOCKS=24        how many blocks in all (factors, STUDY=splits)
 #: FACTORS="..."    settings to compare and their levels, such as "model.pooling=last,mean,max" (factors)
+#: OF=imdb          the search whose best settings run again (finalists)
+#: BEST=3           how many of them (finalists)
+#: SEEDS=5          fresh seeds for each, those already done included (finalists)
 #: A=imdb/0007      the one run to compare, by its key
 #: B=imdb/0012      the other
 #: WORKERS=2        processes that train (default: what this machine has room for)
@@ -21,7 +24,7 @@ SHELL := /bin/sh
 #: YES=1            really do it (clean)
 #: FIX=1            mend what is found (doctor)
 #: PYTHON=...       which Python makes .venv (default: the first of python3, python3.13, ... that fits)
-VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
+VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS OF BEST SEEDS A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)
@@ -43,7 +46,7 @@ STORES = $(call option,RUNS,runs)
 
 ##@ Experiments
 study: venv  ## run a study on all cores, or go on with it, and write its report
-	@exec $(PY) -m studies $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) \
+	@exec $(PY) -m studies $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) $(call option,BLOCKS,blocks) \
 	  $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 factors: venv  ## what do pooling and loss change? blocks of runs that differ by nothing else
@@ -51,8 +54,8 @@ factors: venv  ## what do pooling and loss change? blocks of runs that differ by
 	  $(call option,FACTORS,factors) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 finalists: venv  ## the best settings of a study again, on fresh seeds
-	@exec $(PY) -m studies finalists $(call option,NAME,name) $(call option,WORKERS,workers) $(STORES) \
-	  $(call option,DATA,data.source) $(ARGS)
+	@exec $(PY) -m studies finalists $(call option,NAME,name) $(call option,OF,of) $(call option,BEST,best) \
+	  $(call option,SEEDS,seeds) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 experiment: venv  ## one tracked run: NAME=baseline (without a name: what there is)
 	@exec $(PY) -m experiments $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data.source) $(ARGS)
@@ -61,7 +64,7 @@ ui: venv  ## the MLflow user interface on what is recorded
 	@exec $(PY) -m experiments.ui $(STORES) $(call option,PORT,port) $(ARGS)
 
 report: venv  ## tables, curves and a page of what is recorded so far
-	@exec $(PY) -m reports $(STORES) $(call option,NAME,name) $(ARGS)
+	@exec $(PY) -m studies.report $(STORES) $(call option,NAME,name) $(ARGS)
 
 compare: venv  ## two runs on the same reviews: A=imdb/0007 B=imdb/0012
 	@exec $(PY) -m reports.compare $(call option,A,a) $(call option,B,b) $(STORES) $(ARGS)

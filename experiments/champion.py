@@ -3,6 +3,8 @@
     make champion                   # of finalists studies where there are some, else of all on whole data
     make champion NAME=imdb
 
+Which one that is, ``experiments/choosing.py`` says.
+
 MLflow gets a copy of the model folder with the code to run it, under the run that trained it. Another copy lies in
 ``runs/champion``, for `make predict`: neither goes when a study frees the weights of its lesser runs.
 """
@@ -18,10 +20,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from filelock import FileLock
 
-from experiments import journal
-from experiments.journal import Opened
+from experiments.choosing import Choice, choose
 from experiments.stores import Stores, mask, set_mlflow_environment
-from seqclf_core.best import CHAMPION, FinishedModel, best_of, finished_models
+from seqclf_core.best import CHAMPION, FinishedModel
 from seqclf_core.command import run_command
 from seqclf_core.errors import UserError
 
@@ -48,48 +49,26 @@ def main(
 ) -> int:
     """Register the best finished model by validation accuracy as the champion.
 
+    Of finalists, that is the best seed of the settings with the best mean over seeds.
+
     Args:
         runs: The folder with all that is recorded.
-        name: Of a study or experiment; none: finalists studies where there are some, else all on whole data.
+        name: Of a study or experiment; none: finished finalists where there are some, else all on whole data.
         tracking_uri: MLflow's address; else $MLFLOW_TRACKING_URI, else mlflow.db under RUNS.
     """
     stores = Stores(runs)
-    model = choose(stores, name)
-    said = f"{model.key} (validation accuracy {model.val_accuracy:.4f})"
+    choice = choose(stores, name)
     set_mlflow_environment()
     uri = stores.tracking_uri(tracking_uri)
     with FileLock(stores.runs / "champion.lock"):  # two of these at once would register twice
-        number, new = register(stores, model, uri)
-        keep_copy(stores, model, number)
+        number, new = register(stores, choice, uri)
+        keep_copy(stores, choice.model, number)
     what = "is now" if new else "is already"
-    print(f"{said} {what} version {number} of {MODEL_NAME!r}, alias {ALIAS!r}, in {mask(uri)}")
+    print(f"{choice} {what} version {number} of {MODEL_NAME!r}, alias {ALIAS!r}, in {mask(uri)}")
     return 0
 
 
-def choose(stores: Stores, name: str | None) -> FinishedModel:
-    """Return the model that should be the champion.
-
-    Raises:
-        UserError: if there is none, or the best under this name did not learn from whole data.
-    """
-    models = finished_models(stores.runs)
-    finalists = [model for model in models if model.fit_for_all and _is_finalist(stores, model)]
-    best = best_of(finalists if finalists and name is None else models, name, stores.runs)
-    if not best.fit_for_all:
-        raise UserError(
-            f"The best model under the name {name!r} learned from {best.kind} data with pooling {best.pooling}; a "
-            f"champion learns from a whole data set, and not by a named mistake. `make predict NAME={name}` uses "
-            "this one as it is."
-        )
-    return best
-
-
-def _is_finalist(stores: Stores, model: FinishedModel) -> bool:
-    entries = journal.read(stores.journal(model.key))
-    return bool(entries) and isinstance(entries[0], Opened) and "seqclf.finalist" in entries[0].header.tags
-
-
-def register(stores: Stores, model: FinishedModel, uri: str) -> tuple[str, bool]:
+def register(stores: Stores, choice: Choice, uri: str) -> tuple[str, bool]:
     """Make a model the champion in MLflow's registry, unless it is already.
 
     Returns:
@@ -100,6 +79,7 @@ def register(stores: Stores, model: FinishedModel, uri: str) -> tuple[str, bool]
     """
     from experiments.delivery import deliver
 
+    model = choice.model
     undelivered = deliver(stores.runs, uri).undelivered
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -119,6 +99,8 @@ def register(stores: Stores, model: FinishedModel, uri: str) -> tuple[str, bool]
         if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
             client.create_registered_model(MODEL_NAME, description="Classifies reviews as positive or negative")
         about = {"seqclf.key": model.key, "best/val_accuracy": str(model.val_accuracy)}
+        if choice.finalist:
+            about |= {"seqclf.finalist": choice.finalist.settings, "mean/val_accuracy": str(choice.finalist.mean)}
         made = client.create_model_version(MODEL_NAME, f"runs:/{run_id}/{FOLDER}", run_id, tags=about)
         client.set_registered_model_alias(MODEL_NAME, ALIAS, made.version)
     except MlflowException as error:

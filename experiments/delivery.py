@@ -1,4 +1,4 @@
-"""Brings MLflow up to date with the journals, as often as needed, without doubles.
+"""Brings MLflow up to date with the journals and the studies' pages, as often as needed, without doubles.
 
     python -m experiments.delivery                  # once: make sync
     python -m experiments.delivery --follow         # beside an owner, until its end of our standard input closes
@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from filelock import FileLock, Timeout
 from experiments import journal
 from experiments.stores import Stores, mask, set_mlflow_environment
 from seqclf_core.command import run_command
+from seqclf_core.pages import page_of
 
 if TYPE_CHECKING:
     from experiments.tracker import Tracker
@@ -39,8 +41,10 @@ class Delivered:
 
     entries: int = 0
     runs: int = 0
+    pages: int = 0
+    """Reports that were put with their studies' runs."""
     undelivered: dict[str, str] = field(default_factory=dict)
-    """Journal -> why; those that were not tried any more are among them."""
+    """Journal or page -> why; those that were not tried any more are among them."""
 
 
 class Delivery:
@@ -51,12 +55,13 @@ class Delivery:
         self._uri = stores.tracking_uri(tracking_uri)
         self._tracker: Tracker | None = None
         self._done: dict[Path, tuple[int, int]] = {}
+        self._study_of: dict[Path, Path] = {}
         self._failures: dict[Path, int] = {}
 
-    def once(self) -> Delivered:
+    def once(self, pages_only: bool = False) -> Delivered:
         """Bring every run up to date; one delivery at a time writes under one RUNS."""
         result = Delivered()
-        pending = dict(self._pending())
+        pending = dict(self._pending(self._pages() if pages_only else [*self._journals(), *self._pages()]))
         if not pending:
             return result
         try:
@@ -67,13 +72,24 @@ class Delivery:
             result.undelivered = {str(path): reason for path in pending}
         return result
 
-    def _pending(self) -> Iterator[tuple[Path, tuple[int, int]]]:
-        """Yield the journals that changed since they were delivered, each with its size and time of change."""
-        for path in sorted(self._stores.journals.rglob("*.jsonl")):
-            state = path.stat()
-            stamp = (state.st_size, state.st_mtime_ns)
-            if self._done.get(path) != stamp:
-                yield path, stamp
+    def _journals(self) -> Iterator[Path]:
+        yield from sorted(self._stores.journals.rglob("*.jsonl"))
+
+    def _pages(self) -> Iterator[Path]:
+        """Yield the reports on studies, each remembered with the journal of the study's own run."""
+        for path in sorted(self._stores.journals.glob("*/study.jsonl")):
+            page = page_of(self._stores.runs, path.parent.name)
+            self._study_of[page] = path
+            yield page
+
+    def _pending(self, paths: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int]]]:
+        """Yield those that changed since they were delivered, each with its size and time of change."""
+        for path in paths:
+            with suppress(FileNotFoundError):  # a page that somebody removes
+                state = path.stat()
+                stamp = (state.st_size, state.st_mtime_ns)
+                if self._done.get(path) != stamp:
+                    yield path, stamp
 
     def _deliver(self, pending: dict[Path, tuple[int, int]], result: Delivered) -> None:
         from experiments.tracker import DeliveryError, Tracker  # takes more than a second
@@ -86,8 +102,11 @@ class Delivery:
                 continue
             try:
                 self._tracker = self._tracker or Tracker(self._stores, self._uri)
-                entries = journal.read(path)
-                new = self._tracker.bring_up_to_date(entries) if entries else 0
+                entries, new = journal.read(self._study_of.get(path, path)), 0
+                if entries and path in self._study_of:
+                    result.pages += self._tracker.attach(entries, path)
+                elif entries:
+                    new = self._tracker.bring_up_to_date(entries)
             except (DeliveryError, journal.JournalError) as error:
                 reason = str(error)
                 result.undelivered[str(path)] = reason
@@ -104,6 +123,12 @@ def deliver(runs: Path, tracking_uri: str | None = None) -> Delivered:
     """Bring MLflow up to date with every journal under RUNS, once."""
     set_mlflow_environment()
     return Delivery(Stores(runs), tracking_uri).once()
+
+
+def deliver_pages(runs: Path, tracking_uri: str | None = None) -> Delivered:
+    """Put the reports on studies that MLflow has not got with their runs, once."""
+    set_mlflow_environment()
+    return Delivery(Stores(runs), tracking_uri).once(pages_only=True)
 
 
 def follow(delivery: Delivery, ended: threading.Event) -> Delivered:
@@ -207,7 +232,8 @@ def main(
     set_mlflow_environment()
     delivery = Delivery(Stores(runs), tracking_uri)
     result = _follow_standard_input(delivery) if follow else delivery.once()
-    print(f"Delivered {result.entries} entries of {result.runs} runs; {len(result.undelivered)} runs are left.")
+    done = f"{result.entries} entries of {result.runs} runs and {result.pages} pages"
+    print(f"Delivered {done}; {len(result.undelivered)} are left.")
     for path, reason in result.undelivered.items():
         print(f"  {path}: {reason}", file=sys.stderr)
     return 1 if result.undelivered else 0

@@ -9,8 +9,11 @@ one is made. A run that somebody deleted in MLflow stays deleted.
 This is the only module that writes to MLflow; importing it takes more than a second.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -21,9 +24,12 @@ from experiments.database import prepare_database
 from experiments.journal import Closed, Entry, Header, Opened
 from experiments.stores import Stores, mask
 from seqclf_core.errors import UserError
+from seqclf_core.pages import FOLDER
 
 KEY = "seqclf.key"
 DELIVERED = "seqclf.delivered"
+REPORT = "seqclf.report"
+"""Tag of a study's own run: digest of the page that is among its files."""
 TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
@@ -73,18 +79,42 @@ class Tracker:
         Raises:
             DeliveryError: if MLflow cannot be reached or refuses; calling it again goes on from there.
         """
-        try:
+        with self._explaining(_opened(entries).header.key):
             known = self._find_or_make(_opened(entries))
             if known.deleted or known.delivered >= len(entries):
                 return 0
             self._send(known.run_id, entries, known.delivered)
+        self._runs[_opened(entries).header.key] = _Known(known.run_id, len(entries), deleted=False)
+        return len(entries) - known.delivered
+
+    def attach(self, entries: Sequence[Entry], page: Path) -> bool:
+        """Put a page among the files of a run, unless this very page is there; return whether it was put.
+
+        Args:
+            entries: the run's journal, or its beginning.
+            page: the file; it takes the place of the one before.
+
+        Raises:
+            DeliveryError: if MLflow cannot be reached or refuses.
+        """
+        with self._explaining(_opened(entries).header.key):
+            known = self._find_or_make(_opened(entries))
+            digest = hashlib.sha256(page.read_bytes()).hexdigest()
+            if known.deleted or self._client.get_run(known.run_id).data.tags.get(REPORT) == digest:
+                return False
+            self._client.log_artifact(known.run_id, str(page), FOLDER)
+            self._client.set_tag(known.run_id, REPORT, digest)  # last: a kill before it repeats the file
+        return True
+
+    @contextmanager
+    def _explaining(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
         except UserError:
             raise
         except Exception as error:  # MLflow raises whatever an answer breaks, such as a proxy's error page
-            self._runs.pop(_opened(entries).header.key, None)  # it may be wrong: look again next time
+            self._runs.pop(key, None)  # it may be wrong: look again next time
             raise self._undelivered(error) from error
-        self._runs[_opened(entries).header.key] = _Known(known.run_id, len(entries), deleted=False)
-        return len(entries) - known.delivered
 
     def look(self, experiment: str) -> dict[str, list[Run]]:
         """Return the runs of an experiment by their keys, deleted ones too, and change nothing.
@@ -92,11 +122,9 @@ class Tracker:
         Raises:
             DeliveryError: if MLflow cannot be reached.
         """
-        try:
+        with self._explaining():
             found = self._client.get_experiment_by_name(experiment)
             return self._all_runs(found.experiment_id) if found else {}
-        except Exception as error:  # as above
-            raise self._undelivered(error) from error
 
     def begin_again(self, run: Run) -> None:
         """Let the next delivery send all of a run again, which doubles nothing; a deleted run is restored.
@@ -104,13 +132,11 @@ class Tracker:
         Raises:
             DeliveryError: if MLflow cannot be reached.
         """
-        try:
+        with self._explaining():
             if run.info.lifecycle_stage != "active":
                 self._client.restore_run(run.info.run_id)
             self._client.set_tag(run.info.run_id, DELIVERED, "0")
             self._runs[run.data.tags[KEY]] = _Known(run.info.run_id, 0, deleted=False)
-        except Exception as error:
-            raise self._undelivered(error) from error
 
     def _send(self, run_id: str, entries: Sequence[Entry], delivered: int) -> None:
         """Send the entries from ``delivered`` on; the order makes a kill between any two calls harmless."""

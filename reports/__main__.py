@@ -8,6 +8,7 @@ import tyro
 
 from seqclf_core.command import run_command
 from seqclf_core.errors import UserError
+from seqclf_core.pages import FOLDER
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,21 @@ class Options:
 
 
 def main() -> None:
+    """Write the pages that the command line asks for."""
+    write(tyro.cli(Options, prog="python -m reports"))
+
+
+def write(options: Options) -> None:
     """Write the pages and print where they are.
 
     Raises:
         UserError: if there is nothing to report, or the stores cannot be read.
     """
-    options = tyro.cli(Options, prog="python -m reports")
     from reports import frames, render, tracking  # pandas and matplotlib take longer than --help may
 
     stores = frames.Stores.under(options.runs, options.tracking_uri, options.storage)
     ui = (options.ui or tracking.address(stores.tracking)).rstrip("/")
-    pages = render.write(stores, options.out or options.runs / "report", options.study, ui)
+    pages = render.write(stores, options.out or options.runs / FOLDER, options.study, ui)
     if not pages:
         of = f" of {options.study!r}" if options.study else ""
         raise UserError(

@@ -15,7 +15,6 @@ FAILURES_SHOWN = 25  # all are in runs.csv
 
 def cost(material: Material) -> Section | None:
     """Show the time and work that went into the runs."""
-    spent = tables.spent(material.runs, material.curves)
     columns = [
         Column("outcome", "Runs", str.capitalize),
         Column("runs", "Number", number=True),
@@ -29,7 +28,7 @@ def cost(material: Material) -> Section | None:
     devices = ", ".join(sorted({f"{d} in {p}" for d, p in _pairs(material.runs, "device", "precision")}))
     sentences = [f"Median throughput {words.about(speed)} real tokens per second per run, on {devices}."]
     sentences = sentences if pd.notna(speed) and devices else []
-    return Section("Time spent", sentences, [table(spent, columns, "Time and work by outcome")])
+    return Section("Time spent", sentences, [table(material.spent, columns, "Time and work by outcome")])
 
 
 def _pairs(runs: pd.DataFrame, *names: str) -> list[tuple[str, ...]]:
@@ -109,10 +108,9 @@ def repeat(material: Material) -> Section | None:
     blocks: list[Commands | Pairs] = []
     if material.command:
         blocks.append(Commands("The study", [*checkout, material.command]))
-    if len(ranked):
-        blocks.append(
-            Commands(f"Its best run, {ranked.iloc[0]['name']}", [*checkout, run_command(ranked.iloc[0])])
-        )
+    best = run_command(ranked.iloc[0]) if len(ranked) else ""
+    if best and best != material.command:
+        blocks.append(Commands(f"Its best run, {ranked.iloc[0]['name']}", [*checkout, best]))
     sentences = []
     if len(commits) > 1:
         sentences.append(f"The runs come from {len(commits)} commits; the first one is named below.")
@@ -120,7 +118,13 @@ def repeat(material: Material) -> Section | None:
         sentences.append(
             "There were changes that were not committed, so the commit alone does not repeat the runs."
         )
-    shared = [name for name in tables.settings(material.runs) if name not in tables.varied(material.runs)]
+    known = RunConfig().flat()
+    shared = [
+        name
+        for name in tables.settings(material.runs)
+        if name not in tables.varied(material.runs)
+        and (material.runs[name].notna().any() or known.get(name, "") is None)  # else it is no setting of these
+    ]
     first = material.runs.iloc[0]
     values = [(name, "none" if pd.isna(first[name]) else words.setting(first[name])) for name in shared]
     blocks.append(Pairs("Settings that all runs share", values))
@@ -131,7 +135,12 @@ def repeat(material: Material) -> Section | None:
 
 
 def run_command(run: "pd.Series[Any]") -> str:
-    """Return the command that does one run again: every setting that is not the default."""
+    """Return the command that does one run again: every setting that is not the default.
+
+    A run without the settings of an LSTM, such as that of a linear baseline, is done by what was typed then.
+    """
+    if pd.isna(run["model.pooling"]):
+        return str(run["command"]) if "command" in run and pd.notna(run["command"]) else ""
     options = []
     for name, default in RunConfig().flat().items():
         value = None if pd.isna(run[name]) else run[name]

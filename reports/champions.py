@@ -7,7 +7,7 @@ import pandas as pd
 
 from reports import frames, plots, tables, words
 from reports.contrasts import POINTS
-from reports.document import Answer, Column, Fact, Figure, Section, table
+from reports.document import Answer, Column, Fact, Figure, Score, Section, table
 from reports.effects import POINT, between
 from reports.estimates import Interval
 from reports.finalists import Luck, finalists, luck
@@ -30,14 +30,19 @@ def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, 
         runs[(runs["outcome"] == "complete") & runs["finalist"].notna()] if "finalist" in runs else runs.iloc[:0]
     )
     if done.empty:
-        return Answer(["No finalist has a finished run yet."])
+        return Answer(["No finalist has a finished run yet."], sort="finalists")
     done = done.assign(config=done["finalist"], search_value=done["search_value"].astype(float))
     ranked, lucky, together = finalists(done), search_luck(done, parent, stores), ensembles(done, stores)
     wanted = int(parent["seeds"]) * runs["finalist"].nunique()
     if len(done) < wanted and parent["outcome"] == "running":
         sentences = [f"Interim, no champion: {len(done)} of {wanted} runs are complete."]
+        scores = []
     else:
         sentences = [*_champion(ranked), *_lucky(lucky), *_together(together)]
+        scores = [*_scores(ranked, together)]
+        if diverged := int((done["finish"] == "diverged").sum()):
+            count = words.plural(diverged, "run diverged and counts", "runs diverged and count")
+            sentences.append(f"{count} as scored: by the best weights before that, or as guessing.")
         if len(done) < wanted:
             sentences.append(f"{wanted - len(done)} of {wanted} runs failed and are missing from these means.")
     first = ranked.iloc[0]
@@ -50,7 +55,22 @@ def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, 
     if len(together):
         sections.append(_ensemble_section(together))
         files["ensembles.csv"] = together
-    return Answer(sentences, facts, sections, files)
+    return Answer(sentences, facts, sections, files, "finalists", scores)
+
+
+def _scores(ranked: pd.DataFrame, together: pd.DataFrame) -> Iterator[Score]:
+    """Give the finalist chosen by validation, and the ensemble chosen by validation."""
+    first = ranked.iloc[0]
+    val_limits, test_limits = (first["val_low"], first["val_high"]), (first["low"], first["high"])
+    seeds = int(first["seeds"])
+    basis = f"mean over {words.plural(seeds, 'fresh seed')}, best of {len(ranked)} by validation"
+    name = f"settings of {first['config']}"
+    yield Score(name, basis, seeds, first["val"], first["test"], val_limits, test_limits)
+    if len(together):
+        best = together.iloc[0]
+        name = "ensemble of " + (ALL if best["ensemble"] == ALL else str(best["ensemble"]))
+        basis = f"{best['models']} models averaged, best of {len(together)} by validation"
+        yield Score(name, basis, 1, best["val"], best["test"])
 
 
 def search_luck(done: pd.DataFrame, parent: Mapping[str, Any], stores: frames.Stores) -> Luck | str:

@@ -1,6 +1,7 @@
 """A study's frames -> its page: what ran, in words and numbers, then the sections for each data set."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from reports import background, frames, sections, tables, words
 from reports.document import Answer, Fact, Page, Part, Section
 from reports.sections import Material
+from reports.standing import PARTS, standing
 
 RESULTS: list[Callable[[Material], Section | None]] = [
     sections.leaderboard,
@@ -25,7 +27,6 @@ BACKGROUND: list[Callable[[Material], Section | None]] = [
 ]
 KINDS = {"whole": "the whole data", "limited": "a part of the data", "synthetic": "synthetic data"}
 OUTCOMES = ("complete", "pruned", "failed", "running")
-PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") -> Page:
@@ -46,7 +47,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     apart = [children] if across else tables.comparable(children)
     groups = list(apart) if len(children) else []
     importance = frames.importance(stores, study) if searched and len(groups) == 1 else None
-    parts = []
+    parts, unfinished = [], interim(parents, children)
     for group in groups:
         material = Material(
             name=study,
@@ -58,12 +59,13 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
             ui=ui,
         )
         answer = answering(material.runs, material.curves, stores) if answering else None
-        parts.append(_part(material, answer, alone=len(groups) == 1))
+        part = _part(material, answer, alone=len(groups) == 1)
+        parts.append(replace(part, standing=standing(material, answer, bool(unfinished))))
     return Page(
         title=study,
         kind="Study" if len(parents) else "Experiment",
         question=_text(parents, "question"),
-        interim=interim(parents, children),
+        interim=unfinished,
         parts=parts,
     )
 
@@ -105,9 +107,7 @@ def _has(parent: Mapping[str, Any], *tags: str) -> bool:
 
 def _part(material: Material, answer: Answer | None, alone: bool) -> Part:
     first = material.runs.iloc[0]
-    title = (
-        "" if alone else f"On {KINDS.get(str(first['kind']), 'unknown data')}, digest {str(first['digest'])[:8]}"
-    )
+    title = "" if alone else data_title(str(first["kind"]), str(first["digest"]))
     made = [section(material) for section in ([] if answer else RESULTS) + BACKGROUND]
     found = [section for section in made if section]
     if answer:
@@ -115,6 +115,11 @@ def _part(material: Material, answer: Answer | None, alone: bool) -> Part:
         return Part(title, answer, said, numbers, [*answer.sections, *found])
     said, numbers = [ran(material), *best(material)], [*best_facts(material), *work(material)]
     return Part(title, Answer([]), said, numbers, found)
+
+
+def data_title(kind: str, digest: str) -> str:
+    """Say which data scores are on."""
+    return f"On {KINDS.get(kind, 'unknown data')}, digest {digest[:8]}"
 
 
 def ran(material: Material) -> str:

@@ -3,6 +3,7 @@
 Texts are plain text and are escaped where a page is written; only a figure's SVG is markup, and that is our own.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,8 @@ class Column:
     number: bool = False
     """Set to the right, in digits of one width."""
     sortable: bool = True
+    order: Callable[[Any], str] | None = None
+    """What it is sorted by, where that is not the number or the text that is shown."""
     long: bool = False
     """Text of any length, which may run over several lines."""
 
@@ -93,6 +96,49 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Score:
+    """A score that a study stands by, in per cent; NaN where there is none."""
+
+    name: str
+    """Of the settings or the run."""
+    basis: str
+    """What it is and how it was chosen: ``mean over 5 seeds``."""
+    seeds: int
+    val: float
+    test: float
+    val_limits: tuple[float, float] = (math.nan, math.nan)
+    """95 % interval over seeds."""
+    test_limits: tuple[float, float] = (math.nan, math.nan)
+    flattered: bool = False
+    """Whether it is the best of many single runs."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a study brings to a comparison with others on the same data."""
+
+    study: str
+    sort: str
+    """search, factors, finalists or experiment."""
+    kind: str
+    """Of its data: whole, limited or synthetic."""
+    digest: str
+    """Of its data; empty where it is not known, or not one."""
+    sizes: Sequence[str]
+    """``21,415 training`` and so on."""
+    scores: Sequence[Score]
+    sentences: Sequence[str]
+    """Its answer to its own question."""
+    every: Sequence[float]
+    """Validation accuracy of every complete run, in per cent."""
+    runs: int
+    complete: int
+    seconds: float
+    tokens: float
+    interim: bool
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a study says to its own question."""
 
@@ -102,6 +148,10 @@ class Answer:
     sections: Sequence[Section] = ()
     files: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Name of a CSV file beside the page -> its rows."""
+    sort: str = ""
+    """Of the study: factors, finalists."""
+    scores: Sequence[Score] = ()
+    """What the study stands by beside others."""
 
 
 @dataclass(frozen=True)
@@ -115,15 +165,17 @@ class Part:
     summary: Sequence[str]
     facts: Sequence[Fact]
     sections: Sequence[Section]
+    standing: Standing | None = None
+    """Of the study, beside others on the same data; None on a page of several."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A report on one study or experiment."""
+    """A report on one study or experiment, or a comparison of several."""
 
     title: str
     kind: str
-    """Study or Experiment."""
+    """Study, Experiment or Comparison."""
     question: str
     interim: str
     """Why this is not the last word; empty where it is."""
@@ -158,5 +210,5 @@ def _cell(value: object, column: Column) -> Cell:
     if pd.isna(value):  # type: ignore[call-overload]
         return Cell("–", "")
     text = column.show(value)
-    order = float(value) if isinstance(value, int | float) else text
+    order = float(value) if isinstance(value, int | float) else column.order(value) if column.order else text
     return Cell(text, order)

@@ -12,7 +12,7 @@ from reports.document import Column, Figure, Section, table
 from reports.generalisation import NewReviews, correct_answers, for_new_reviews
 from reports.verdicts import level_of, mirrored, names, points, word
 
-POINT = "{:.2f}".format
+POINT, between = words.point, words.between
 
 
 def label(contrast: Contrast) -> str:
@@ -26,11 +26,6 @@ def label(contrast: Contrast) -> str:
 def cell_name(cell: tuple[str, ...] | str) -> str:
     """Name a cell for a person: ``mean pooling, BCE``."""
     return ", ".join(map(word, (cell,) if isinstance(cell, str) else cell))
-
-
-def between(low: float, high: float, digits: int = 2) -> str:
-    """Write two limits, a dash where there are none."""
-    return "–" if pd.isna(low) or pd.isna(high) else f"[{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
 def effects(study: Blocked) -> Section | None:

@@ -39,12 +39,13 @@ def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, 
     plan = plan_of(parent, runs)
     done = finished_runs(runs, plan.factors)
     if done.empty:
-        return Answer([f"No verdict: none of {plan.wanted} blocks is complete."])
+        return Answer([f"No verdict: none of {plan.wanted} blocks is complete."], sort="factors")
     study = Blocked(done, plan, analyse(done, plan), curves, stores)
     count = study.analysis.finished
     facts = [Fact("Complete blocks", f"{count} of {plan.wanted}", f"{plan.planned} planned")]
     files = {"effects.csv": effects_table(study.analysis), "training_rates.csv": study.analysis.rates}
-    return Answer(list(said(study)), facts, [section for make in SECTIONS if (section := make(study))], files)
+    sections = [section for make in SECTIONS if (section := make(study))]
+    return Answer(list(said(study)), facts, sections, files, "factors")
 
 
 def said(study: Blocked) -> Iterator[str]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from reports.figures import ACCENT, INK, LINE, MUTED, OTHER, RULE, limits, panel
+from reports.figures import ACCENT, INK, LINE, MUTED, OTHER, PAPER, RULE, limits, panel, shortened
 
 COLOURS = (ACCENT, OTHER, INK, MUTED)
 """Of lines that are told apart; more than four take the same again, dashed."""
@@ -85,6 +85,59 @@ def forest(rows: Sequence[tuple[str, float, float, float]], margin: float, label
         _label(axes, labels)
 
     return panel(draw, labels.title, 80 + 44 * len(rows))
+
+
+def standings(table: pd.DataFrame, every: Mapping[str, Sequence[float]]) -> list[Markup]:
+    """Draw scores one below the other, on validation and, on the same scale, on test.
+
+    Args:
+        table: rows of ``reports.comparison.rows``.
+        every: study -> validation accuracy of each of its runs, in per cent.
+    """
+    seen = [table[["val", "val_low", "val_high", "test"]].to_numpy().ravel(), *map(np.array, every.values())]
+    low, high = limits(np.concatenate(seen).astype(float), upward=True)
+    panels = []
+    for part, title in (("val", "Validation accuracy, %"), ("test", "Test accuracy, %: shown, not chosen by")):
+
+        def draw(axes: Axes, part: str = part, title: str = title) -> None:
+            axes.set_xlim(low, high)
+            first = ~table.duplicated("study")
+            for row, score in enumerate(table.to_dict("records")):
+                if part == "val" and first.iloc[row] and len(every[str(score["study"])]) > 1:
+                    _strip(axes, row, every[str(score["study"])], low)
+                _standing(axes, row, part, {str(name): value for name, value in score.items()}, low)
+            axes.set_yticks([])
+            axes.set_ylim(len(table) - 0.4, -0.75)
+            axes.grid(visible=False, axis="y")
+            axes.grid(visible=True, axis="x")
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+            _label(axes, Labels(title))
+
+        panels.append(panel(draw, title.partition(",")[0] + " of studies", 70 + 46 * len(table)))
+    return panels
+
+
+def _strip(axes: Axes, row: int, scores: Sequence[float], left: float) -> None:
+    inside = np.sort([score for score in scores if score >= left])
+    spread = (np.arange(len(inside)) * 0.618 % 1 - 0.5) * 0.22
+    axes.scatter(inside, row + 0.3 + spread, max(9 / max(1, len(inside) / 80), 3), facecolor=LINE, alpha=0.8)
+
+
+def _standing(axes: Axes, row: int, part: str, score: Mapping[str, Any], left: float) -> None:
+    colour, value = (ACCENT if part == "val" else OTHER), score[part]
+    name = " · ".join(text for text in (score["study"], score["scored"]) if text)
+    axes.annotate(
+        shortened(name, 52), (0, row), (2, 9), xycoords=("axes fraction", "data"), textcoords="offset points",
+        fontsize=9.5, color=INK,
+    )  # fmt: skip
+    if pd.isna(value):
+        return
+    if value < left:
+        axes.annotate(f"‹ {value:.1f}", (left, row), (2, 0), textcoords="offset points", color=colour, va="center")
+        return
+    axes.plot([max(score[f"{part}_low"], left), score[f"{part}_high"]], [row, row], color=colour, linewidth=2)
+    face = PAPER if score["flattered"] else colour
+    axes.plot([value], [row], "o", color=colour, markerfacecolor=face, markersize=6.5, markeredgewidth=1.6)
 
 
 def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = False) -> Markup:

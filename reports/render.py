@@ -1,4 +1,4 @@
-"""Pages from what was recorded: per study an index.html, the same as report.md, tables; an index of the studies.
+"""Pages from what was recorded: per study an index.html, the same as report.md, tables; of several, a comparison.
 
 A page asks for nothing from anywhere: styles, script and figures are in it. Everything that was recorded (names,
 settings, tags) is escaped by Jinja2, and a content security policy lets no script run but our own.
@@ -7,7 +7,6 @@ settings, tags) is escaped by Jinja2, and a content security policy lets no scri
 import base64
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import compose, frames, words
-from reports.document import BLOCKS, Cell, Column, Page, Table
+from reports import comparison, compose, frames, words
+from reports.document import BLOCKS, Page
 from reports.markdown import TEMPLATES, markdown
+from seqclf_core.pages import folder_name
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Written:
 
 
 def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = "") -> list[Written]:
-    """Write a page and tables to ``<out>/<study>`` for one study or all, and an index of several.
+    """Write a page and tables to ``<out>/<study>`` for one study or all, and a comparison of several.
 
     Args:
         stores: where to read.
@@ -44,78 +44,45 @@ def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = 
         ui: address of an MLflow UI to link to; empty for none.
 
     Returns:
-        The pages: of several studies their index first, then that of the newest. Empty where nothing has been
+        The pages: of several studies their comparison first, then that of the newest. Empty where nothing has been
         recorded.
     """
     runs = frames.runs(stores, study)
     newest = runs.groupby("study")["started"].max().sort_values(ascending=False)
-    pages = []
+    written: list[Written] = []
+    pages: list[Page] = []
     for name in newest.index:
         of_study = runs[runs["study"] == name]
         folder = out / folder_name(str(name))
         replace(folder / "runs.csv", of_study.dropna(axis="columns", how="all").to_csv(index=False))
         page = compose.page(stores, str(name), of_study, ui)
-        for part in page.parts:
-            for file, table in part.answer.files.items():
-                replace(folder / file, table.to_csv(index=False))
-        replace(folder / "index.html", study_page(page))
-        text, drawn = markdown(page, now())
-        for file, svg in drawn.items():
-            replace(folder / file, svg)
-        replace(folder / "report.md", text)
-        for left in {*folder.glob("figures/*.svg")} - {folder / file for file in drawn}:
-            left.unlink()  # of a report that had other figures
+        put(folder, page)
         said = [sentence for part in page.parts for sentence in part.answer.sentences]
-        pages.append(Written(folder / "index.html", said))
+        written.append(Written(folder / "index.html", said))
+        pages.append(page)
     if len(pages) > 1:
-        replace(out / "index.html", index_page(runs))
-        pages.insert(0, Written(out / "index.html"))
-    return pages
+        put(out, comparison.page(pages, runs, link=lambda name: quote(folder_name(name)) + "/index.html"))
+        written.insert(0, Written(out / "index.html"))
+    return written
+
+
+def put(folder: Path, page: Page) -> None:
+    """Write a page to a folder: as HTML, as Markdown with its figures, and its tables."""
+    for part in page.parts:
+        for file, table in part.answer.files.items():
+            replace(folder / file, table.to_csv(index=False))
+    replace(folder / "index.html", study_page(page))
+    text, drawn = markdown(page, now())
+    for file, svg in drawn.items():
+        replace(folder / file, svg)
+    replace(folder / "report.md", text)
+    for left in {*folder.glob("figures/*.svg")} - {folder / file for file in drawn}:
+        left.unlink()  # of a report that had other figures
 
 
 def study_page(page: Page) -> str:
-    """Return the page of one study or experiment as HTML."""
+    """Return a page as HTML."""
     return _render("study.html", page=page)
-
-
-def index_page(runs: pd.DataFrame) -> str:
-    """Return a page that leads to those of the studies; without scores, which are not to be compared over data."""
-    rows = []
-    for name, of_study in runs.groupby("study"):
-        children = of_study[of_study["role"] != "study"]
-        start, end = of_study["started"].min(), of_study["started"].max()
-        kinds = ", ".join(sorted(children["kind"].dropna().unique()))
-        complete = int((children["outcome"] == "complete").sum())
-        rows.append(
-            [
-                Cell(str(name), str(name), quote(folder_name(str(name))) + "/index.html"),
-                Cell(kinds or "–", kinds),
-                Cell(words.count(len(children)), len(children)),
-                Cell(words.count(complete), complete),
-                Cell(words.moment(start), start.isoformat()),
-                Cell(words.moment(end), end.isoformat()),
-            ]
-        )
-    rows.sort(key=lambda cells: str(cells[-1].order), reverse=True)
-    columns = [
-        Column("study", "Study"),
-        Column("kind", "Data"),
-        Column("runs", "Runs", number=True),
-        Column("complete", "Complete", number=True),
-        Column("first", "First run"),
-        Column("last", "Last run"),
-    ]
-    return _render("studies.html", table=Table("Studies and experiments", columns, rows))
-
-
-def folder_name(study: str) -> str:
-    """Return the folder of a study's report: its name, if that can be nothing but one folder's name.
-
-    >>> folder_name("imdb-mean")
-    'imdb-mean'
-    """
-    plain = re.sub(r"[^\w.-]", "-", study, flags=re.ASCII)[:80].lstrip(".-")
-    return plain if plain == study else f"{plain or 'study'}-{hashlib.sha256(study.encode()).hexdigest()[:8]}"
 
 
 def replace(path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ A section is a function that takes the ``Material`` and returns a ``Section``, o
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -33,6 +34,11 @@ class Material:
     """What repeats the study, empty where it is not known."""
     ui: str = ""
     """Address of an MLflow UI, empty where none is known."""
+
+    @cached_property
+    def spent(self) -> pd.DataFrame:
+        """What the runs cost."""
+        return tables.spent(self.runs, self.curves)
 
     def link(self, run: "pd.Series[Any]") -> str:
         """Return the address of a run in the MLflow UI."""
@@ -76,7 +82,7 @@ def learning(material: Material) -> Section | None:
     """Show loss and accuracy of the best runs while they trained."""
     best = tables.leaderboard(material.runs).head(CURVES_SHOWN)
     curves = material.curves[material.curves["key"].isin(best["key"])]
-    if curves.empty:
+    if curves.empty or curves["evaluation"].max() < 2:  # one point is no curve: see the leaderboard
         return None
     first = best.iloc[0]
     others = f"; grey: the {len(best) - 1} next best" if len(best) > 1 else ""

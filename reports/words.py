@@ -16,6 +16,24 @@ def percent(share: SupportsFloat, digits: int = 2) -> str:
     return f"{100 * float(share):.{digits}f}"
 
 
+def point(value: SupportsFloat) -> str:
+    """Write a number of points, or of per cent.
+
+    >>> point(88.6414)
+    '88.64'
+    """
+    return f"{float(value):.2f}"
+
+
+def between(low: float, high: float, digits: int = 2) -> str:
+    """Write two limits, a dash where there are none.
+
+    >>> between(0.4, 1.234), between(math.nan, math.nan)
+    ('[0.40, 1.23]', '–')
+    """
+    return "–" if pd.isna(low) or pd.isna(high) else f"[{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
 def loss(value: SupportsFloat) -> str:
     """Write a loss with the digits that mean something.
 

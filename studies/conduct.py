@@ -114,7 +114,9 @@ def conduct(study: "Study", options: Options[Any]) -> int:
     done = sum(trial.state in DONE for trial in opened.get_trials(deepcopy=False))
     left = study.total - done
     if left <= 0:
-        more = "More blocks or seeds go on." if study.is_list else f"TRIALS={done + 12} adds 12."
+        variable, each = study.counted
+        so_far = max(done, study.total) // each
+        more = f"{variable}={so_far + 1} or more goes on."
         print(f"  finished: it has {done} trials, {study.total} were asked for. {more}")
     workers = min(options.workers or default_workers(), left)
     speed = announce(study, stores, done, workers) if left > 0 else {"run_seconds": 0.0}
@@ -146,12 +148,14 @@ def conduct(study: "Study", options: Options[Any]) -> int:
 def announce(study: "Study", stores: Stores, done: int, workers: int) -> dict[str, Any]:
     """Say what will run and what it takes at most; return the measured speed."""
     from studies.display import duration
+    from studies.ending import KEPT_MODELS
 
     left = study.total - done
     speed = measure_speed(study.base, stores.cache)
     seconds = left * speed["run_seconds"] / workers
+    kept = max(KEPT_MODELS, len({each.repeats for each in study.planned}))
     # Predictions and records of a trial; a checkpoint per worker, with both moments of AdamW; the weights kept.
-    disk = (left * 2e6 + (workers * 16 + 3 * 4) * speed["parameters"]) / 1e6
+    disk = (left * 2e6 + (workers * 16 + kept * 4) * speed["parameters"]) / 1e6
     going_on = f" ({done} are done)" if done else ""
     print(f"  plan      {study.total} trials in all{going_on}, {workers} workers of one thread each")
     saves = "" if study.is_list else " (pruning saves a part of it)"
@@ -203,13 +207,15 @@ def measure_speed(config: RunConfig, cache: Path) -> dict[str, Any]:
 
 
 def finish(stores: Stores, options: Options[Any]) -> int:
-    """Write the report of a study."""
+    """Write the report of a study, and put it with the study's run in MLflow."""
     if not options.report:
         return 0
-    command = [sys.executable, "-m", "reports", "--runs", str(stores.runs.absolute()), "--study", options.name]
-    if options.tracking_uri:
-        command += ["--tracking-uri", options.tracking_uri]
-    return subprocess.run(command, cwd=Path(__file__).parent.parent, check=False).returncode
+    runs = str(stores.runs.absolute())
+    command = [sys.executable, "-m", "studies.report", "--runs", runs, "--study", options.name]
+    # Addresses may hold a password, and any user of the machine can see arguments.
+    given = {"MLFLOW_TRACKING_URI": options.tracking_uri, "SEQCLF_OPTUNA_URI": options.storage}
+    environment = {**os.environ, **{name: value for name, value in given.items() if value}}
+    return subprocess.run(command, cwd=Path(__file__).parent.parent, env=environment, check=False).returncode
 
 
 def describe(data: "DataSummary") -> str:

@@ -1,6 +1,7 @@
 """How the end of a trial shows in its journal and folder: put in order by its owner, or by whoever comes next."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from experiments.journal import Header, Opened, Outcome
 from experiments.recorder import Recorder
 from experiments.stores import Stores
 from seqclf_core.errors import UserError
+from studies.storage import REPEATS
 
 OUTCOMES: dict[TrialState, Outcome] = {
     TrialState.COMPLETE: "complete",
@@ -18,7 +20,7 @@ OUTCOMES: dict[TrialState, Outcome] = {
     TrialState.FAIL: "failed",
 }
 KEPT_MODELS = 3
-"""The best so many trials keep their weights."""
+"""The best so many trials of a search keep their weights."""
 
 
 def trial_key(name: str, number: int) -> str:
@@ -72,13 +74,22 @@ def remove(*paths: Path) -> None:
 
 
 def superseded(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
-    """Yield the complete trials whose weights are not worth their space: all but the best by validation."""
+    """Yield the complete trials whose weights are not worth their space: all but the best by validation.
+
+    Of trials that repeat the same settings on other seeds the best one keeps its weights: whichever settings turn
+    out to be the best on average, there is a model of them.
+    """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    yield from sorted(complete, key=lambda t: (-(t.value or 0), t.number))[KEPT_MODELS:]
+    kept: Counter[str] = Counter()
+    for trial in sorted(complete, key=lambda t: (-(t.value or 0), t.number)):
+        repeated = trial.user_attrs.get(REPEATS, "")
+        kept[repeated] += 1
+        if kept[repeated] > (1 if repeated else KEPT_MODELS):
+            yield trial
 
 
 def keep_best_models(stores: Stores, name: str, trials: Sequence[FrozenTrial]) -> None:
-    """Remove the weights of all but the best trials."""
+    """Remove the weights that are not worth their space."""
     for trial in superseded(trials):
         with suppress(OSError):
             remove(stores.work(trial_key(name, trial.number)) / "model")

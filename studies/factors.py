@@ -89,6 +89,7 @@ def declare(question: Question, _: str, drawn: Mapping[str, BaseDistribution] = 
         total=len(planned),
         planned=tuple(planned),
         is_list=True,
+        counted=("BLOCKS", len(cells)),
         subject=question.factors,
         notes={
             "seqclf.blocks": str(question.blocks),

@@ -1,11 +1,11 @@
 """How good are the best settings of a search really? Each again on fresh seeds; nothing pruned; resumable.
 
     make finalists              # the best 3 of the study "imdb", on 5 seeds each
-    make finalists ARGS="--of other-study --best 2 --seeds 10"
-    make finalists ARGS="--of reports/imdb/search"      # of a search that was published, wherever it ran
+    make finalists OF=other-study BEST=2 SEEDS=10
+    make finalists OF=reports/imdb/imdb     # of a search that was published, wherever it ran
 
 A search's best score is partly luck: of the seed, and of the validation part that it was chosen by. Fresh seeds
-show how much.
+show how much. The best seed of each finalist keeps its weights.
 """
 
 import csv
@@ -81,6 +81,7 @@ def declare(question: Question, storage: str) -> Study:
     planned = [
         Planned(
             name=f"{candidate.key} seed {seed}",
+            repeats=candidate.key,
             settings={**candidate.settings, "seed": seed},
             tags={
                 "seqclf.finalist": candidate.key,
@@ -93,11 +94,13 @@ def declare(question: Question, storage: str) -> Study:
     ]
     return Study(
         question=f"How good are the best {question.best} settings of {question.of!r} on fresh seeds?",
-        base=search.base,
+        # A finalist that diverges on a fresh seed tells of its settings: it counts, and is not run again.
+        base=search.base.override({"train.diverged": "score"}),
         sample=sampling({**search.ranges, "seed": IntDistribution(0, 2**31 - 1)}),
         total=len(planned),
         planned=tuple(planned),
         is_list=True,
+        counted=("SEEDS", question.best),
         subject=", ".join(candidate.key for candidate in chosen),
         notes={
             "seqclf.of": question.of,

@@ -1,7 +1,7 @@
 """Which validation part predicts the test score? Random complete blocks over the kinds of split; nothing pruned.
 
     make study STUDY=splits                 # 8 blocks of three runs
-    make study STUDY=splits ARGS="--blocks 12"
+    make study STUDY=splits BLOCKS=12
 
 A block draws settings, a seed and a seed of the split at random, and does one run on exactly these for each kind
 of split: by group (the movie), at random, and contiguous rows of each class. Every split is encoded for itself: on

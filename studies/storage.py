@@ -24,6 +24,8 @@ DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 IDENTITY = "identity"
 PLANNED = "planned"
 """User attribute of a trial that was planned: its name."""
+REPEATS = "repeats"
+"""User attribute of a trial that repeats others on another seed: what it repeats."""
 RETRIES = 3
 
 
@@ -140,7 +142,8 @@ def enqueue(opened: optuna.Study, study: Study) -> None:
         states = known.get(planned.name, [])
         again = study.is_list and set(states) == {TrialState.FAIL} and len(states) < RETRIES
         if not states or again:
-            opened.enqueue_trial(dict(planned.settings), user_attrs={PLANNED: planned.name})
+            known_by = {PLANNED: planned.name, **({REPEATS: planned.repeats} if planned.repeats else {})}
+            opened.enqueue_trial(dict(planned.settings), user_attrs=known_by)
 
 
 def _differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -34,6 +34,8 @@ class Planned:
     """Dotted name -> value, for every setting that is drawn otherwise."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """What its run is tagged with besides, such as its block."""
+    repeats: str = ""
+    """What it repeats on another seed, such as a finalist's key; the best trial of each keeps its weights."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Study:
     planned: tuple[Planned, ...] = ()
     """In a search, what is tried before anything is drawn; in a list, everything."""
     is_list: bool = False
+    counted: tuple[str, int] = ("TRIALS", 1)
+    """The variable of make that says how many there are in all, and how many trials one of those is."""
     sampler: Callable[[int], BaseSampler] = lambda seed: RandomSampler(seed=seed)
     """Makes a sampler from a seed. Every trial has one of its own: a resumed study draws as if never stopped."""
     pruner: BasePruner = field(default_factory=NopPruner)

@@ -33,11 +33,16 @@ def report() -> None:
 
 
 def record(folder: Path, count: int) -> None:
-    """Record a study of ``count`` runs in a folder."""
+    """Record ``count`` runs in a folder, half of them in each of two studies, which the report compares."""
     sys.path.insert(0, str(ROOT / "tests" / "reports"))
     import recorded_runs as recorded
 
-    recorded.record(folder, [recorded.MadeUp(number, evaluations=EVALUATIONS) for number in range(RECORDED)])
+    made = [
+        recorded.MadeUp(number, study=study, evaluations=EVALUATIONS)
+        for study in ("imdb", "other")
+        for number in range(RECORDED // 2)
+    ]
+    recorded.record(folder, made)
     with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
         children = "SELECT run_uuid FROM tags WHERE key = 'mlflow.parentRunId' AND run_uuid NOT LIKE '%-%'"
         for copy in range(1, count // RECORDED):

@@ -106,7 +106,9 @@ def test_lists_of_trials_have_targets_of_their_own(project):
     words = ["BLOCKS=2", "FACTORS=model.pooling=last,mean model.loss=bce,cross_entropy", "RUNS=here"]
     expected = ["factors", "--blocks=2", f"--factors={words[1].removeprefix('FACTORS=')}", "--runs=here"]
     assert reached(make(project, "factors", *words))["argv"] == expected
-    assert reached(make(project, "finalists", "ARGS=--best 2"))["argv"] == ["finalists", "--best", "2"]
+    words = ["OF=my search", "BEST=2", "SEEDS=10", "NAME=again"]
+    expected = ["finalists", "--name=again", "--of=my search", "--best=2", "--seeds=10"]
+    assert reached(make(project, "finalists", *words))["argv"] == expected
 
 
 @pytest.mark.parametrize(

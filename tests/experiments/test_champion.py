@@ -1,6 +1,7 @@
 """The champion: registered once, independent of the study's own files, the same over HTTP as by `make predict`."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,14 +12,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from experiments import champion, serve
+from experiments.choosing import choose, finalists
 from experiments.database import prepare_database
 from experiments.journal import Header
 from experiments.recorder import Recorder
 from experiments.stores import Stores
-from seqclf_core.best import CHAMPION, best_model, finished_models
+from reports.finalists import finalists as ranked_by_report
+from seqclf_core.best import CHAMPION, finished_models
 from seqclf_core.best import champion as registered
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
@@ -44,17 +48,28 @@ def record(stores: Stores, config: RunConfig, key: str, cache: Path, **tags: str
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path) -> Stores:
-    """A search with a good run, and finalists of it with worse ones."""
+    """A search with a good run, and finalists of it with worse ones: the best on average has not the best seed."""
     stores = Stores(tmp_path_factory.mktemp("runs"))
     config = RunConfig().override(
         {"data.source": str(reviews_folder), "model.embed_dim": 8, "model.hidden_dim": 8, "train.batch_size": 8,
          "model.embed_dropout": 0.1, "train.lr": 0.02, "train.warmup_steps": 5, "train.epochs": 2}
     )  # fmt: skip
     record(stores, config, "imdb/0000", cache)
-    finalist = {"seqclf.finalist": "imdb/0000"}
-    record(stores, config.override({"train.epochs": 1, "seed": 1}), "finalists/0000", cache, **finalist)
-    record(stores, config.override({"train.lr": 1e-7, "seed": 2}), "finalists/0001", cache, **finalist)
+    record_finalists(stores, config, cache)
     return stores
+
+
+def record_finalists(stores: Stores, config: RunConfig, cache: Path, study: str = "finalists") -> None:
+    """Do two finalists on two seeds each: one learns a little every time, the other well, or not at all."""
+    steady = config.override({"train.epochs": 1, "train.lr": 0.01})
+    lucky, unlucky = config.override({"train.epochs": 3}), config.override({"train.lr": 1e-7})
+    runs = [("imdb/0000", steady, 1), ("imdb/0001", lucky, 1), ("imdb/0000", steady, 2), ("imdb/0001", unlucky, 2)]
+    header = Header(key=f"{study}/study", name=study, experiment=study, role="study", tags={"seqclf.of": "imdb"})
+    with Recorder.open(stores.journal(header.key), header) as recorder:
+        for number, (finalist, settings, seed) in enumerate(runs):
+            key = f"{study}/{number:04d}"
+            record(stores, settings.override({"seed": seed}), key, cache, **{"seqclf.finalist": finalist})
+        recorder.close("complete")
 
 
 def ask(port: int, payload: object, **headers: str) -> dict[str, object]:
@@ -74,10 +89,48 @@ def free_port() -> int:
 
 
 def test_finalists_go_before_others_and_a_name_before_them(stores: Stores) -> None:
-    assert champion.choose(stores, None).key == "finalists/0000"
-    assert champion.choose(stores, "imdb").key == "imdb/0000"
+    assert choose(stores, None) == choose(stores, "finalists")
+    assert choose(stores, None).model.key.startswith("finalists/")
+    assert choose(stores, "imdb").model.key == "imdb/0000"
     with pytest.raises(UserError, match="no finished model under the name 'other'"):
-        champion.choose(stores, "other")
+        choose(stores, "other")
+
+
+def test_the_best_finalist_on_average_goes_before_the_one_with_the_best_seed(stores: Stores) -> None:
+    steady, lucky = finalists(stores)
+    assert (steady.settings, lucky.settings) == ("imdb/0000", "imdb/0001")
+    assert max(lucky.scores.values()) > max(steady.scores.values())
+    choice = choose(stores, None)
+    assert choice.finalist == steady
+    assert choice.model.val_accuracy == max(steady.scores.values())
+    assert steady.scores[choice.model.key] == choice.model.val_accuracy
+    # As the report ranks them, whatever the test scores are.
+    rows = [(each.settings, score) for each in (lucky, steady) for score in each.scores.values()]
+    runs = pd.DataFrame(rows, columns=["config", "val/accuracy"])
+    runs["test/accuracy"] = (runs["config"] == lucky.settings).astype(float)
+    assert list(ranked_by_report(runs)["config"]) == [steady.settings, lucky.settings]
+
+
+def test_a_finalist_whose_weights_are_gone_is_told_and_no_other_put_in_its_place(
+    stores: Stores, tmp_path: Path
+) -> None:
+    shutil.copytree(stores.runs, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow.db*", "artifacts"))
+    copy = Stores(tmp_path / "runs")
+    for key in finalists(copy)[0].scores:
+        shutil.rmtree(copy.work(key) / "model")
+    with pytest.raises(UserError, match=r"best finalist .* is imdb/0000 .* weights of its runs are gone"):
+        choose(copy, None)
+    assert choose(copy, "imdb").model.key == "imdb/0000"
+
+
+def test_finalists_under_way_have_no_champion(stores: Stores, tmp_path: Path) -> None:
+    shutil.copytree(stores.runs, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow.db*", "artifacts"))
+    copy = Stores(tmp_path / "runs")
+    path = copy.journal("finalists/study")
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])  # its end is not there yet
+    with pytest.raises(UserError, match="not finished"):
+        choose(copy, "finalists")
+    assert choose(copy, None).finalist is None
 
 
 @pytest.fixture
@@ -104,7 +157,9 @@ def test_the_champion_is_registered_once_and_answers_over_http(stores: Stores) -
     (version,) = client.search_model_versions(f"name = '{champion.MODEL_NAME}'")
     assert client.get_model_version_by_alias(champion.MODEL_NAME, champion.ALIAS).version == version.version
     trained = client.get_run(version.run_id)
-    assert trained.data.tags["seqclf.key"] == version.tags["seqclf.key"] == "finalists/0000"
+    best = choose(stores, None)
+    assert trained.data.tags["seqclf.key"] == version.tags["seqclf.key"] == best.model.key
+    assert version.tags["seqclf.finalist"] == "imdb/0000"
     assert trained.info.status == "FINISHED"
     kept = [path.name for path in stores.artifacts.rglob("*") if path.is_file()]
     assert "model.safetensors" in kept
@@ -112,10 +167,10 @@ def test_the_champion_is_registered_once_and_answers_over_http(stores: Stores) -
     assert not [name for name in kept if name.endswith((".pkl", ".pickle", ".pyc", ".pt"))]
 
     # Neither `make predict` nor `make serve` needs the study's own files any more.
-    wanted = Classifier.load(best_model(stores.runs, "finalists")).predict(TEXTS).tolist()
+    wanted = Classifier.load(best.model.folder).predict(TEXTS).tolist()
     stores.work("finalists").rename(stores.runs / "gone")
     copy = chosen(Options(runs=stores.runs))  # as `make predict` does
-    assert copy == stores.runs / "champion" / "finalists-0000"
+    assert copy == stores.runs / "champion" / best.model.key.replace("/", "-")
     assert Classifier.load(copy).predict(TEXTS).tolist() == wanted
 
     port = free_port()
@@ -160,9 +215,9 @@ def test_what_cannot_be_compared_is_no_champion(stores: Stores, tmp_path: Path, 
         branch[path[-1]] = value
         (folder / file).write_text(json.dumps(content))
     with pytest.raises(UserError, match="make study"):
-        champion.choose(Stores(tmp_path), None)
+        choose(Stores(tmp_path), None)
     with pytest.raises(UserError, match="NAME=other"):
-        champion.choose(Stores(tmp_path), "other")
+        choose(Stores(tmp_path), "other")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])

@@ -6,15 +6,18 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from faulty_proxy import faulty_proxy
 from journal_samples import everything_in, record_study
+from mlflow.tracking import MlflowClient
 
 from experiments.delivery import ROOT, Delivery, deliver, start_deliverer
 from experiments.stores import Stores
 from experiments.ui import find_port
 from seqclf_core.errors import UserError
+from seqclf_core.pages import page_of
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,25 @@ def test_whatever_the_server_does_everything_arrives_once(server, stores, tmp_pa
     shutil.copytree(stores.runs / "work", alone.runs / "work")
     deliver(alone.runs, alone.tracking_uri())
     assert everything_in(there.tracking_uri()) == everything_in(alone.tracking_uri())
+
+
+def test_a_page_arrives_whatever_the_server_does(server, stores, tmp_path):
+    _, port = server
+    page = page_of(stores.runs, "imdb")
+    page.parent.mkdir(parents=True)
+    page.write_text("<p>What came out")
+    with faulty_proxy(port) as proxy:
+        for fault in ("hang", "answer 500", "answer a page", "lose replies"):
+            proxy.fault = fault
+            Delivery(stores, proxy.address).once(pages_only=True)
+        proxy.fault = "none"
+        assert not deliver(stores.runs, proxy.address).undelivered
+    client = MlflowClient(f"http://127.0.0.1:{port}")
+    experiment = client.get_experiment_by_name("imdb")
+    [run] = client.search_runs([experiment.experiment_id], "tags.`seqclf.key` = 'imdb/study'")
+    arrived = client.download_artifacts(run.info.run_id, "report/index.html", str(tmp_path))
+    assert Path(arrived).read_text() == page.read_text()
+    assert deliver(stores.runs, f"http://127.0.0.1:{port}").pages == 0
 
 
 def test_a_server_that_is_away_is_told_without_the_password(stores):

@@ -6,7 +6,7 @@ import pytest
 from recorded_lists import encode, factors_of, predict
 from recorded_runs import MadeUp
 
-from reports import compose, frames, render
+from reports import comparison, compose, frames, render
 from reports.blocked import Blocked, finished_runs, plan_of
 from reports.contrasts import family
 from reports.document import Page, Table
@@ -120,7 +120,7 @@ def test_a_study_that_has_only_begun_has_a_page(finished):
     page = compose.page(finished, "factors", runs[runs["role"] == "study"])
     assert page.parts == []
     assert render.study_page(page)
-    assert render.index_page(runs[runs["role"] == "study"])
+    assert render.study_page(comparison.page([page], runs[runs["role"] == "study"], link=str))
 
 
 def test_a_plan_that_is_none_is_refused(finished):

@@ -60,6 +60,15 @@ def test_one_seed_and_no_predictions_are_said_as_they_are(fill):
     assert render.study_page(page)
 
 
+def test_a_run_that_diverged_counts_and_is_told(fill):
+    runs, notes = finalists_of(best=2, seeds=2)
+    runs[0].tags["seqclf.ended"] = "diverged"
+    stores = fill(runs, notes=notes)
+    page = compose.page(stores, "finalists", frames.runs(stores, "finalists"))
+    assert any("1 run diverged and counts as scored" in sentence for sentence in page.parts[0].answer.sentences)
+    assert page.parts[0].answer.files["finalists.csv"]["seeds"].tolist() == [2, 2]
+
+
 def test_under_way_there_is_no_champion(fill):
     runs, notes = finalists_of(best=2, seeds=3)
     stores = fill(runs[:4], finished=False, notes=notes)

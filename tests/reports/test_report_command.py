@@ -11,6 +11,7 @@ import pytest
 from recorded_runs import MadeUp, study_of
 
 from reports import render, tables, words
+from seqclf_core import pages
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,5 +58,5 @@ def test_the_command_answers_without_loading_what_it_does_not_need(tmp_path):
 
 
 def test_the_examples_in_docstrings_hold():
-    for module in (words, tables, render):
+    for module in (words, tables, pages):
         assert doctest.testmod(module).failed == 0

@@ -13,6 +13,7 @@ import tyro
 from recorded_runs import MadeUp, study_of
 
 from reports import background, compose, frames, render, tables
+from reports.document import Commands, Pairs
 from seqclf_core.config import RunConfig
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)></style></text></svg>$\\frac{"
@@ -174,6 +175,31 @@ def test_the_command_of_a_run_gives_its_settings_again(searched):
     variables = dict(word.split("=", 1) for word in words_[1:])
     config = tyro.cli(RunConfig, args=shlex.split(variables["ARGS"]))
     assert config.override({"data.source": variables["DATA"]}) == RunConfig().override(changes)
+
+
+def test_a_baseline_without_a_network_is_repeated_by_what_was_typed(searched, fill):
+    runs = frames.runs(searched, "imdb")
+    typed = "python -m experiments majority"
+    linear = runs[runs["key"] == "imdb/0005"].assign(
+        **{"model.pooling": pd.NA, "model.lstm": 1, "train.lr": pd.NA, "role": "experiment", "command": typed}
+    )
+    made = compose.page(searched, "imdb", linear)
+    [repeat] = [section for section in made.parts[0].sections if section.title == "Repeat it"]
+    lines = [line for block in repeat.blocks if isinstance(block, Commands) for line in block.lines]
+    assert typed in lines
+    assert not any("None" in line for line in lines)
+    [shared] = [
+        block for block in repeat.blocks if isinstance(block, Pairs) and block.title.startswith("Settings")
+    ]
+    names = [name for name, _ in shared.pairs]
+    assert "train.lr" not in names
+    assert "data.limit" in names  # none is its value
+
+
+def test_one_evaluation_is_no_curve(fill):
+    stores = fill([MadeUp(0, study="majority", role="experiment", evaluations=1)])
+    made = compose.page(stores, "majority", frames.runs(stores))
+    assert "Learning curves" not in [section.title for section in made.parts[0].sections]
 
 
 def test_work_is_counted_over_all_runs(searched):

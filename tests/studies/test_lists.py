@@ -2,18 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from optuna.distributions import IntDistribution
+from optuna.trial import FrozenTrial
 from stepping import OpenOwner, journals_agree, outcomes, run_all
 
+from experiments.choosing import choose
 from experiments.delivery import deliver
-from experiments.journal import read
+from experiments.journal import Happened, read
 from reports import frames
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
+from seqclf_core.events import Finished
 from studies import factors, finalists, splits
+from studies.executors import Inline
+from studies.storage import REPEATS
 from studies.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -122,12 +128,62 @@ def test_finalists_are_the_best_by_validation_on_fresh_seeds(open_owner: OpenOwn
     ]
     for each, trial in zip(declared.planned, ranked * 2, strict=True):
         config = declared.base.override(each.settings)
-        expected = study.base.override({**trial.params, "seed": each.settings["seed"], "data.source": "auto"})
+        own = {"seed": each.settings["seed"], "data.source": "auto", "train.diverged": "score"}
+        expected = study.base.override({**trial.params, **own})
         assert config == expected
     assert len({each.settings["seed"] for each in declared.planned}) == 2
     owner = open_owner(declared.with_base(study.base, frozenset()), name="final", total=4)
     run_all(owner)
     assert outcomes(owner) == ["COMPLETE"] * 4
+
+    # The best seed of each keeps its weights, so that there is a model of whichever is the best on average.
+    by_settings: dict[str, list[FrozenTrial]] = {each.repeats: [] for each in declared.planned}
+    for trial in owner.optuna.trials:
+        by_settings[trial.user_attrs[REPEATS]].append(trial)
+    best = {max(trials, key=lambda t: (t.value or 0, -t.number)).number for trials in by_settings.values()}
+    kept = {int(path.parent.name) for path in owner.stores.work("final").glob("*/model")}
+    assert len(best) == 2
+    assert kept == best
+    choice = choose(owner.stores, "final")
+    assert choice.finalist
+    means = {each: np.mean([t.value for t in trials]) for each, trials in by_settings.items()}
+    assert choice.finalist.settings == max(means, key=lambda each: means[each])
+    assert int(choice.model.key.split("/")[1]) in best
+
+
+def test_a_finalist_that_diverges_counts_and_is_not_run_again(open_owner: OpenOwner, study: Study) -> None:
+    search = open_owner(study, name="search", total=1)
+    run_all(search)
+    declared = finalists.declare(finalists.Question(of="search", best=1, seeds=2), search.stores.optuna_uri)
+    declared = declared.with_base(
+        study.base.override({"train.diverged": declared.base.train.diverged}), frozenset()
+    )
+    inline = Inline()
+    owner = open_owner(declared, name="final", total=2, executor=inline)
+    with owner.recording():
+        owner.step()
+        stream: Any = inline._stream
+        weights = stream.gi_frame.f_locals["trainer"].model.head.bias.data
+        weights.fill_(float("nan"))  # as an optimizer leaves them that has gone too far
+        while owner.step():
+            pass
+    assert outcomes(owner) == ["COMPLETE"] * 2
+    events = [entry.event for entry in read(owner.stores.journal("final/0000")) if isinstance(entry, Happened)]
+    assert isinstance(events[-1], Finished)
+    assert events[-1].reason == "diverged"
+    assert owner.optuna.trials[0].value == events[-1].val_accuracy
+
+
+def test_finalists_begun_under_another_rule_for_divergence_are_not_mixed(
+    open_owner: OpenOwner, study: Study
+) -> None:
+    search = open_owner(study, name="search", total=1)
+    run_all(search)
+    declared = finalists.declare(finalists.Question(of="search", best=1, seeds=1), search.stores.optuna_uri)
+    open_owner(declared.with_base(study.base, frozenset()), name="final", total=1)  # as before: a failure
+    scored = declared.with_base(study.base.override({"train.diverged": "score"}), frozenset())
+    with pytest.raises(UserError, match=r"train\.diverged was fail, is score"):
+        open_owner(scored, name="final", total=1)
 
 
 def test_finalists_of_a_published_search_are_those_of_the_search_itself(
