@@ -280,7 +280,7 @@ def test_make_sync_says_what_it_did(stores):
     command = [sys.executable, "-m", "experiments.delivery", "--runs", str(stores.runs)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "9 entries of 2 runs; 0 runs are left" in done.stdout
+    assert "9 entries of 2 runs and 0 pages; 0 are left" in done.stdout
 
 
 def test_help_and_an_idle_delivery_import_no_mlflow(tmp_path):
