@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 
+import psutil
 import pytest
 from faulty_proxy import faulty_proxy
 from journal_samples import everything_in, record_study
@@ -107,6 +108,19 @@ def test_only_this_machine_is_served(server, method, headers, status):
     except urllib.error.HTTPError as error:
         found = error.code
     assert found == status
+
+
+def test_its_server_ends_with_an_owner_that_is_killed(tmp_path):
+    port = find_port(None)
+    command = [sys.executable, "-m", "experiments.ui", "--runs", str(tmp_path), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+        servers = psutil.Process(process.pid).children(recursive=True)
+        assert len(servers) >= 2
+        process.kill()
+    _, alive = psutil.wait_procs(servers, timeout=30)
+    assert not alive
+    assert find_port(port) == port
 
 
 def test_the_next_free_port_is_taken_unless_one_was_named():
