@@ -99,7 +99,7 @@ def conduct(study: "Study", options: Options[Any]) -> int:
     from studies.owner import Owner
     from studies.processes import Processes
     from studies.resources import default_workers, gpus
-    from studies.storage import DONE, open_storage, open_study
+    from studies.storage import DONE, explained, open_storage, open_study
 
     stores = Stores(options.runs)
     source = resolve(study.base.data.source)
@@ -110,7 +110,8 @@ def conduct(study: "Study", options: Options[Any]) -> int:
     corpus = load_corpus(study.base.data, stores.cache)
     print(f"  data      {describe(corpus.summary)}", flush=True)
 
-    opened = open_study(open_storage(options.optuna_uri(stores)), options.name, study, corpus.summary)
+    with explained():
+        opened = open_study(open_storage(options.optuna_uri(stores)), options.name, study, corpus.summary)
     done = sum(trial.state in DONE for trial in opened.get_trials(deepcopy=False))
     left = study.total - done
     if left <= 0:
