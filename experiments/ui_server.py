@@ -13,7 +13,7 @@ import threading
 
 def end_with_the_owner() -> None:
     """Wait for the end of standard input, then end this process and all that it started."""
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):  # not sys.stdin, whose lock an ending process would miss
         pass
     os.killpg(0, signal.SIGKILL)
 

@@ -1,6 +1,7 @@
 """Delivery to a real MLflow server that fails in every way, and who may talk to that server."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -110,17 +111,22 @@ def test_only_this_machine_is_served(server, method, headers, status):
     assert found == status
 
 
-def test_its_server_ends_with_an_owner_that_is_killed(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_its_server_ends_with_it_however_that_ends(tmp_path, number):
     port = find_port(None)
     command = [sys.executable, "-m", "experiments.ui", "--runs", str(tmp_path), "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with (tmp_path / "errors").open("w") as errors, subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in the background
+    ) as process:  # fmt: skip
         assert f"http://127.0.0.1:{port}" in process.stdout.readline()
         servers = psutil.Process(process.pid).children(recursive=True)
         assert len(servers) >= 2
-        process.kill()
+        process.send_signal(number)
     _, alive = psutil.wait_procs(servers, timeout=30)
     assert not alive
     assert find_port(port) == port
+    assert "Fatal" not in (tmp_path / "errors").read_text()
 
 
 def test_the_next_free_port_is_taken_unless_one_was_named():
