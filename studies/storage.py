@@ -40,7 +40,7 @@ def open_storage(uri: str) -> RDBStorage:
         storage = RDBStorage(uri, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
     except Exception as error:
         raise UserError(
-            f"Optuna's database cannot be opened: {_reason(error)}. Mend that, such as by making room on the disk, "
+            f"Optuna's database cannot be opened: {_reason(error)}. Mend that, such as by making room there, "
             "and run the same command again."
         ) from error
     if sqlite:

@@ -169,11 +169,11 @@ def cut(path: Path, draw: random.Random) -> None:
 UNDISTURBED = Scenario("none", "none", 1.0, 0, 0, nothing)
 SCENARIOS = (
     Scenario("worker", "kill -9 of a worker", 1.0, 0.5, 1, kill_worker),
-    Scenario("owner", "kill -9 of the owner", 0.2, 0.35, 15, kill_owner),
-    Scenario("everything", "kill -9 of everything", 0.2, 0.35, 15, kill_everything),
-    Scenario("damage", "kill -9 of everything, and files cut or gone", 0.15, 0.35, 15, damage),
-    Scenario("term", "SIGTERM of the owner", 0.15, 0.33, 15, terminate),
-    Scenario("disk", "disk full", 0.1, 0.4, 10, fill_disk),
+    Scenario("owner", "kill -9 of the owner", 0.3, 0.34, 20, kill_owner),
+    Scenario("everything", "kill -9 of everything", 0.3, 0.34, 20, kill_everything),
+    Scenario("damage", "kill -9 of everything, and files cut or gone", 0.3, 0.34, 20, damage),
+    Scenario("term", "SIGTERM of the owner", 0.15, 0.34, 20, terminate),
+    Scenario("disk", "disk full", 0.15, 0.4, 10, fill_disk),
     Scenario("stop", "SIGSTOP of a worker for 60 s", 0.06, 0.17, 10, suspend_worker),
     Scenario("hang", "a worker that hangs", 0.1, 0.3, 10, hang, ("--hang-seconds", "8")),
     Scenario("sleep", "a machine that sleeps for an hour", 0.1, 0.2, 10, sleep_an_hour, ("--hang-seconds", "8")),

@@ -7,7 +7,6 @@ whenever it is run, so that each disturbed one is compared, trial by trial, with
 """
 
 import argparse
-import json
 import os
 import random
 import shlex
@@ -19,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +26,7 @@ import psutil
 
 from tests.faults import SCENARIOS, UNDISTURBED, Over, Scenario
 from tests.faulty_server import faulty_server
-from tests.studies.study_command import ROOT, Command, children_in_mlflow, trials
+from tests.studies.study_command import ROOT, Command, children_in_mlflow, disorder, trials
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 INTRODUCTION = """# Faults, and what came of them
@@ -151,22 +150,6 @@ def count(row: Row, runs: Path, server: Path, undisturbed: Path) -> None:
     examined = subprocess.run(doctor, cwd=ROOT, capture_output=True, text=True, check=False)
     if examined.returncode != 0:
         row.remarks.append("make doctor: " + " ".join((examined.stdout + examined.stderr).split())[:300])
-
-
-def disorder(runs: Path, server: Path) -> list[str]:
-    """Return where times run backwards."""
-    found = []
-    for path in sorted((runs / "journal").rglob("*.jsonl")):
-        times = [json.loads(line)["time"] for line in path.read_text(encoding="utf-8").splitlines()]
-        if times != sorted(times):
-            found.append(f"{path.name}: its times are not in order")
-    with closing(sqlite3.connect(server / "mlflow.db")) as database:
-        for (name,) in database.execute("select name from runs where end_time < start_time"):
-            found.append(f"run {name}: it ends before it starts")
-        backwards = """select distinct one.key from metrics one join metrics other using (run_uuid, key)
-                       where one.step < other.step and one.timestamp > other.timestamp"""
-        found += [f"metric {key}: its times are not in order" for (key,) in database.execute(backwards)]
-    return found
 
 
 # ---- telling

@@ -1,11 +1,13 @@
 """The whole command behind ``make study`` on small data, and what its stores hold: for tests that kill it."""
 
+import json
 import os
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -90,3 +92,19 @@ def children_in_mlflow(runs: Path) -> dict[int, tuple[str, int]]:
         rows = database.execute(query).fetchall()
     assert len({row[0] for row in rows}) == len(rows), "a trial has two runs"
     return {int(number): (status, metrics) for number, status, metrics in rows}
+
+
+def disorder(runs: Path, server: Path) -> list[str]:
+    """Return where times run backwards."""
+    found = []
+    for path in sorted((runs / "journal").rglob("*.jsonl")):
+        times = [json.loads(line)["time"] for line in path.read_text(encoding="utf-8").splitlines()]
+        if times != sorted(times):
+            found.append(f"{path.name}: its times are not in order")
+    with closing(sqlite3.connect(server / "mlflow.db")) as database:
+        for (name,) in database.execute("select name from runs where end_time < start_time"):
+            found.append(f"run {name}: it ends before it starts")
+        backwards = """select distinct one.key from metrics one join metrics other using (run_uuid, key)
+                       where one.step < other.step and one.timestamp > other.timestamp"""
+        found += [f"metric {key}: its times are not in order" for (key,) in database.execute(backwards)]
+    return found
