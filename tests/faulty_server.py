@@ -14,39 +14,43 @@ FAULTS = ("refuse", "hang", "answer 500", "lose replies")
 
 
 @contextmanager
-def faulty_server(runs: Path, fault: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Serve the MLflow of a folder.
+def server(runs: Path) -> Iterator[int]:
+    """Serve the MLflow of a folder, made where there is none, as `make ui` does; yield the port."""
+    port = unused_port()
+    command = [sys.executable, "-m", "experiments.ui", "--runs", str(runs), "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            if f":{port}" not in process.stdout.readline():
+                raise RuntimeError("the MLflow server did not start")
+            yield port
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def faulty(port: int, fault: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Stand before a server and fail; yield the address, and what makes it work from then on.
 
     Args:
-        runs: the folder, made where there is none.
+        port: of the server, on this machine.
         fault: one of ``FAULTS``, or "none".
-
-    Yields:
-        The server's address, and what makes it work from then on.
     """
-    port, own = unused_port(), unused_port()
-    command = [sys.executable, "-m", "experiments.ui", "--runs", str(runs), "--port", str(port)]
-    with ExitStack() as stack, subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        stack.callback(server.terminate)
-        assert server.stdout
-        if f":{port}" not in server.stdout.readline():
-            raise RuntimeError("the MLflow server did not start")
+    own = unused_port()
+    with ExitStack() as stack:
         if fault == "refuse":
-
-            def mend() -> None:
-                stack.enter_context(faulty_proxy(port, own))
-
+            yield f"http://127.0.0.1:{own}", lambda: stack.enter_context(faulty_proxy(port, own)) and None
         else:
             proxy = stack.enter_context(faulty_proxy(port, own))
             proxy.fault = fault
+            yield f"http://127.0.0.1:{own}", lambda: setattr(proxy, "fault", "none")
 
-            def mend() -> None:
-                proxy.fault = "none"
 
-        try:
-            yield f"http://127.0.0.1:{own}", mend
-        finally:
-            stack.close()
+@contextmanager
+def faulty_server(runs: Path, fault: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Serve the MLflow of a folder as ``server`` does, and fail as ``faulty`` does."""
+    with server(runs) as port, faulty(port, fault) as served:
+        yield served
 
 
 def unused_port() -> int:
