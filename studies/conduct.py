@@ -75,18 +75,28 @@ def owned(stores: Stores, name: str) -> Iterator[None]:
     folder = stores.work(name)
     folder.mkdir(parents=True, exist_ok=True)
     who = folder / "owner.json"
+    lock = FileLock(folder / "owner.lock", timeout=0)
     try:
-        with FileLock(folder / "owner.lock", timeout=0):
-            since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            who.write_text(json.dumps({"process": os.getpid(), "host": os.uname().nodename, "since": since}))
-            yield
+        lock.acquire()
     except Timeout as error:
-        owner = json.loads(who.read_text()) if who.exists() else {}
         raise UserError(
-            f"The study {name!r} is being run by process {owner.get('process', 'unknown')} on "
-            f"{owner.get('host', 'this machine')} since {owner.get('since', 'a moment ago')}. "
-            "Wait for it, or choose another NAME."
+            f"The study {name!r} is being run by {_whoever(who)}. Wait for it, or choose another NAME."
         ) from error
+    try:
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        who.write_text(json.dumps({"process": os.getpid(), "host": os.uname().nodename, "since": since}))
+        yield
+    finally:
+        lock.release()
+
+
+def _whoever(note: Path) -> str:
+    """Say who owns a study by its note, which may be cut: by a full disk, or as it is just being written."""
+    try:
+        owner = json.loads(note.read_text(encoding="utf-8"))
+        return f"process {owner['process']} on {owner['host']} since {owner['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process, since a moment ago"
 
 
 def conduct(study: "Study", options: Options[Any]) -> int:
