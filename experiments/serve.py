@@ -26,6 +26,8 @@ from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 DEFAULT_PORT = 8000
@@ -88,10 +90,17 @@ def application(uri: str) -> "Starlette":
             "Register one with `make champion`."
         ) from error
     app: Starlette = scoring_server.init(model)
+    app.add_exception_handler(RecursionError, _nested_too_deeply)
     app.add_middleware(SameOrigin)
     # Nor can a page ask that gives its own site this machine's address. What is added last is asked first.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS)
     return app
+
+
+async def _nested_too_deeply(_: "Request", __: Exception) -> "Response":
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse("The input is nested too deeply.\n", status_code=400)
 
 
 def main(

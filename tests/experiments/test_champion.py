@@ -59,7 +59,8 @@ def stores(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache
 
 def ask(port: int, payload: object, **headers: str) -> dict[str, object]:
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations", json.dumps(payload).encode(),
+        f"http://127.0.0.1:{port}/invocations",
+        payload if isinstance(payload, bytes) else json.dumps(payload).encode(),
         {"Content-Type": "application/json", **headers},
     )  # fmt: skip
     with urllib.request.urlopen(request, timeout=30) as answer:
@@ -129,6 +130,9 @@ def test_the_champion_is_registered_once_and_answers_over_http(stores: Stores) -
             ask(port, {"wrong": 1})
         with pytest.raises(urllib.error.HTTPError, match="400"):
             ask(port, {"inputs": TEXTS}, Host="evil.org")
+        for odd in (b"", b"{", b"[" * 100_000, b'{"inputs": ["\xff"]}', b'{"inputs": [NaN, null, 5, ["a"]]}'):
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                ask(port, odd)
         own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
         assert ask(port, {"inputs": ["\ud800", ""]}, **own)["predictions"]
         for foreign in (
