@@ -57,7 +57,7 @@ def kill_worker(command: Command, draw: random.Random) -> None:
     before = command.events() + (draw.random() < 0.9)
     while command.events() < before and command.process.poll() is None:
         time.sleep(0.05)
-    time.sleep(draw.uniform(0, 2))
+    time.sleep(draw.uniform(0, 1))
     if command.process.poll() is not None:
         raise Over
     for worker in command.workers():
@@ -168,7 +168,7 @@ def cut(path: Path, draw: random.Random) -> None:
 
 UNDISTURBED = Scenario("none", "none", 1.0, 0, 0, nothing)
 SCENARIOS = (
-    Scenario("worker", "kill -9 of a worker", 1.0, 0.5, 1, kill_worker),
+    Scenario("worker", "kill -9 of a worker", 1.0, 0.5, 0.2, kill_worker),
     Scenario("owner", "kill -9 of the owner", 0.3, 0.34, 20, kill_owner),
     Scenario("everything", "kill -9 of everything", 0.3, 0.34, 20, kill_everything),
     Scenario("damage", "kill -9 of everything, and files cut or gone", 0.3, 0.34, 20, damage),
