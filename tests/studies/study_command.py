@@ -40,7 +40,7 @@ class Command:
             stdin=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
 
-    def end(self, timeout: float = 90) -> tuple[int, str]:
+    def end(self, timeout: float = 150) -> tuple[int, str]:
         assert self.process is not None
         output, _ = self.process.communicate(timeout=timeout)
         return self.process.returncode, output
@@ -62,7 +62,7 @@ class Command:
         beside.write_text(str(int(self.clock.read_text()) + seconds))
         beside.replace(self.clock)
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 150) -> None:
         assert self.process is not None
         deadline = time.monotonic() + seconds
         while not condition():

@@ -13,7 +13,7 @@ from tests.faulty_server import faulty_server
 TOTAL = 3
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", ["refuse", "hang"])
 def test_a_study_goes_on_without_its_tracker(
     fault: str, reviews_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from study_command import ROOT, Command, children_in_mlflow, disorder, trials
 TOTAL = 5
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_study_that_is_interrupted_in_every_way_ends_exact(reviews_folder: Path, tmp_path: Path) -> None:
     command = Command(reviews_folder, tmp_path / "my runs", TOTAL, ["--workers", "2", "--train.epochs", "8"])
     command.start()
