@@ -101,6 +101,9 @@ check: venv  ## lint, format, types, who imports whom
 	@$(PY) -m mypy
 	@$(PY) -c "from importlinter.cli import lint_imports_command as main; main()"
 
+audit: venv  ## known vulnerabilities of the pinned packages; asks over the network
+	@exec $(PY) -m tests.audit $(ARGS)
+
 simulate: venv  ## every simulation behind the statistics
 	@exec $(PY) -m tests.simulate $(ARGS)
 
@@ -117,7 +120,7 @@ help:  ## this list
 	  /^#: / { variables = variables "\n  " substr($$0, 4) } \
 	  END { print "\nVariables" variables }' Makefile
 
-.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor test check simulate soak bench help venv
+.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor test check audit simulate soak bench help venv
 
 # ---- .venv: made once, brought up to date when requirements.lock changes -------------------------------------------
 

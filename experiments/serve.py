@@ -26,8 +26,39 @@ from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 DEFAULT_PORT = 8000
+LOADER = "mlflow.pyfunc.loaders.code_model"
+"""Of MLflow's models from code. It takes pickled ones as well: those have no ``model_code_path``."""
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+
+
+class SameOrigin:
+    """Refuses (403) what the page of another site sends through a browser of this machine.
+
+    Browsers name that site in ``Origin``, also with forms and texts, which they send without asking first; where
+    they name none, as for an image, they say ``Sec-Fetch-Site: cross-site``. Programs such as curl send neither.
+    """
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self.app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer a request, or pass it on."""
+        from starlette.datastructures import Headers
+        from starlette.responses import PlainTextResponse
+
+        headers = Headers(raw=scope.get("headers", []))  # none where the server itself starts or ends
+        origin = headers.get("origin")
+        foreign = origin is not None and origin != f"http://{headers.get('host')}"
+        if foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            answer = PlainTextResponse("Pages of other sites are not answered here.\n", status_code=403)
+            await answer(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def application(uri: str) -> "Starlette":
@@ -38,22 +69,38 @@ def application(uri: str) -> "Starlette":
     """
     import mlflow
     from mlflow.exceptions import MlflowException
-    from mlflow.pyfunc import scoring_server
+    from mlflow.models import Model
+    from mlflow.pyfunc import FLAVOR_NAME, scoring_server
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
-        model = mlflow.pyfunc.load_model(MODEL_URI)
+        folder = mlflow.artifacts.download_artifacts(MODEL_URI)
+        form = Model.load(folder).flavors.get(FLAVOR_NAME, {})
+        if form.get("loader_module") != LOADER or "model_code_path" not in form:
+            raise UserError(
+                f"The champion in {mask(uri)} was not loaded. It does not have the form that `make champion` "
+                "gives, code and a model folder; others may hold pickles. Register one with `make champion`."
+            )
+        model = mlflow.pyfunc.load_model(folder)
     except MlflowException as error:
         raise UserError(
             f"There is no champion that could be loaded in {mask(uri)} ({mask(str(error))}). "
             "Register one with `make champion`."
         ) from error
     app: Starlette = scoring_server.init(model)
-    # A page of another site that gives itself this machine's address cannot ask.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app.add_exception_handler(RecursionError, _nested_too_deeply)
+    app.add_middleware(SameOrigin)
+    # Nor can a page ask that gives its own site this machine's address. What is added last is asked first.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS)
     return app
+
+
+async def _nested_too_deeply(_: "Request", __: Exception) -> "Response":
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse("The input is nested too deeply.\n", status_code=400)
 
 
 def main(

@@ -56,7 +56,7 @@ def server_command(stores: Stores, port: int) -> list[str]:
     """Return the command that serves the UI; the store's address, which may hold a password, is not in it."""
     own = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
     return [
-        *(sys.executable, "-m", "mlflow", "server"),
+        *(sys.executable, "-P", str(Path(__file__).with_name("ui_server.py")), "server"),
         *("--host", LOOPBACK[0], "--port", str(port), "--workers", "1"),
         *("--default-artifact-root", stores.artifacts.absolute().as_uri()),
         *("--artifacts-destination", stores.artifacts.absolute().as_uri()),
@@ -84,8 +84,9 @@ def serve(stores: Stores, uri: str, port: int) -> int:
     }
     # In a session of its own, since MLflow's server is two processes, which are ended together.
     process = subprocess.Popen(
-        server_command(stores, port), env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+        server_command(stores, port), env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill ends the server as Ctrl-C does
     try:
         _wait_until_it_answers(process, address)

@@ -6,13 +6,13 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
-from seqclf_core.errors import UserError
+from seqclf_core.errors import UserError, is_disk_full
 
 INTERRUPTED = 130
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Call ``main`` and exit with its status; a user's mistake is one message and status 2, no traceback."""
+    """Call ``main`` and exit with its status; a mistake or a full disk is a message and status 2, no traceback."""
     try:
         sys.exit(main())
     except ValidationError as error:
@@ -25,6 +25,13 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(1)  # whoever read the output, such as `head`, has gone
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        print(
+            f"error: the disk takes no more ({error}). Make room and run the same command again.", file=sys.stderr
+        )
+        sys.exit(2)
 
 
 def explain(error: ValidationError) -> str:

@@ -1,5 +1,10 @@
 """Errors whose message is meant for the user: what was given, what was expected, what to do."""
 
+import errno
+import re
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class UserError(Exception):
     """A mistake at the door. Commands print its message, without a traceback, and exit with status 2."""
@@ -15,3 +20,15 @@ class SavedError(UserError):
 
 class NotFiniteError(Exception):
     """The loss left the real numbers: an outcome of a run, not a fault of the machine."""
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether a disk that takes no more is behind an error; each library says it in its own way."""
+    if error is None:
+        return False
+    if isinstance(error, OSError) and (
+        error.errno in _FULL or re.search(r"requested and \d+ written", str(error))
+    ):
+        return True  # the second is NumPy's
+    number = re.search(r"\(os error (\d+)\)", str(error))  # of libraries in Rust
+    return bool(number and int(number[1]) in _FULL) or is_disk_full(error.__cause__)

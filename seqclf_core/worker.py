@@ -2,7 +2,8 @@
 
 In:   {"do": "run", "config": {...}, "folder": "...", "cache": "..."}, then {"do": "go"} or
       {"do": "stop"} after each event of it.
-Out:  the events of the run; {"event": "stopped"} after a stop; {"event": "failed", "reason": ...}.
+Out:  the events of the run; {"event": "stopped"} after a stop; {"event": "failed", "reason": ...};
+      {"event": "no_room", "reason": ...} where the disk takes no more, which is no fault of the run.
 
 A worker is pure: it knows no tracker and no tuner. End-of-file on its input means that its owner is gone; it
 then stops at once, whatever it is doing, since all that matters is in the checkpoint.
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from seqclf_core.config import RunConfig
-from seqclf_core.errors import NotFiniteError, UserError
+from seqclf_core.errors import NotFiniteError, UserError, is_disk_full
 
 
 def serve(requests: IO[str], replies: IO[str]) -> None:
@@ -43,11 +44,11 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
                     stream.close()  # type: ignore[attr-defined]  # an iterator to callers, a generator in truth
                     send(json.dumps({"event": "stopped"}))
                     break
-        except (NotFiniteError, UserError) as error:
-            send(json.dumps({"event": "failed", "reason": str(error)}))
         except Exception as error:
             # The owner goes on with other runs; what this one died of is its reason.
-            send(json.dumps({"event": "failed", "reason": f"{type(error).__name__}: {error}"}))
+            known = isinstance(error, NotFiniteError | UserError)
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            send(json.dumps({"event": "no_room" if is_disk_full(error) else "failed", "reason": reason}))
 
 
 def _listen(requests: IO[str], incoming: "queue.Queue[dict[str, object]]") -> None:

@@ -75,18 +75,28 @@ def owned(stores: Stores, name: str) -> Iterator[None]:
     folder = stores.work(name)
     folder.mkdir(parents=True, exist_ok=True)
     who = folder / "owner.json"
+    lock = FileLock(folder / "owner.lock", timeout=0)
     try:
-        with FileLock(folder / "owner.lock", timeout=0):
-            since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            who.write_text(json.dumps({"process": os.getpid(), "host": os.uname().nodename, "since": since}))
-            yield
+        lock.acquire()
     except Timeout as error:
-        owner = json.loads(who.read_text()) if who.exists() else {}
         raise UserError(
-            f"The study {name!r} is being run by process {owner.get('process', 'unknown')} on "
-            f"{owner.get('host', 'this machine')} since {owner.get('since', 'a moment ago')}. "
-            "Wait for it, or choose another NAME."
+            f"The study {name!r} is being run by {_whoever(who)}. Wait for it, or choose another NAME."
         ) from error
+    try:
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        who.write_text(json.dumps({"process": os.getpid(), "host": os.uname().nodename, "since": since}))
+        yield
+    finally:
+        lock.release()
+
+
+def _whoever(note: Path) -> str:
+    """Say who owns a study by its note, which may be cut: by a full disk, or as it is just being written."""
+    try:
+        owner = json.loads(note.read_text(encoding="utf-8"))
+        return f"process {owner['process']} on {owner['host']} since {owner['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process, since a moment ago"
 
 
 def conduct(study: "Study", options: Options[Any]) -> int:
@@ -99,7 +109,7 @@ def conduct(study: "Study", options: Options[Any]) -> int:
     from studies.owner import Owner
     from studies.processes import Processes
     from studies.resources import default_workers, gpus
-    from studies.storage import DONE, open_storage, open_study
+    from studies.storage import DONE, explained, open_storage, open_study
 
     stores = Stores(options.runs)
     source = resolve(study.base.data.source)
@@ -110,7 +120,8 @@ def conduct(study: "Study", options: Options[Any]) -> int:
     corpus = load_corpus(study.base.data, stores.cache)
     print(f"  data      {describe(corpus.summary)}", flush=True)
 
-    opened = open_study(open_storage(options.optuna_uri(stores)), options.name, study, corpus.summary)
+    with explained():
+        opened = open_study(open_storage(options.optuna_uri(stores)), options.name, study, corpus.summary)
     done = sum(trial.state in DONE for trial in opened.get_trials(deepcopy=False))
     left = study.total - done
     if left <= 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from seqclf_core.config import RunConfig
-from seqclf_core.errors import NotFiniteError, UserError
+from seqclf_core.errors import NotFiniteError, UserError, is_disk_full
 from seqclf_core.events import Event
 
 
@@ -43,7 +43,14 @@ class Died:
     reason: str
 
 
-Message = Event | Failed | Stopped | Died
+@dataclass(frozen=True)
+class NoRoom:
+    """A disk that takes no more; the run is in its checkpoint."""
+
+    reason: str
+
+
+Message = Event | Failed | Stopped | Died | NoRoom
 
 
 class Executor(Protocol):
@@ -87,15 +94,19 @@ class Inline:
         if self._job is None or self._stream is None:
             return
         key, message = self._job.key, self._next(self._stream)
-        if isinstance(message, Failed | Stopped) or message.event == "finished":
+        if isinstance(message, Failed | Stopped | NoRoom) or message.event == "finished":
             self._job = self._stream = None
         yield key, message
 
-    def _next(self, stream: Iterator[Event]) -> Event | Failed | Stopped:
+    def _next(self, stream: Iterator[Event]) -> Event | Failed | Stopped | NoRoom:
         try:
             return next(stream, Stopped())
         except (NotFiniteError, UserError) as error:
             return Failed(str(error))
+        except Exception as error:
+            if is_disk_full(error):
+                return NoRoom(str(error))
+            raise
 
     def answer(self, key: str, go: bool) -> None:
         """Let the run go on after an event, or stop it."""

@@ -20,13 +20,14 @@ from experiments.stores import Stores
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Saved, Started
 from studies.ending import close, keep_best_models, open_recorder, trial_key
-from studies.executors import Died, Executor, Failed, Job, Message, Stopped
+from studies.executors import Died, Executor, Failed, Job, Message, NoRoom, Stopped
 from studies.headers import study_header, trial_header
 from studies.storage import DONE, enqueue, trial_seed
 from studies.study import Study
 
 FAILURES_IN_A_ROW = 10
 """So many failed trials in a row end a study: the reason is then not in the settings that were drawn."""
+NO_ROOM = "The disk takes no more; nothing that was recorded is lost"
 DEATHS = 5
 """So many workers may die over one trial without bringing it forward, before the trial fails."""
 
@@ -175,6 +176,8 @@ class Owner:
                 self._end(run, TrialState.FAIL, reason)
                 self._forget(run)
                 self._mind_failures(reason)
+            case NoRoom(reason):
+                raise UserError(f"{NO_ROOM} ({reason}). Make room and run the same command again.")
             case Finished():
                 run.recorder.record(message)
                 self._end(run, TrialState.COMPLETE, value=message.val_accuracy)

@@ -12,7 +12,7 @@ from typing import IO
 
 from seqclf_core.errors import UserError
 from seqclf_core.events import EVENT, Finished
-from studies.executors import Died, Failed, Job, Message, Stopped
+from studies.executors import Died, Failed, Job, Message, NoRoom, Stopped
 
 
 class Processes:
@@ -68,7 +68,7 @@ class Processes:
                     worker.ready = True
                 elif worker.key is not None:
                     key = worker.key
-                    if isinstance(message, Failed | Stopped | Finished):
+                    if isinstance(message, Failed | Stopped | NoRoom | Finished):
                         self._release(worker, answered=isinstance(message, Finished))
                     yield key, message
 
@@ -170,6 +170,8 @@ def _parse(line: bytes) -> Message | None:
             return Stopped()
         case "failed":
             return Failed(fields["reason"])
+        case "no_room":
+            return NoRoom(fields["reason"])
         case _:
             return EVENT.validate_python(fields)
 

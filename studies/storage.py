@@ -41,7 +41,10 @@ def open_storage(uri: str) -> RDBStorage:
             _make(Path(uri.removeprefix("sqlite:///")))
         storage = RDBStorage(uri, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
     except Exception as error:
-        raise UserError(f"Optuna's database cannot be opened ({type(error).__name__}: {error})") from error
+        raise UserError(
+            f"Optuna's database cannot be opened: {_reason(error)}. Mend that, such as by making room there, "
+            "and run the same command again."
+        ) from error
     if sqlite:
         _begin_immediately(storage.engine)
     return storage
@@ -86,12 +89,16 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
-        cause = error.__cause__ or error
-        reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
         raise UserError(
-            f"Optuna's database takes no more: {reason}. Nothing that was finished is lost. Make room, or end "
-            "whatever holds it, and run the same command again."
+            f"Optuna's database takes no more: {_reason(error)}. Nothing that was finished is lost. Make room, or "
+            "end whatever holds it, and run the same command again."
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the database itself said, without the statement and the links that SQLAlchemy adds."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    return (str(getattr(cause, "orig", None) or cause).splitlines() or [type(cause).__name__])[0]
 
 
 def identity(study: Study, data: DataSummary) -> dict[str, object]:

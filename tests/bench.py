@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Options:
-    """Measure steps, workers, recording, memory and the report, all or one."""
+    """Measure steps, workers, recording, memory, failing trackers and the report, all or one."""
 
     source: Annotated[str | None, tyro.conf.arg(name="data.source")] = None
     """Reviews to use; none: random tokens of IMDB's lengths, and the synthetic corpus."""
@@ -29,7 +29,7 @@ class Options:
     """Where encoded reviews are kept."""
     rounds: int = 5
     """How often each figure is taken; medians are shown."""
-    only: Literal["all", "steps", "workers", "study", "memory", "report"] = "all"
+    only: Literal["all", "steps", "workers", "study", "memory", "tracker", "report"] = "all"
     """The part to measure."""
 
 
@@ -165,12 +165,18 @@ def main() -> None:
     def by_workers(source: str | None, cache: Path) -> None:
         workers(source, cache, options.rounds)
 
+    def trackers(source: str | None, cache: Path) -> None:
+        from tests.bench_tracker import tracker
+
+        tracker(source, cache, options.rounds)
+
     def reports(_: str | None, __: Path) -> None:
         from tests.bench_report import report
 
         report()
 
-    parts = {"memory": memory, "steps": steps, "workers": by_workers, "study": study, "report": reports}
+    parts = {"memory": memory, "steps": steps, "workers": by_workers, "study": study}
+    parts |= {"tracker": trackers, "report": reports}
     for name, part in parts.items():
         if options.only in ("all", name):
             part(source, options.cache)

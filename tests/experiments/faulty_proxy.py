@@ -13,8 +13,8 @@ class FaultyProxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int, own: int = 0) -> None:
+        super().__init__(("127.0.0.1", own), _Handler)
         self.target = port
         self.fault = "none"
         self.draw = random.Random(0)
@@ -26,8 +26,9 @@ class FaultyProxy(ThreadingHTTPServer):
 
 
 @contextmanager
-def faulty_proxy(port: int) -> Iterator[FaultyProxy]:
-    with FaultyProxy(port) as proxy:
+def faulty_proxy(port: int, own: int = 0) -> Iterator[FaultyProxy]:
+    """Stand before a port of this machine, at a port of its own."""
+    with FaultyProxy(port, own) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         yield proxy
         proxy.ended.set()

@@ -74,7 +74,8 @@ def record_finalists(stores: Stores, config: RunConfig, cache: Path, study: str 
 
 def ask(port: int, payload: object, **headers: str) -> dict[str, object]:
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations", json.dumps(payload).encode(),
+        f"http://127.0.0.1:{port}/invocations",
+        payload if isinstance(payload, bytes) else json.dumps(payload).encode(),
         {"Content-Type": "application/json", **headers},
     )  # fmt: skip
     with urllib.request.urlopen(request, timeout=30) as answer:
@@ -184,6 +185,21 @@ def test_the_champion_is_registered_once_and_answers_over_http(stores: Stores) -
             ask(port, {"wrong": 1})
         with pytest.raises(urllib.error.HTTPError, match="400"):
             ask(port, {"inputs": TEXTS}, Host="evil.org")
+        for odd in (b"", b"{", b"[" * 100_000, b'{"inputs": ["\xff"]}', b'{"inputs": [NaN, null, 5, ["a"]]}'):
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                ask(port, odd)
+        own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
+        assert ask(port, {"inputs": ["\ud800", ""]}, **own)["predictions"]
+        for foreign in (
+            {"Origin": "http://evil.org"},
+            {"Origin": "null"},  # of a page in a sandboxed frame
+            {"Origin": "http://evil.org", "Host": "evil.org"},  # a name that leads to this machine
+            {"Origin": "http://evil.org", "Content-Type": "text/plain"},  # for which no browser asks first
+            {"Origin": f"http://127.0.0.1:{port + 1}"},  # another server of this machine
+            {"Sec-Fetch-Site": "cross-site"},  # an image, which names no origin
+        ):
+            with pytest.raises(urllib.error.HTTPError, match="400" if "Host" in foreign else "403"):
+                ask(port, {"inputs": TEXTS}, **foreign)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0

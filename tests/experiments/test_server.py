@@ -1,6 +1,7 @@
 """Delivery to a real MLflow server that fails in every way, and who may talk to that server."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 from faulty_proxy import faulty_proxy
 from journal_samples import everything_in, record_study
@@ -129,6 +131,24 @@ def test_only_this_machine_is_served(server, method, headers, status):
     except urllib.error.HTTPError as error:
         found = error.code
     assert found == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_its_server_ends_with_it_however_that_ends(tmp_path, number):
+    port = find_port(None)
+    command = [sys.executable, "-m", "experiments.ui", "--runs", str(tmp_path), "--port", str(port)]
+    with (tmp_path / "errors").open("w") as errors, subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in the background
+    ) as process:  # fmt: skip
+        assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+        servers = psutil.Process(process.pid).children(recursive=True)
+        assert len(servers) >= 2
+        process.send_signal(number)
+    _, alive = psutil.wait_procs(servers, timeout=30)
+    assert not alive
+    assert find_port(port) == port
+    assert "Fatal" not in (tmp_path / "errors").read_text()
 
 
 def test_the_next_free_port_is_taken_unless_one_was_named():

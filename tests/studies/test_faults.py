@@ -113,6 +113,22 @@ def test_workers_that_are_killed_while_they_load_are_replaced(tmp_path: Path) ->
     executor.close()
 
 
+@pytest.mark.parametrize("note", ["", '{"process": 1', "[]", '{"process": 1}', None])
+def test_a_second_owner_is_refused_also_where_the_note_of_the_first_is_cut(
+    tmp_path: Path, note: str | None
+) -> None:
+    stores = Stores(tmp_path)
+    who = stores.work("test") / "owner.json"
+    with conduct.owned(stores, "test"):
+        who.unlink()
+        if note is not None:
+            who.write_text(note)
+        with pytest.raises(UserError, match="is being run by another process"), conduct.owned(stores, "test"):
+            pass
+    with conduct.owned(stores, "test"):
+        assert str(os.getpid()) in who.read_text()
+
+
 class Dying(Inline):
     """A place whose every worker dies at once, as where memory is short."""
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from study_command import ROOT, Command, children_in_mlflow, trials
+from study_command import ROOT, Command, children_in_mlflow, disorder, trials
 
 TOTAL = 5
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_study_that_is_interrupted_in_every_way_ends_exact(reviews_folder: Path, tmp_path: Path) -> None:
     command = Command(reviews_folder, tmp_path / "my runs", TOTAL, ["--workers", "2", "--train.epochs", "8"])
     command.start()
     command.wait_for_news()
+    command.step_clock(-3600)
 
     second = subprocess.run(command.arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 2
@@ -61,6 +62,8 @@ def test_a_study_that_is_interrupted_in_every_way_ends_exact(reviews_folder: Pat
         metrics = known[trial.number][1]
         per_evaluation = 6
         assert metrics >= per_evaluation * len(trial.intermediate_values)
+
+    assert not disorder(command.runs, command.runs)
 
     command.start()
     code, output = command.end()
