@@ -128,6 +128,8 @@ class TrainConfig(Config):
     """Optimizer steps over which the learning rate rises from 0; at most a fifth of all steps."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; a longer one is scaled down to it."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay per step of the moving average of the weights, which is evaluated and kept; 0: the plain weights."""
     evaluations: int = Field(default=2, ge=1)
     """Evaluations on the validation part per epoch."""
     patience: int = Field(default=6, ge=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from seqclf_core.averaging import WeightAverage
 from seqclf_core.batches import Batch, CutReviews, training_order
 from seqclf_core.config import RunConfig, TrainConfig
 from seqclf_core.errors import NotFiniteError, SavedError
@@ -76,6 +77,7 @@ class Trainer:
             for part in range(1, per_epoch + 1)
         }
         self.state = State()
+        self.average = WeightAverage(model, settings.average)
         self.best = {name: value.clone() for name, value in model.state_dict().items()}
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -122,7 +124,9 @@ class Trainer:
                 continue
             self._absorb(tally, now - started)
             if evaluating:
-                yield self._evaluated(now)
+                with self.average.in_place():
+                    progress = self._evaluated(now)
+                yield progress
             self.save()
             yield Saved(step=state.examples)
             if self.done:
@@ -141,6 +145,7 @@ class Trainer:
         (loss / len(batch.labels)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
         self.optimizer.step()
+        self.average.update(self.state.step + 1)
         return tally_of(self.loss, logits.detach(), loss.detach(), batch.labels)
 
     def _tally(self) -> Tally:
@@ -193,6 +198,7 @@ class Trainer:
         """Write all that the future depends on into the checkpoint."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.tensors.items()}
         tensors |= {f"generator.{name}": each.get_state() for name, each in self.generators.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
@@ -211,6 +217,7 @@ class Trainer:
         self.state = State(**state)
         self.model.load_state_dict(_under("model.", tensors))
         self.best = {name: value.to(self.device) for name, value in _under("best.", tensors).items()}
+        self.average.load(_under("average.", tensors))
         for name, value in _under("generator.", tensors).items():
             self.generators[name].set_state(value)
         moments: dict[int, dict[str, Tensor]] = {}

@@ -66,10 +66,11 @@ def test_the_same_seed_gives_the_same_curve_and_another_another(
     assert curve(whole(config.override({"seed": 1}), tmp_path / "c", cache)) != first
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 5, 9])
+@pytest.mark.parametrize(("stop_at", "average"), [(1, 0.0), (2, 0.9), (5, 0.0), (9, 0.9)])
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    small: RunConfig, tmp_path: Path, cache: Path, stop_at: int, monkeypatch: pytest.MonkeyPatch
+    small: RunConfig, tmp_path: Path, cache: Path, stop_at: int, average: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    small = small.override({"train.average": average})
     expected = curve(whole(small, tmp_path / "whole", cache))
     monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)  # a checkpoint after every step
     for saved, event in enumerate(run(small, tmp_path / "parts", cache)):
