@@ -158,9 +158,7 @@ def test_the_next_free_port_is_taken_unless_one_was_named():
         with pytest.raises(UserError, match="PORT="):
             find_port(taken.getsockname()[1])
     first = find_port(None)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", first))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", first)):  # which, as the server, takes a port that was just closed
         assert find_port(None) > first
 
 
