@@ -143,8 +143,9 @@ def run_command(run: "pd.Series[Any]") -> str:
         return str(run["command"]) if "command" in run and pd.notna(run["command"]) else ""
     options = []
     for name, default in RunConfig().flat().items():
-        value = None if pd.isna(run[name]) else run[name]
-        if value == default or name == "data.source":
+        value = run.get(name)
+        # None is a default alone, so a value that is missing is the default, or of a setting younger than the run.
+        if pd.isna(value) or value == default or name == "data.source":
             continue
         flag = f"--{name}".replace("_", "-")
         if isinstance(default, bool):

@@ -177,6 +177,14 @@ def test_the_command_of_a_run_gives_its_settings_again(searched):
     assert config.override({"data.source": variables["DATA"]}) == RunConfig().override(changes)
 
 
+def test_a_setting_that_is_younger_than_the_run_is_left_out_of_its_command(searched):
+    row = frames.runs(searched, "imdb").set_index("key").loc["imdb/0005"]
+    for older in (row.drop("train.average"), row.replace({"train.average": float("nan")})):
+        assert "average" not in background.run_command(older)
+    unknown = pd.concat([row.drop("train.average"), pd.Series({"train.average": None})])
+    assert background.run_command(unknown) == background.run_command(row)
+
+
 def test_a_baseline_without_a_network_is_repeated_by_what_was_typed(searched, fill):
     runs = frames.runs(searched, "imdb")
     typed = "python -m experiments majority"
