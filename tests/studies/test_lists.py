@@ -207,10 +207,10 @@ def test_finalists_of_a_published_search_are_those_of_the_search_itself(
 
 
 def test_the_search_published_here_has_its_finalists() -> None:
-    study = finalists.declare(finalists.Question(of=str(ROOT / "reports" / "imdb" / "search")), "")
+    study = finalists.declare(finalists.Question(of=str(ROOT / "reports" / "imdb" / "imdb")), "")
     assert study.total == 15
     chosen = [(each.tags["seqclf.finalist"], each.tags["seqclf.search_value"]) for each in study.planned[:3]]
-    assert [key for key, _ in chosen] == ["imdb/0008", "imdb/0020", "imdb/0012"]
+    assert [key for key, _ in chosen] == ["imdb/0000", "imdb/0014", "imdb/0008"]
     assert sorted(map(float, dict(chosen).values()), reverse=True) == [float(value) for _, value in chosen]
 
 
