@@ -113,7 +113,7 @@ def sleep_an_hour(command: Command, draw: random.Random) -> None:
     for process in reversed(stopped):
         process.resume()
     time.sleep(2)
-    if not set(workers) <= {*command.workers()}:
+    if {*command.workers()} - {*workers}:  # none at all: the study has ended in the meantime
         raise AssertionError("a worker was blamed for the machine's sleep")
 
 
@@ -169,10 +169,10 @@ def cut(path: Path, draw: random.Random) -> None:
 UNDISTURBED = Scenario("none", "none", 1.0, 0, 0, nothing)
 SCENARIOS = (
     Scenario("worker", "kill -9 of a worker", 1.0, 0.5, 0.2, kill_worker),
-    Scenario("owner", "kill -9 of the owner", 0.3, 0.34, 20, kill_owner),
-    Scenario("everything", "kill -9 of everything", 0.3, 0.34, 20, kill_everything),
-    Scenario("damage", "kill -9 of everything, and files cut or gone", 0.3, 0.34, 20, damage),
-    Scenario("term", "SIGTERM of the owner", 0.15, 0.34, 20, terminate),
+    Scenario("owner", "kill -9 of the owner", 0.3, 0.34, 6, kill_owner),
+    Scenario("everything", "kill -9 of everything", 0.3, 0.34, 6, kill_everything),
+    Scenario("damage", "kill -9 of everything, and files cut or gone", 0.3, 0.34, 6, damage),
+    Scenario("term", "SIGTERM of the owner", 0.15, 0.34, 6, terminate),
     Scenario("disk", "disk full", 0.15, 0.4, 10, fill_disk),
     Scenario("stop", "SIGSTOP of a worker for 60 s", 0.06, 0.17, 10, suspend_worker),
     Scenario("hang", "a worker that hangs", 0.1, 0.3, 10, hang, ("--hang-seconds", "8")),
