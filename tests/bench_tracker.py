@@ -26,6 +26,7 @@ def tracker(source: str | None, cache: Path, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder, server(Path(folder, "server")) as port, ExitStack() as stack:
         runs = Path(folder, "runs")
         runs.mkdir()
+        cache.mkdir(parents=True, exist_ok=True)  # a fresh clone has none
         (runs / "cache").symlink_to(cache.absolute())
         addresses = {fault: stack.enter_context(faulty(port, fault))[0] for fault in took}
         for number in range(rounds):
