@@ -63,15 +63,17 @@ def test_a_command_line_is_understood_or_refused(pairs: list[tuple[str, str]], s
 def test_a_name_is_a_folder_under_runs_or_refused(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     from experiments.stores import Stores
 
-    runs = tmp_path_factory.mktemp("runs")
-    before = set(runs.parent.rglob("*"))
+    home = tmp_path_factory.mktemp("home")  # other tests write beside it
+    runs = home / "above" / "runs"
+    runs.mkdir(parents=True)
+    before = set(home.rglob("*"))
     try:
         with owned(Stores(runs), name):
             pass
     except UserError:
-        assert set(runs.parent.rglob("*")) == before
+        assert set(home.rglob("*")) == before
     else:
-        assert all(path.is_relative_to(runs) for path in set(runs.parent.rglob("*")) - before)
+        assert all(path.is_relative_to(runs) for path in set(home.rglob("*")) - before)
 
 
 @given(text=FACTORS)
