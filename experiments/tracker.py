@@ -1,10 +1,11 @@
 """A run's journal -> its run in MLflow: found or made, then brought up to date. Doing it twice changes nothing.
 
-How far a run has been delivered stands in MLflow itself, as the tag ``seqclf.delivered`` (entries of the journal),
-which is set last. So a delivery that was killed repeats what it was at, and an MLflow that was lost, or is another,
-is filled from the start. Repeating is safe: parameters and data set inputs are kept by name, metrics by (key, time,
-step, value) with the journal's times, files by path, and runs are searched for before one is made. A run that
-somebody deleted in MLflow stays deleted. Only this module writes to MLflow; its import takes more than a second.
+How far a run has been delivered stands in MLflow itself, as the tag ``seqclf.delivered`` (entries of the
+journal), which is set last. So a delivery that was killed repeats what it was at, and an MLflow that was lost, or
+is another, is filled from the start. Repeating is safe: parameters and data set inputs are kept by name, metrics
+by (key, time, step, value) with the journal's times, files by path, and runs are searched for before one is made.
+A run that somebody deleted in MLflow stays deleted. Only this module writes to MLflow; its import takes more than
+a second.
 """
 
 import hashlib
