@@ -15,7 +15,7 @@ from seqclf_core.config import RunConfig
 from studies.study import Planned, Study
 
 # The known good start, which is also the first trial: close to the finalist of an earlier search (validation 0.892
-# over five seeds), with weight decay and averaged weights (0.900, one seed).
+# over five seeds), with weight decay and averaged weights, of which little is known yet.
 BASE = RunConfig().override(
     {
         "model.embed_dim": 64,
