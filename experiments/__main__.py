@@ -14,7 +14,7 @@ from typing import Annotated, Generic, TypeVar
 import tyro
 from filelock import FileLock, Timeout
 
-from experiments import bag_of_words, baseline, majority, nbsvm, padding_pitfall, tagger_to_classifier
+from experiments import bag_of_words, baseline, majority, nbsvm, next_word, padding_pitfall, tagger_to_classifier
 from experiments.experiment import Experiment, Result
 from experiments.stores import Stores, mask
 from seqclf_core.command import named_settings, run_command
@@ -24,6 +24,7 @@ from seqclf_core.errors import UserError
 EXPERIMENTS = {
     "baseline": baseline.EXPERIMENT,
     "tagger_to_classifier": tagger_to_classifier.EXPERIMENT,
+    "next_word": next_word.EXPERIMENT,
     "padding_pitfall": padding_pitfall.EXPERIMENT,
     "majority": majority.EXPERIMENT,
     "bag_of_words": bag_of_words.EXPERIMENT,

@@ -80,8 +80,12 @@ class Display:
 def result_line(finished: Finished) -> str:
     """Say in a line what came out."""
     how = "" if finished.reason == "completed" else f" ({finished.reason.replace('_', ' ')})"
-    validation = f"validation accuracy {finished.val_accuracy:.4f} (evaluation {finished.best_evaluation}), "
-    return (
-        f"  {'' if math.isnan(finished.val_accuracy) else validation}"
-        f"test accuracy {finished.test_accuracy:.4f}; {timedelta(seconds=round(finished.seconds))} of work{how}"
-    )
+    scores = [
+        f"{part} accuracy {accuracy:.4f}{about}"
+        for part, accuracy, about in (
+            ("validation", finished.val_accuracy, f" (evaluation {finished.best_evaluation})"),
+            ("test", finished.test_accuracy, ""),
+        )
+        if not math.isnan(accuracy)
+    ]
+    return f"  {', '.join(scores)}; {timedelta(seconds=round(finished.seconds))} of work{how}"

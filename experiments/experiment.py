@@ -33,6 +33,8 @@ class NamedRun:
     config: Settings
     tags: Mapping[str, str] = field(default_factory=dict)
     """What else is worth recording with it."""
+    trains_tagger: Stream | None = None
+    """Does it, where it is a tagger that later runs start from: its scores are of tokens, not of reviews."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Header(_Value):
     """What a person sees: ``0007 last bce e96 h64``."""
     experiment: str
     """The MLflow experiment: the study's name."""
-    role: Literal["study", "trial", "experiment"]
+    role: Literal["study", "trial", "experiment", "tagger"]
     parent: str | None = None
     """Key of the run that this one belongs to."""
     params: dict[str, Setting] = {}

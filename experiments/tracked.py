@@ -93,7 +93,7 @@ def track_all(
             where = f" ({number} of {len(runs)})" if parent else ""
             session.say(f"\n{run.label}{where}")
             results.append(track(session, run, session.group(base) if parent else None, stopping))
-            if results[-1].closed is None:
+            if results[-1].closed is None or (run.trains_tagger and not results[-1].finished):
                 return results
         if parent:
             parent.close("complete")
@@ -123,8 +123,9 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
     """
     key = session.key(run.config)
     header = Header(
-        key=key, name=f"{run.label}{_settings(run.config)}", experiment=session.name, role="experiment",
-        parent=parent, params=run.config.flat(), tags=session.tags() | dict(run.tags),
+        key=key, name=f"{run.label}{_settings(run.config)}", experiment=session.name,
+        role="tagger" if run.trains_tagger else "experiment", parent=parent, params=run.config.flat(),
+        tags=session.tags() | dict(run.tags),
     )  # fmt: skip
     folder = session.stores.work(key)
     with Recorder.open(session.stores.journal(key), header) as recorder:
@@ -142,7 +143,7 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
 def _follow(
     session: Session, run: NamedRun, folder: Path, recorder: Recorder, stopping: Callable[[], bool]
 ) -> None:
-    stream = session.stream(run.config, folder.absolute(), session.stores.cache.absolute())
+    stream = (run.trains_tagger or session.stream)(run.config, folder.absolute(), session.stores.cache.absolute())
     with Display(run.config, session.console) as display, closing(stream):  # type: ignore[type-var]
         try:
             for event in stream:

@@ -82,7 +82,7 @@ def _dataset(data: DataSummary, part: str) -> Dataset:
 
 
 def metrics(entries: Sequence[Entry], delivered: int) -> Iterator[tuple[str, float, int, int]]:
-    """Yield (name, value, time in ms, step in training examples) for the entries from ``delivered`` on.
+    """Yield (name, value, time in ms, step in training examples) for the entries from ``delivered`` on; no NaN.
 
     Args:
         entries: the whole journal: the test score belongs to the step of the last evaluation, the best weights to
@@ -111,4 +111,4 @@ def metrics(entries: Sequence[Entry], delivered: int) -> Iterator[tuple[str, flo
             found = {"best/val_loss": best.val_loss, "best/val_accuracy": best.val_accuracy}
         if number >= delivered:
             step = last.step if last else 0
-            yield from ((name, value, entry.time, step) for name, value in found.items())
+            yield from ((name, value, entry.time, step) for name, value in found.items() if value == value)

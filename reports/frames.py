@@ -55,6 +55,8 @@ class Stores:
 def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame:
     """Return one row per run, in order of their start; a study's own parent run has role ``study``.
 
+    A tagger that a classifier starts from is left out: its scores are of words, and compare with none of these.
+
     ``val/accuracy`` and ``val/loss`` are those of the kept weights, and like ``test/*`` they are there for
     complete runs only. What a pruned, failed or running run showed last is in ``last/val_accuracy`` and its
     like: never a final score.
@@ -73,7 +75,8 @@ def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame
     Raises:
         UserError: if the tracking URI is of no known sort, or does not answer.
     """
-    return shaping.runs_table(connect((stores or Stores.under()).tracking).recorded(study))
+    table = shaping.runs_table(connect((stores or Stores.under()).tracking).recorded(study))
+    return table[table["role"] != "tagger"].reset_index(drop=True)
 
 
 def curves(

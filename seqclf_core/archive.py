@@ -23,7 +23,9 @@ from seqclf_core.rows import RawPart, RawRow
 ARCHIVE_NAME = "aclImdb_v1.tar.gz"
 PARTS = ("train", "test")
 LABELS = ("neg", "pos")
-_REVIEW = re.compile(r"(train|test)/(neg|pos)/([0-9]{1,9})_[0-9]{1,2}\.txt")
+UNLABELLED = ("unsup",)
+"""Stands where a label does, in the training part."""
+_REVIEW = re.compile(r"(train|test)/(neg|pos|unsup)/([0-9]{1,9})_[0-9]{1,2}\.txt")
 _URLS = re.compile(r"(train|test)/urls_(neg|pos)\.txt")
 _TITLE = re.compile(rb"tt[0-9]+")
 
@@ -41,11 +43,17 @@ class _Review(NamedTuple):
 
 
 class _Found:
-    """What has been read so far."""
+    """What has been read so far of the reviews with these labels."""
 
-    def __init__(self) -> None:
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels
         self.reviews: list[_Review] = []
         self.urls: dict[tuple[str, str], list[bytes]] = {}  # part and label -> one address per id
+
+    def wants(self, name: str) -> bool:
+        """Tell whether a file by this name is to be taken."""
+        found = _REVIEW.fullmatch(name) or _URLS.fullmatch(name)
+        return found is not None and found[2] in self.labels
 
     def take(self, name: str, data: bytes) -> None:
         """Take a file by its name, such as ``train/pos/0_9.txt``."""
@@ -60,16 +68,20 @@ def is_folder(folder: Path) -> bool:
     return any((folder / part / label).is_dir() for part in PARTS for label in LABELS)
 
 
-def open_folder(folder: Path) -> dict[str, RawPart]:
+def open_folder(folder: Path, labels: tuple[str, ...] = LABELS) -> dict[str, RawPart]:
     """Open an unpacked archive: part -> its rows, with the column ``movie`` where the addresses are there.
+
+    Args:
+        folder: ``aclImdb``.
+        labels: of the reviews to read; with ``UNLABELLED`` these alone, as the training part.
 
     Raises:
         DataError: if a file cannot be read; names it.
     """
-    found = _Found()
+    found = _Found(labels)
     try:
         for part in PARTS:
-            for label in LABELS:
+            for label in labels:
                 urls = folder / part / f"urls_{label}.txt"
                 files = [*folder.glob(f"{part}/{label}/*.txt"), *([urls] if urls.is_file() else [])]
                 for file in files:
@@ -79,22 +91,22 @@ def open_folder(folder: Path) -> dict[str, RawPart]:
     return _parts(found, folder)
 
 
-def open_tar(file: Path) -> dict[str, RawPart]:
+def open_tar(file: Path, labels: tuple[str, ...] = LABELS) -> dict[str, RawPart]:
     """Open the archive as it was downloaded: part -> its rows, as ``open_folder`` does.
 
     Raises:
         DataError: if the archive is broken, cut short, or not what it should be.
     """
-    return _parts(_read_tar(file), file)
+    return _parts(_read_tar(file, labels), file)
 
 
-def _read_tar(file: Path) -> _Found:
-    found, seen = _Found(), set()
+def _read_tar(file: Path, labels: tuple[str, ...]) -> _Found:
+    found, seen = _Found(labels), set()
     try:
         with _Bounded(file) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as tar:
             for member in tar:
                 name = member.name.removeprefix("./").removeprefix("aclImdb/")
-                if not (_REVIEW.fullmatch(name) or _URLS.fullmatch(name)):
+                if not found.wants(name):
                     continue
                 data = tar.extractfile(member) if member.isreg() else None
                 if data is None or member.size > MAX_FILE or name in seen:
@@ -110,7 +122,7 @@ def _read_tar(file: Path) -> _Found:
         raise DataError(
             f"{file}: the archive is broken or cut short ({error}). Delete the file and run `make data`."
         ) from error
-    if not found.reviews:
+    if not found.reviews and labels == LABELS:
         raise DataError(f"{file}: the archive holds no reviews under aclImdb/train or aclImdb/test.")
     return found
 
@@ -133,7 +145,7 @@ def _parts(found: _Found, source: Path) -> dict[str, RawPart]:
     for part in PARTS:
         reviews = sorted(review for review in found.reviews if review.part == part)
         if reviews:
-            has_films = all((part, label) in found.urls for label in LABELS)
+            has_films = all((part, label) in found.urls for label in found.labels)
             columns = ("text", "label", "movie") if has_films else ("text", "label")
             rows = partial(_rows, reviews, found.urls, source)
             parts[part] = RawPart(f"{source}, {part}", columns, rows)

@@ -80,6 +80,7 @@ class Finished(_Value):
     """Like the accuracy, NaN where a run learned from the validation part too."""
     val_accuracy: float
     test_loss: float
+    """Like the accuracy, NaN where there is no test score, as for a tagger."""
     test_accuracy: float
     seconds: float
     files: dict[str, str]

@@ -80,9 +80,7 @@ def judge(part: RawPart, group_column: str | None, on_bad_row: Literal["stop", "
             size += len(text)
         except _BadRow as problem:
             if on_bad_row == "stop":
-                raise DataError(
-                    f"{raw.place}: {problem}. Correct the row, or leave bad rows out with --data.on-bad-row skip."
-                ) from None
+                raise _stop(raw, problem) from None
             skipped += 1
         if size > _TOGETHER:
             batches.append(_batch(good, schema))
@@ -90,6 +88,28 @@ def judge(part: RawPart, group_column: str | None, on_bad_row: Literal["stop", "
     if good:
         batches.append(_batch(good, schema))
     return pa.Table.from_batches(batches, schema), skipped
+
+
+def texts(part: RawPart, on_bad_row: Literal["stop", "skip"]) -> Iterator[str]:
+    """Read the texts of a part whose labels are not looked at; bad ones are skipped if that is asked for.
+
+    Raises:
+        DataError: if there is no column of texts or, unless bad rows are to be skipped, a text is bad.
+    """
+    if "text" not in part.columns:
+        raise DataError(f"{part.name}: there is no column 'text'; its columns are {_list(part.columns)}.")
+    for raw in part.rows(None):
+        try:
+            yield _text(raw)
+        except _BadRow as problem:
+            if on_bad_row == "stop":
+                raise _stop(raw, problem) from None
+
+
+def _stop(raw: RawRow, problem: _BadRow) -> DataError:
+    return DataError(
+        f"{raw.place}: {problem}. Correct the row, or leave bad rows out with --data.on-bad-row skip."
+    )
 
 
 def _batch(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.RecordBatch:

@@ -1,7 +1,7 @@
 """The one place where data, model and training meet: a run, as a stream of events."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +13,11 @@ from seqclf_core.config import RunConfig
 from seqclf_core.corpus import Corpus, load_corpus
 from seqclf_core.errors import NotFiniteError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Started
+from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.predictions import score, write_predictions
 from seqclf_core.saved import TOKENIZER, load_tagger, save_model, write_text
-from seqclf_core.scoring import log_odds
+from seqclf_core.scoring import classification, log_odds
 from seqclf_core.trainer import Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -46,7 +47,7 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
             step.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    finished = _recorded(folder, config)
+    finished = recorded(folder, config)
     if finished:
         yield from finished
         return
@@ -57,7 +58,7 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
     started = Started(
         data=corpus.summary,
         parameters=sum(weights.numel() for weights in trainer.model.parameters()),
-        device=_name(trainer.device),
+        device=device_name(trainer.device),
         precision="bf16" if trainer.model.encoder.bf16 else "fp32",
         evaluations=len(trainer.evaluation_steps),
     )
@@ -75,14 +76,29 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
         diverged = True
 
     end = _finish(trainer, corpus, folder, diverged)
-    stream = [started, *progress, end]
-    recorded = {"config": config.digest(), "events": [each.model_dump(mode="json") for each in stream]}
-    write_text(folder / EVENTS, json.dumps(recorded))
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    record(folder, config, [started, *progress, end])
     yield end
 
 
-def new_trainer(config: RunConfig, corpus: Corpus, checkpoint: Path) -> Trainer:
+def recorded(folder: Path, config: RunConfig) -> list[Event]:
+    """Return the events of a run that already ended here; none if it did not, or was another."""
+    try:
+        ended = json.loads((folder / EVENTS).read_text(encoding="utf-8"))
+        if ended["config"] != config.digest():
+            return []
+        return [EVENT.validate_python(each) for each in ended["events"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def record(folder: Path, config: RunConfig, events: Sequence[Event]) -> None:
+    """Keep the events of a run that has ended; its checkpoint goes."""
+    ended = {"config": config.digest(), "events": [each.model_dump(mode="json") for each in events]}
+    write_text(folder / EVENTS, json.dumps(ended))
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def new_trainer(config: RunConfig, corpus: Corpus, checkpoint: Path) -> Trainer[SequenceClassifier]:
     """Put a model and its data together, ready for the first step.
 
     Raises:
@@ -92,18 +108,8 @@ def new_trainer(config: RunConfig, corpus: Corpus, checkpoint: Path) -> Trainer:
     model = _build(config, corpus)
     model.encoder.bf16 = use_bf16(config.train.precision, device)
     train, val = CutReviews(corpus.train, config.data), CutReviews(corpus.val, config.data)
-    return Trainer(model, config, train, val, device, checkpoint)
-
-
-def _recorded(folder: Path, config: RunConfig) -> list[Event]:
-    """Return the events of a run that already ended here; none if it did not, or was another."""
-    try:
-        recorded = json.loads((folder / EVENTS).read_text(encoding="utf-8"))
-        if recorded["config"] != config.digest():
-            return []
-        return [EVENT.validate_python(each) for each in recorded["events"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    objective = classification(model, LOSSES[config.model.loss])
+    return Trainer(model, objective, config, train, val, device, checkpoint)
 
 
 def _build(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
@@ -123,15 +129,16 @@ def _build(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
         raise UserError(f"model.start_from={folder}: {error}") from error
 
 
-def _finish(trainer: Trainer, corpus: Corpus, folder: Path, diverged: bool) -> Finished:
+def _finish(trainer: Trainer[SequenceClassifier], corpus: Corpus, folder: Path, diverged: bool) -> Finished:
     """Put the best weights back, keep them, and score the validation part again and the test part for once."""
     config = trainer.config
     trainer.model.load_state_dict(trainer.best)
     save_model(folder / "model", trainer.model, config, corpus.tokenizer, tags=[])
     files = {"model": "model"}
     scores: dict[str, tuple[float, float]] = {}
+    loss = LOSSES[config.model.loss]
     for name, part in {"val": corpus.val, "test": corpus.test}.items():
-        odds = log_odds(trainer.model, trainer.loss, CutReviews(part, config.data), trainer.device)
+        odds = log_odds(trainer.model, loss, CutReviews(part, config.data), trainer.device)
         files[f"{name}_predictions"] = f"predictions/{name}.parquet"
         write_predictions(folder / files[f"{name}_predictions"], part, odds)
         scores[name] = score(part.labels, odds)
@@ -169,5 +176,6 @@ def use_bf16(wanted: str, device: torch.device) -> bool:
     return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
-def _name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Return what a person calls a device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

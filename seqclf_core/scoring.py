@@ -1,14 +1,30 @@
-"""Scoring a part of the data with a model as it stands: no dropout, no gradients."""
+"""What a batch counts for, and scoring a part of the data with a model as it stands: no dropout, no gradients."""
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from seqclf_core.batches import CutReviews, evaluation_order
+from seqclf_core.batches import Batch, CutReviews, evaluation_order
 from seqclf_core.losses import Loss
 from seqclf_core.metrics import Tally
 from seqclf_core.models import SequenceClassifier
+
+Objective = Callable[[Batch], tuple[Tensor, Tally]]
+"""A batch -> the loss summed over what is decided in it, in nats and with gradients; and the same, counted."""
+
+
+def classification(model: SequenceClassifier, loss: Loss) -> Objective:
+    """Decide a label per review."""
+
+    def objective(batch: Batch) -> tuple[Tensor, Tally]:
+        logits = model(batch.tokens, batch.lengths)
+        sums = loss.sums(logits, batch.labels)
+        return sums, tally_of(loss, logits.detach(), sums.detach(), batch.labels)
+
+    return objective
 
 
 def tally_of(loss: Loss, logits: Tensor, loss_sum: Tensor, labels: Tensor) -> Tally:
@@ -18,14 +34,12 @@ def tally_of(loss: Loss, logits: Tensor, loss_sum: Tensor, labels: Tensor) -> Ta
 
 
 @torch.inference_mode()
-def evaluate(model: SequenceClassifier, loss: Loss, reviews: CutReviews, device: torch.device) -> Tally:
-    """Score a whole part without dropout."""
+def evaluate(model: nn.Module, objective: Objective, reviews: CutReviews, device: torch.device) -> Tally:
+    """Score a whole part without dropout; the objective is this model's."""
     model.eval()
     tally = Tally.zero(device)
     for indices in evaluation_order(reviews.widths):
-        batch = reviews.batch(indices, device)
-        logits = model(batch.tokens, batch.lengths)
-        tally += tally_of(loss, logits, loss.sums(logits, batch.labels), batch.labels)
+        tally += objective(reviews.batch(indices, device))[1]
     return tally
 
 

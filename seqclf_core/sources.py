@@ -17,6 +17,8 @@ from seqclf_core.errors import DataError
 from seqclf_core.rows import RawPart
 
 HUB_NAME = "stanfordnlp/imdb"
+UNLABELLED = "unsupervised"
+"""The part without labels, as the hub calls it."""
 PATIENCE = 3.0
 """Seconds that a server has to answer when nobody asked for it by name."""
 
@@ -129,7 +131,7 @@ def open_source(source: str, cache: Path, places: Places = Places()) -> dict[str
     path = Path(source)
     if path.is_dir():
         parts = _open_folder(path, cache)
-    elif path.name.endswith((".tar.gz", ".tgz")):
+    elif path.name.endswith(_TAR):
         parts = archive.open_tar(path)
     else:
         parts = {"train": open_files([path], cache)}
@@ -138,24 +140,53 @@ def open_source(source: str, cache: Path, places: Places = Places()) -> dict[str
     return parts
 
 
+def open_unlabelled(source: str, cache: Path, places: Places = Places()) -> RawPart | None:
+    """Open the part of a source that has no labels; None where there is none. Arguments as of ``open_source``.
+
+    Raises:
+        DataError: if it is there and cannot be read, or it is the hub's and cannot be had.
+    """
+    from seqclf_core.files import open_files
+
+    path = Path(source)
+    if source == "synthetic":
+        return None
+    if source == "hub":
+        return open_files(hub_files(places, (UNLABELLED,))[UNLABELLED], cache)
+    if path.is_dir():
+        parts = _open_folder(path, cache, archive.UNLABELLED, (UNLABELLED,))
+    elif path.name.endswith(_TAR):
+        parts = archive.open_tar(path, archive.UNLABELLED)
+    else:
+        return None
+    return parts.get("train", parts.get(UNLABELLED))
+
+
+_TAR = (".tar.gz", ".tgz")
 _EXPECTED = (
     "a folder with train and test files (parquet, CSV or JSON Lines), a dataset in the hub's layout, "
     "the aclImdb folder or its aclImdb_v1.tar.gz"
 )
 
 
-def _open_folder(folder: Path, cache: Path) -> dict[str, RawPart]:
+def _open_folder(
+    folder: Path,
+    cache: Path,
+    labels: tuple[str, ...] = archive.LABELS,
+    parts: tuple[str, ...] = archive.PARTS,
+) -> dict[str, RawPart]:
+    """Open an archive's reviews with these labels, or these parts in the hub's layout."""
     packed = folder / archive.ARCHIVE_NAME
     if packed.is_file():
-        return archive.open_tar(packed)
+        return archive.open_tar(packed, labels)
     for unpacked in (folder, folder / "aclImdb"):
         if archive.is_folder(unpacked):
-            return archive.open_folder(unpacked)
-    return _open_hub_layout(folder, cache)
+            return archive.open_folder(unpacked, labels)
+    return _open_hub_layout(folder, cache, parts)
 
 
-def _open_hub_layout(folder: Path, cache: Path) -> dict[str, RawPart]:
-    """Open what ``datasets`` takes for the two parts: by the ``configs:`` of README.md, or by names of files."""
+def _open_hub_layout(folder: Path, cache: Path, parts: tuple[str, ...]) -> dict[str, RawPart]:
+    """Open what ``datasets`` takes for the parts: by the ``configs:`` of README.md, or by names of files."""
     import datasets
 
     from seqclf_core.files import open_files
@@ -168,14 +199,12 @@ def _open_hub_layout(folder: Path, cache: Path) -> dict[str, RawPart]:
     names: Sequence[str] | None = label.names if isinstance(label, datasets.ClassLabel) else None
     found = builder.config.data_files or {}
     return {
-        part: open_files([Path(file) for file in found[part]], cache, names)
-        for part in archive.PARTS
-        if found.get(part)
+        part: open_files([Path(file) for file in found[part]], cache, names) for part in parts if found.get(part)
     }
 
 
-def hub_files(places: Places = Places()) -> dict[str, list[Path]]:
-    """Return the hub's train and test files, from its cache where they are there; else download them.
+def hub_files(places: Places = Places(), parts: tuple[str, ...] = archive.PARTS) -> dict[str, list[Path]]:
+    """Return the hub's files of these parts, from its cache where they are there; else download them.
 
     Raises:
         DataError: if they are not in the cache and the hub does not answer soon.
@@ -189,13 +218,13 @@ def hub_files(places: Places = Places()) -> dict[str, list[Path]]:
         folder = snapshot_download(
             HUB_NAME,
             repo_type="dataset",
-            # Never the unsupervised part.
-            allow_patterns=[f"plain_text/{part}-*.parquet" for part in archive.PARTS],
+            # No part that was not asked for: the unlabelled one is as large as the others together.
+            allow_patterns=[f"plain_text/{part}-*.parquet" for part in parts],
             cache_dir=places.hub_cache,
             endpoint=endpoint,
             local_files_only=offline,
         )
-        return {part: sorted(Path(folder).glob(f"plain_text/{part}-*.parquet")) for part in archive.PARTS}
+        return {part: sorted(Path(folder).glob(f"plain_text/{part}-*.parquet")) for part in parts}
 
     with suppress(LocalEntryNotFoundError):
         if all((files := snapshot(offline=True)).values()):
@@ -208,4 +237,4 @@ def hub_files(places: Places = Places()) -> dict[str, list[Path]]:
             return files
     except Exception as error:  # network, disk, rights: whatever the library meets, the data is not there
         raise DataError(f"{HUB_NAME}: cannot be fetched from {endpoint}: {error}") from error
-    raise DataError(f"{HUB_NAME}: {endpoint} has no train and test files under plain_text; it has changed.")
+    raise DataError(f"{HUB_NAME}: {endpoint} has no {' and '.join(parts)} files under plain_text; it has changed.")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,12 +19,11 @@ from seqclf_core.batches import Batch, CutReviews, training_order
 from seqclf_core.config import RunConfig, TrainConfig
 from seqclf_core.errors import NotFiniteError, SavedError
 from seqclf_core.events import Progress, Saved
-from seqclf_core.losses import LOSSES
 from seqclf_core.metrics import Tally
-from seqclf_core.models import SequenceClassifier
+from seqclf_core.models import SequenceClassifier, SequenceTagger
 from seqclf_core.randomness import generators
 from seqclf_core.saved import read_tensors, write_tensors
-from seqclf_core.scoring import evaluate, tally_of
+from seqclf_core.scoring import Objective, evaluate
 
 SAVE_SECONDS = 10.0
 """A checkpoint at least this often: what a power cut can cost."""
@@ -50,17 +50,20 @@ class State:
     """Every ``Progress`` so far, as JSON values."""
 
 
-class Trainer:
+Model = TypeVar("Model", SequenceClassifier, SequenceTagger)
+
+
+class Trainer(Generic[Model]):
     """One model in training: weights, optimizer, generators and state, and the checkpoint they live in."""
 
     def __init__(
-        self, model: SequenceClassifier, config: RunConfig, train: CutReviews, val: CutReviews,
+        self, model: Model, objective: Objective, config: RunConfig, train: CutReviews, val: CutReviews,
         device: torch.device, checkpoint: Path,
     ) -> None:  # fmt: skip
-        self.model = model.to(device)
+        self.model: Model = model.to(device)
+        self.objective = objective
         self.config, self.device, self.checkpoint = config, device, checkpoint
         self.train, self.val = train, val
-        self.loss = LOSSES[config.model.loss]
         self.generators = generators(config.seed, device)
         model.use_generators(self.generators)
         settings = config.train
@@ -140,13 +143,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.train.lr * schedule(self.state.step, self.steps, self.config.train)
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.model(batch.tokens, batch.lengths)
-        loss = self.loss.sums(logits, batch.labels)
-        (loss / len(batch.labels)).backward()  # type: ignore[no-untyped-call]
+        loss, tally = self.objective(batch)
+        (loss / tally.count).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
         self.optimizer.step()
         self.average.update(self.state.step + 1)
-        return tally_of(self.loss, logits.detach(), loss.detach(), batch.labels)
+        return tally
 
     def _tally(self) -> Tally:
         """Put the sums so far back on the device: added one by one, however often training is looked at."""
@@ -167,7 +169,7 @@ class Trainer:
 
     def _evaluated(self, began: float) -> Progress:
         state = self.state
-        val_loss, val_accuracy = evaluate(self.model, self.loss, self.val, self.device).means()
+        val_loss, val_accuracy = evaluate(self.model, self.objective, self.val, self.device).means()
         if not math.isfinite(val_loss):
             raise NotFiniteError(f"the validation loss is {val_loss} after {state.examples:,} examples")
         state.evaluations += 1

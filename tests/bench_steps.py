@@ -15,8 +15,10 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from seqclf_core.batches import CutReviews, training_order
 from seqclf_core.config import RunConfig
 from seqclf_core.corpus import Part, load_corpus
+from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.run import use_bf16
+from seqclf_core.scoring import classification
 from seqclf_core.trainer import Trainer
 
 EMBED, HIDDEN, BATCH, LENGTH, VOCAB = 100, 128, 64, 400, 20_000
@@ -48,12 +50,13 @@ def reviews_like_imdb(source: str | None, cache: Path) -> tuple[CutReviews, RunC
     return CutReviews(part, config.data), config
 
 
-def trainer(reviews: CutReviews, config: RunConfig, bf16: bool) -> Trainer:
+def trainer(reviews: CutReviews, config: RunConfig, bf16: bool) -> Trainer[SequenceClassifier]:
     """Make our trainer."""
     model = SequenceClassifier(config.model, VOCAB, seed=0)
     model.encoder.bf16 = bf16
     model.train()
-    return Trainer(model, config, reviews, reviews, CPU, Path("unused"))
+    objective = classification(model, LOSSES[config.model.loss])
+    return Trainer(model, objective, config, reviews, reviews, CPU, Path("unused"))
 
 
 def our_step(reviews: CutReviews, config: RunConfig, bf16: bool) -> Step:

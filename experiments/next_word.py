@@ -1,0 +1,84 @@
+"""Does reading without labels help? A tagger that guesses the next word starts the classifier.
+
+make experiment NAME=next_word
+make experiment NAME=next_word ARGS="--data.limit 500"
+
+Trains a tagger whose tag at each token is the word that follows it, on the training reviews without their labels
+and on the source's unlabelled ones (50,000 on IMDB), then two classifiers with the same data, seed and budget: one
+starts with the tagger's encoder, one from scratch. On all of IMDB (measured wall time and scores: reports/imdb).
+
+make study STUDY=transfer TAGGER=...    # searches how to go on from the tagger; its folder is printed
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.experiment import Experiment, NamedRun, Result
+from seqclf_core.config import RunConfig
+
+if TYPE_CHECKING:
+    from seqclf_core.corpus import Corpus
+
+TAGGER = {
+    "model.word_dropout": 0.1,
+    "model.embed_dropout": 0.1,
+    "train.epochs": 3,
+    "train.batch_size": 32,
+    "train.lr": 4e-3,
+    "train.weight_decay": 0.0,
+    "train.average": 0.0,
+}
+"""Little dropout and no decay: there is more text than so small a model can learn by heart."""
+
+
+def runs(config: RunConfig, folder: Path) -> list[NamedRun]:
+    """Make the three runs; the tagger's model lies in ``folder``."""
+    from seqclf_core.next_word import train_tagger
+
+    place = (folder / "tagger").absolute()
+    tagger = NamedRun("next-word tagger", config.override(TAGGER), trains_tagger=partial(train_tagger, place))
+    started = config.override({"model.start_from": str(place)})
+    return [tagger, NamedRun("from the tagger", started), NamedRun("from scratch", config)]
+
+
+def comparison(results: Sequence[Result], _: "Corpus") -> str:
+    """Say what the tagger learned, and what starting from it changed."""
+    tagger, *classifiers = results
+    assert tagger.finished
+    lines = [
+        f"  The tagger guesses {tagger.finished.val_accuracy:.1%} of the next words of reviews that it has not",
+        f"  seen, at {tagger.finished.val_loss:.3f} nats per word. Its folder, for `make study STUDY=transfer`:",
+        f"  TAGGER={classifiers[0].run.config.flat()['model.start_from']}",
+        "",
+        f"  {'accuracy':16} validation      test",
+    ]
+    for result in classifiers:
+        assert result.finished
+        scores = f"{result.finished.val_accuracy:10.4f}  {result.finished.test_accuracy:8.4f}"
+        lines.append(f"  {result.run.label:16} {scores}")
+    return "\n".join([*lines, "\n  One seed each: try more of them, with --seed, before you trust a difference."])
+
+
+EXPERIMENT = Experiment(
+    purpose="Does reading without labels help? A tagger of next words starts the classifier.",
+    # Patience: neither run stops before the other.
+    base=RunConfig().override(
+        {
+            "model.loss": "cross_entropy",
+            "model.word_dropout": 0.25,
+            "model.embed_dropout": 0.35,
+            "model.head_dropout": 0.05,
+            "train.epochs": 4,
+            "train.batch_size": 16,
+            "train.lr": 3e-3,
+            "train.weight_decay": 0.1,
+            "train.average": 0.999,
+            "train.patience": 1000,
+        }
+    ),
+    runs=runs,
+    varies=frozenset({"model.start_from"}),
+    conclude=comparison,
+)

@@ -1,0 +1,29 @@
+"""Reviews without labels, where a source has some: more text to learn words from.
+
+They are the part ``unsupervised`` of a folder or of the hub's data (files as the others, whose labels are not
+looked at), and ``train/unsup`` of the original archive.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from seqclf_core.config import ReviewsConfig
+from seqclf_core.rows import texts
+from seqclf_core.sources import open_unlabelled, resolve
+
+
+def unlabelled_texts(config: ReviewsConfig, cache: Path) -> list[str]:
+    """Read the unlabelled reviews of a source, in its order; none where it has none.
+
+    With ``data.limit`` at most so many, drawn by the seed of the split.
+
+    Raises:
+        DataError: if they cannot be read or, unless bad rows are to be skipped, a text is bad; names file and row.
+    """
+    part = open_unlabelled(resolve(config.source), cache)
+    found = list(texts(part, config.on_bad_row)) if part else []
+    if config.limit is None or len(found) <= config.limit:
+        return found
+    chosen = np.random.default_rng(config.split_seed).choice(len(found), config.limit, replace=False)
+    return [found[row] for row in sorted(chosen.tolist())]
