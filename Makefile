@@ -12,6 +12,7 @@ SHELL := /bin/sh
 #: OF=imdb          the search whose best settings run again (finalists)
 #: BEST=3           how many of them (finalists)
 #: SEEDS=5          fresh seeds for each, those already done included (finalists)
+#: TAGGER=...       folder of the tagger that every trial starts with (STUDY=transfer)
 #: A=imdb/0007      the one run to compare, by its key
 #: B=imdb/0012      the other
 #: WORKERS=2        processes that train (default: what this machine has room for)
@@ -24,7 +25,7 @@ SHELL := /bin/sh
 #: YES=1            really do it (clean)
 #: FIX=1            mend what is found (doctor)
 #: PYTHON=...       which Python makes .venv (default: the first of python3, python3.13, ... that fits)
-VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS OF BEST SEEDS A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
+VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS OF BEST SEEDS TAGGER A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)
@@ -47,7 +48,7 @@ STORES = $(call option,RUNS,runs)
 ##@ Experiments
 study: venv  ## run a study on all cores, or go on with it, and write its report
 	@exec $(PY) -m studies $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) $(call option,BLOCKS,blocks) \
-	  $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
+	  $(call option,TAGGER,tagger) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 factors: venv  ## what do pooling and loss change? blocks of runs that differ by nothing else
 	@exec $(PY) -m studies factors $(call option,NAME,name) $(call option,BLOCKS,blocks) \

@@ -33,6 +33,23 @@ TAGGER = {
 """Little dropout and no decay: there is more text than so small a model can learn by heart."""
 
 
+BASE = RunConfig().override(
+    {
+        "model.loss": "cross_entropy",
+        "model.word_dropout": 0.25,
+        "model.embed_dropout": 0.35,
+        "model.head_dropout": 0.05,
+        "train.epochs": 4,
+        "train.batch_size": 16,
+        "train.lr": 3e-3,
+        "train.weight_decay": 0.1,
+        "train.average": 0.999,
+        "train.patience": 1000,  # neither run stops before the other
+    }
+)
+"""Of the classifiers."""
+
+
 def runs(config: RunConfig, folder: Path) -> list[NamedRun]:
     """Make the three runs; the tagger's model lies in ``folder``."""
     from seqclf_core.next_word import train_tagger
@@ -63,21 +80,7 @@ def comparison(results: Sequence[Result], _: "Corpus") -> str:
 
 EXPERIMENT = Experiment(
     purpose="Does reading without labels help? A tagger of next words starts the classifier.",
-    # Patience: neither run stops before the other.
-    base=RunConfig().override(
-        {
-            "model.loss": "cross_entropy",
-            "model.word_dropout": 0.25,
-            "model.embed_dropout": 0.35,
-            "model.head_dropout": 0.05,
-            "train.epochs": 4,
-            "train.batch_size": 16,
-            "train.lr": 3e-3,
-            "train.weight_decay": 0.1,
-            "train.average": 0.999,
-            "train.patience": 1000,
-        }
-    ),
+    base=BASE,
     runs=runs,
     varies=frozenset({"model.start_from"}),
     conclude=comparison,

@@ -87,14 +87,14 @@ def _csv_rows(files: Sequence[Path], group: str | None) -> Iterator[RawRow]:
     for file in files:
         records = _csv_lines(file)
         _, names = next(records, (1, []))
-        for name in ("text", "label", *([group] if group else [])):
+        for name in ("text", *([group] if group else [])):
             if name not in names:
                 raise DataError(f"{file}: its first line names no column {name!r}.")
         for row, (line, record) in enumerate(records):
             place = f"{file}, line {line} (row {row})"
             if len(record) == len(names):
                 fields = dict(zip(names, record, strict=True))
-                yield RawRow(place, fields["text"], fields["label"], fields[group] if group else None)
+                yield RawRow(place, fields["text"], fields.get("label"), fields[group] if group else None)
             else:
                 problem = f"it has {len(record)} fields where the first line names {len(names)}"
                 yield RawRow(place, problem=problem)

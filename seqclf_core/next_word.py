@@ -47,7 +47,7 @@ def train_tagger(tagger: Path, config: RunConfig, folder: Path, cache: Path) -> 
     """Train a next-word tagger, as a run: its events are those of ``run``, and it goes on where it was likewise.
 
     Loss and accuracy are those of words: nats per word, share of next words that are guessed. There is no test
-    score (NaN): the test part is not read.
+    score (NaN): the test part is not read. An example is a piece of a review.
 
     Args:
         tagger: the model folder to write.
@@ -69,10 +69,10 @@ def train_tagger(tagger: Path, config: RunConfig, folder: Path, cache: Path) -> 
         yield from finished
         return
     corpus = load_corpus(config.data, cache)
-    trainer, texts = _new_trainer(config, corpus, folder / CHECKPOINT, cache)
+    trainer = _new_trainer(config, corpus, folder / CHECKPOINT, cache)
     trainer.resume()
     started = Started(
-        data=corpus.summary.model_copy(update={"sizes": {"train": texts, "val": len(trainer.val)}}),
+        data=corpus.summary.model_copy(update={"sizes": {"train": len(trainer.train), "val": len(trainer.val)}}),
         parameters=sum(weights.numel() for weights in trainer.model.parameters()),
         device=device_name(trainer.device),
         precision="bf16" if trainer.model.encoder.bf16 else "fp32",
@@ -126,7 +126,8 @@ def next_words(model: SequenceTagger, share: float) -> Objective:
             logits = model.head(states[chosen])  # (N, tags)
         loss = F.cross_entropy(logits.float(), words, reduction="sum")
         correct = (logits.argmax(dim=1) == words).sum()
-        return loss, Tally(loss.detach().double(), correct, max(1, len(words)))
+        decided = max(1, len(words))  # none where all texts of a batch are of one word; the loss is then 0
+        return loss, Tally(loss.detach().double(), correct, decided)
 
     return objective
 
@@ -153,10 +154,8 @@ def pieces(
     return Part(tokens, np.append(bounds, offsets[-1]), labels=nothing, rows=nothing, groups=None)
 
 
-def _new_trainer(
-    config: RunConfig, corpus: Corpus, checkpoint: Path, cache: Path
-) -> tuple[Trainer[SequenceTagger], int]:
-    """Put model and texts together; return how many texts there are, too."""
+def _new_trainer(config: RunConfig, corpus: Corpus, checkpoint: Path, cache: Path) -> Trainer[SequenceTagger]:
+    """Put model and texts together."""
     more, ends = encode(Tokenizer.from_file(str(corpus.tokenizer)), unlabelled_texts(config.data, cache))
     offsets = np.concatenate([corpus.train.offsets, ends[1:] + corpus.train.offsets[-1]])
     train = pieces(np.concatenate([corpus.train.tokens, more]), offsets)
@@ -167,8 +166,7 @@ def _new_trainer(
     model = SequenceTagger(config.model, corpus.summary.vocab_size, tags, config.seed)
     model.encoder.bf16 = use_bf16(config.train.precision, device)
     parts = CutReviews(train, data), CutReviews(val, data)
-    trainer = Trainer(model, next_words(model, SHARE), config, *parts, device, checkpoint)
-    return trainer, len(offsets) - 1
+    return Trainer(model, next_words(model, SHARE), config, *parts, device, checkpoint)
 
 
 def _some(part: Part) -> tuple[NDArray[np.uint16] | NDArray[np.int32], NDArray[np.int64]]:

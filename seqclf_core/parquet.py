@@ -33,7 +33,8 @@ def parquet_rows(
     """Read the rows of files, one file after the other.
 
     Args:
-        files: parquet files with the columns ``text``, ``label`` and the group column, where one is named.
+        files: parquet files with the columns ``text``, the group column where one is named, and ``label``; where
+            that is missing, so is every label.
         group: name of the group column.
         cache: folder where ``datasets`` keeps the columns as memory-mapped Arrow, by content.
         label_names: what whole numbers in the label column stand for, where the files do not say so themselves.
@@ -41,15 +42,19 @@ def parquet_rows(
     Raises:
         DataError: if a file cannot be read, or a column holds neither text nor numbers; names the file.
     """
-    columns = ["text", "label", *([group] if group else [])]
     for file in files:
+        labelled = "label" in parquet_columns(file)
+        columns = ["text", *(["label"] if labelled else []), *([group] if group else [])]
         with _names_the_file(file):
             table, own_names = _parquet_table(file, columns, cache)
         names = own_names or label_names
         row = 0
         for batch in table.to_batches(max_chunksize=1_000):
-            texts, labels, *groups = (_values(batch[column]) for column in columns)
-            for text, label, value in zip(texts, labels, groups[0] if groups else texts, strict=True):
+            nothing: list[object] = [None] * len(batch)
+            texts, labels, values = (
+                _values(batch[column]) if column in columns else nothing for column in ("text", "label", group)
+            )
+            for text, label, value in zip(texts, labels, values, strict=True):
                 yield RawRow(f"{file}, row {row}", text, _named(label, names), value)
                 row += 1
 
@@ -70,7 +75,7 @@ def _parquet_table(file: Path, columns: list[str], cache: Path) -> tuple[pa.Tabl
         dataset = datasets.Dataset.from_parquet(
             str(file), cache_dir=str(cache / "datasets" / content), columns=columns, features=features
         )
-    label = dataset.features["label"]
+    label = dataset.features.get("label")
     return dataset.data.table, label.names if isinstance(label, datasets.ClassLabel) else None
 
 

@@ -146,20 +146,21 @@ def open_unlabelled(source: str, cache: Path, places: Places = Places()) -> RawP
     Raises:
         DataError: if it is there and cannot be read, or it is the hub's and cannot be had.
     """
-    from seqclf_core.files import open_files
+    from seqclf_core.files import SUFFIXES, open_files
 
     path = Path(source)
-    if source == "synthetic":
-        return None
+    parts: dict[str, RawPart] = {}
     if source == "hub":
         return open_files(hub_files(places, (UNLABELLED,))[UNLABELLED], cache)
     if path.is_dir():
         parts = _open_folder(path, cache, archive.UNLABELLED, (UNLABELLED,))
+        # ``datasets`` finds a part of this name only where a README.md tells of it.
+        named = sorted(file for file in path.glob(f"{UNLABELLED}*") if file.suffix in SUFFIXES)
+        if named and not parts:
+            return open_files(named, cache)
     elif path.name.endswith(_TAR):
         parts = archive.open_tar(path, archive.UNLABELLED)
-    else:
-        return None
-    return parts.get("train", parts.get(UNLABELLED))
+    return next(iter(parts.values()), None)
 
 
 _TAR = (".tar.gz", ".tgz")

@@ -1,0 +1,83 @@
+"""The experiment on text without labels: a tagger first, then two classifiers that differ by its help alone."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from experiments import journal, next_word
+from experiments.delivery import deliver
+from experiments.journal import Happened, Opened
+from experiments.stores import Stores
+from experiments.tracked import Session, track_all
+from reports import frames
+from seqclf_core.best import finished_models
+from seqclf_core.config import RunConfig
+from seqclf_core.corpus import load_corpus
+from seqclf_core.errors import NotFiniteError
+from seqclf_core.events import Event
+
+
+@pytest.fixture
+def session(small: RunConfig, tmp_path: Path, cache: Path) -> Session:
+    stores = Stores(tmp_path / "runs")
+    stores.runs.mkdir()
+    stores.cache.symlink_to(cache)
+    return Session(
+        name="next_word", question="Does it?", command="make it", data=load_corpus(small.data, cache).summary,
+        stores=stores, console=Console(file=io.StringIO(), width=200), stream=next_word.EXPERIMENT.stream,
+    )  # fmt: skip
+
+
+def test_two_classifiers_differ_by_the_tagger_alone(session: Session, small: RunConfig, cache: Path) -> None:
+    base = small.override({"train.epochs": 1})
+    folder = session.stores.work(session.group(base))
+    _, started, scratch = runs = next_word.runs(base, folder)
+    assert scratch.config == base
+    assert started.config == base.override({"model.start_from": str(folder / "tagger")})
+    assert next_word.EXPERIMENT.varies == {"model.start_from"}
+
+    # Stopped while the tagger learns, the classifiers are not begun; the same command goes on.
+    assert [result.closed for result in track_all(session, base, runs, lambda: True)] == [None]
+    results = track_all(session, base, runs, lambda: False)
+    assert all(result.finished for result in results)
+    assert isinstance(session.console.file, io.StringIO)
+    assert "validation accuracy" in session.console.file.getvalue()
+    assert "nan" not in session.console.file.getvalue()
+    said = next_word.comparison(results, load_corpus(base.data, cache))
+    assert f"TAGGER={folder / 'tagger'}" in said
+    for result in results[1:]:
+        assert result.finished
+        assert f"{result.finished.test_accuracy:.4f}" in said
+    roles = {}
+    for result in results:
+        opened, *entries = journal.read(session.stores.journal(result.key))
+        assert isinstance(opened, Opened)
+        roles[opened.header.role] = sum(isinstance(entry, Happened) for entry in entries)
+    assert roles == {"tagger": 8, "experiment": 4}
+
+    # A tagger's scores are of words: MLflow has its curve; no report and no choice of a model mixes them in.
+    deliver(session.stores.runs)
+    tracked = frames.Stores.under(session.stores.runs)
+    known = frames.runs(tracked, "next_word")
+    assert sorted(known["role"]) == ["experiment", "experiment", "study"]
+    assert known["test/accuracy"].notna().sum() == 2
+    words = frames.curves(tracked, "next_word", [results[0].key])
+    assert len(words) == 6
+    assert {model.key for model in finished_models(session.stores.runs)} == {each.key for each in results[1:]}
+
+
+def test_without_a_tagger_no_classifier_is_begun(session: Session, small: RunConfig) -> None:
+    def diverges(*_: object) -> Iterator[Event]:
+        raise NotFiniteError("the training loss is nan")
+        yield
+
+    base = small.override({"train.epochs": 1})
+    tagger, *others = next_word.runs(base, session.stores.work(session.group(base)))
+    for _ in range(2):
+        (result,) = track_all(session, base, [replace(tagger, trains_tagger=diverges), *others], lambda: False)
+        assert result.closed
+        assert (result.closed.outcome, result.closed.reason) == ("failed", "the training loss is nan")
