@@ -46,7 +46,11 @@ def compare_with_mlflow(stores: Stores, uri: str, busy: frozenset[str] = frozens
     recorded = {
         path: entries for path in sorted(stores.journals.rglob("*.jsonl")) if (entries := _whole(path)) is not None
     }
-    recorded = {path: entries for path, entries in recorded.items() if _header(entries).experiment not in busy}
+    recorded = {
+        path: entries
+        for path, entries in recorded.items()
+        if journal.opened(entries).header.experiment not in busy
+    }
     if not recorded:
         return []
     database = Path(uri.removeprefix("sqlite:///"))
@@ -58,16 +62,16 @@ def compare_with_mlflow(stores: Stores, uri: str, busy: frozenset[str] = frozens
     try:
         tracker = Tracker(stores, uri)
         known: dict[str, list[Run]] = {}
-        for experiment in sorted({_header(entries).experiment for entries in recorded.values()}):
+        for experiment in sorted({journal.opened(entries).header.experiment for entries in recorded.values()}):
             known |= tracker.look(experiment)
     except UserError as error:
         return [Finding(f"{error} Nothing is compared with it.")]
     findings = []
     for entries in recorded.values():
-        what, again = _difference(entries, known.pop(_header(entries).key, []))
+        what, again = _difference(entries, known.pop(journal.opened(entries).header.key, []))
         if what:
             mend = partial(_send, stores, tracker, entries, again)
-            findings.append(Finding(f"{_header(entries).key}: {what}", mend))
+            findings.append(Finding(f"{journal.opened(entries).header.key}: {what}", mend))
     here = {path.relative_to(stores.journals).with_suffix("").as_posix() for path in recorded}
     return findings + list(_unrecorded(known, here))
 
@@ -137,8 +141,3 @@ def _whole(path: Path) -> list[Entry] | None:
     except journal.JournalError:
         return None
     return entries if entries and isinstance(entries[0], Opened) else None
-
-
-def _header(entries: Sequence[Entry]) -> journal.Header:
-    assert isinstance(entries[0], Opened)
-    return entries[0].header

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from experiments import journal
-from experiments.journal import Closed, Entry, Happened, Header, Opened
+from experiments.journal import Closed, Entry, Happened
 from experiments.stores import Stores
 from seqclf_core.best import FinishedModel, best_of, finished_models
 from seqclf_core.errors import UserError
@@ -94,7 +94,7 @@ def finalists(stores: Stores, name: str | None = None) -> list[Finalist]:
     found: list[Finalist] = []
     for folder in [stores.journals / name] if name else sorted(stores.journals.glob("*")):
         entries = journal.read(folder / "study.jsonl")
-        if not entries or "seqclf.of" not in _header(entries).tags:
+        if not entries or "seqclf.of" not in journal.opened(entries).header.tags:
             continue
         if isinstance(entries[-1], Closed):
             found += _finalists_of(stores, folder.name)
@@ -112,7 +112,7 @@ def _finalists_of(stores: Stores, study: str) -> Iterator[Finalist]:
     for path in sorted((stores.journals / study).glob("*.jsonl")):
         entries = journal.read(path)
         score = _score(entries)
-        if score is None or "seqclf.finalist" not in (header := _header(entries)).tags:
+        if score is None or "seqclf.finalist" not in (header := journal.opened(entries).header).tags:
             continue
         settings = header.tags["seqclf.finalist"]
         scores.setdefault(settings, {})[header.key] = score
@@ -128,11 +128,6 @@ def _score(entries: Sequence[Entry]) -> float | None:
         return None
     ends = [e.event for e in entries if isinstance(e, Happened) and isinstance(e.event, Finished)]
     return ends[-1].val_accuracy if ends else None
-
-
-def _header(entries: Sequence[Entry]) -> Header:
-    assert isinstance(entries[0], Opened)
-    return entries[0].header
 
 
 def _best_seed(finalist: Finalist, models: Sequence[FinishedModel]) -> FinishedModel:

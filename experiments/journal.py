@@ -8,7 +8,7 @@ is written; they never go backwards within a journal, even where the clock does.
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -81,6 +81,17 @@ class Reopened(_Value):
 
 Entry = Annotated[Opened | Happened | Closed | Reopened, Field(discriminator="entry")]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+
+
+def opened(entries: Sequence[Entry]) -> Opened:
+    """Return a journal's first entry, which says whose it is.
+
+    Raises:
+        JournalError: if it is missing.
+    """
+    if not isinstance(entries[0], Opened):
+        raise JournalError("A journal without its first line, which says whose it is: restore it.")
+    return entries[0]
 
 
 def read(path: Path) -> list[Entry]:

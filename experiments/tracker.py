@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 
 from experiments import journal, translate
 from experiments.database import prepare_database
-from experiments.journal import Closed, Entry, Header, Opened
+from experiments.journal import Closed, Entry, Header, Opened, opened
 from experiments.stores import Stores, mask
 from seqclf_core.errors import UserError
 from seqclf_core.pages import FOLDER
@@ -78,12 +78,12 @@ class Tracker:
         Raises:
             DeliveryError: if MLflow cannot be reached or refuses; calling it again goes on from there.
         """
-        with self._explaining(_opened(entries).header.key):
-            known = self._find_or_make(_opened(entries))
+        with self._explaining(opened(entries).header.key):
+            known = self._find_or_make(opened(entries))
             if known.deleted or known.delivered >= len(entries):
                 return 0
             self._send(known.run_id, entries, known.delivered)
-        self._runs[_opened(entries).header.key] = _Known(known.run_id, len(entries), deleted=False)
+        self._runs[opened(entries).header.key] = _Known(known.run_id, len(entries), deleted=False)
         return len(entries) - known.delivered
 
     def attach(self, entries: Sequence[Entry], page: Path) -> bool:
@@ -96,8 +96,8 @@ class Tracker:
         Raises:
             DeliveryError: if MLflow cannot be reached or refuses.
         """
-        with self._explaining(_opened(entries).header.key):
-            known = self._find_or_make(_opened(entries))
+        with self._explaining(opened(entries).header.key):
+            known = self._find_or_make(opened(entries))
             digest = hashlib.sha256(page.read_bytes()).hexdigest()
             if known.deleted or self._client.get_run(known.run_id).data.tags.get(REPORT) == digest:
                 return False
@@ -139,7 +139,7 @@ class Tracker:
 
     def _send(self, run_id: str, entries: Sequence[Entry], delivered: int) -> None:
         """Send the entries from ``delivered`` on; the order makes a kill between any two calls harmless."""
-        header, new, last = _opened(entries).header, entries[delivered:], entries[-1]
+        header, new, last = opened(entries).header, entries[delivered:], entries[-1]
         if delivered == 0:
             params = [Param(name, value) for name, value in translate.params(header)]
             for start in range(0, len(params), PARAMS_PER_BATCH):
@@ -161,17 +161,17 @@ class Tracker:
             self._client.update_run(run_id, "RUNNING")
         self._client.set_tag(run_id, DELIVERED, str(len(entries)))
 
-    def _find_or_make(self, opened: Opened) -> _Known:
-        header = opened.header
+    def _find_or_make(self, first: Opened) -> _Known:
+        header = first.header
         experiment = self._experiment(header.experiment)
         known = self._runs.get(header.key) or self._search(header)
         if known is None:
             tags = {KEY: header.key, "seqclf.role": header.role, **translate.cut(header.tags)}
             if header.parent:
                 parents = journal.read(self._stores.journal(header.parent))
-                if parents and not (parent := self._find_or_make(_opened(parents))).deleted:
+                if parents and not (parent := self._find_or_make(opened(parents))).deleted:
                     tags["mlflow.parentRunId"] = parent.run_id
-            run = self._client.create_run(experiment, opened.time, tags, header.name)
+            run = self._client.create_run(experiment, first.time, tags, header.name)
             known = _Known(run.info.run_id, 0, deleted=False)
         self._runs[header.key] = known
         return known
@@ -239,12 +239,6 @@ class Tracker:
     def _undelivered(self, error: Exception) -> DeliveryError:
         reason = " ".join(str(error).split())[:500]
         return DeliveryError(mask(f"MLflow at {self._uri} did not take it: {type(error).__name__}: {reason}"))
-
-
-def _opened(entries: Sequence[Entry]) -> Opened:
-    if not isinstance(entries[0], Opened):
-        raise journal.JournalError("A journal without its first line, which says whose it is: restore it.")
-    return entries[0]
 
 
 def _delivered(run: Run) -> int:

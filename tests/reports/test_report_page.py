@@ -5,11 +5,11 @@ import hashlib
 import re
 import shlex
 import shutil
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 import tyro
+from page_elements import Elements
 from recorded_runs import MadeUp, study_of
 
 from reports import background, compose, frames, render, tables
@@ -18,25 +18,6 @@ from seqclf_core.config import RunConfig
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)></style></text></svg>$\\frac{"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Elements(HTMLParser):
-    """What a browser would find in a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.found if name == tag]
 
 
 @pytest.fixture(scope="module")
