@@ -1,0 +1,52 @@
+"""A search that starts with a tagger: its widths, its weights, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+from stepping import OpenOwner, outcomes, run_all
+
+from seqclf_core.config import RunConfig
+from seqclf_core.errors import UserError
+from seqclf_core.next_word import train_tagger
+from studies import finalists, transfer
+
+
+@pytest.fixture
+def tagger(small: RunConfig, tmp_path: Path, cache: Path) -> Path:
+    folder = tmp_path / "tagger"
+    list(train_tagger(folder, small.override({"train.epochs": 1}), tmp_path / "run", cache))
+    return folder
+
+
+def test_every_trial_starts_with_the_tagger_and_so_does_every_finalist(
+    tagger: Path, small: RunConfig, open_owner: OpenOwner
+) -> None:
+    declared = transfer.declare(transfer.Question(trials=2, tagger=str(tagger)), "")
+    assert declared.base.model.start_from == str(tagger)
+    assert (declared.base.model.embed_dim, declared.base.model.hidden_dim) == (8, 8)
+    assert not {"model.embed_dim", "model.hidden_dim", "model.layers"} & declared.space().keys()
+    assert len(declared.notes["seqclf.tagger"]) == 64
+
+    changes = {"data.source": small.data.source, "train.epochs": 1}
+    study = declared.with_base(declared.base.override(changes), frozenset())
+    owner = open_owner(study, name="transfer", total=2)
+    run_all(owner)
+    assert outcomes(owner) == ["COMPLETE"] * 2
+    again = finalists.declare(finalists.Question(of="transfer", best=1, seeds=2), owner.stores.optuna_uri)
+    assert again.base.model.start_from == str(tagger)
+    assert again.base.model.hidden_dim == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("", "make experiment NAME=next_word"), ("nowhere", "no model folder")]
+)
+def test_without_a_tagger_it_says_how_to_make_one(name: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=told):
+        transfer.declare(transfer.Question(tagger=name and str(tmp_path / name)), "")
+
+
+def test_a_relative_folder_means_the_same_from_everywhere(
+    tagger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert transfer.declare(transfer.Question(tagger="tagger"), "").base.model.start_from == str(tagger)
