@@ -1,7 +1,7 @@
 """What a failing tracking server costs the training: the ``tracker`` part of ``make bench``.
 
-The same study on two workers, against a server that works and against one that fails for as long as it runs, in
-turn; a round's times are set against the working server's of that round.
+The same block of four runs, none of them pruned, on two workers: against a server that works and against one that
+fails for as long as it runs, in turn; a round's times are set against the working server's of that round.
 """
 
 import json
@@ -33,7 +33,7 @@ def tracker(source: str | None, cache: Path, rounds: int) -> None:
             for fault in [*took][number % len(took) :] + [*took][: number % len(took)]:
                 name = f"{fault.replace(' ', '-')}-{number}"
                 took[fault].append(training_seconds(runs, name, source, addresses[fault]))
-    print(f"\ntraining of {TRIALS} trials on 2 workers with a tracking server that works: "
+    print(f"\ntraining of {TRIALS} runs on 2 workers with a tracking server that works: "
           f"{statistics.median(took['none']):.1f} s")  # fmt: skip
     for fault in FAULTS:
         more = [one / other - 1 for one, other in zip(took[fault], took["none"], strict=True)]
@@ -44,8 +44,8 @@ def tracker(source: str | None, cache: Path, rounds: int) -> None:
 def training_seconds(runs: Path, name: str, source: str | None, address: str) -> float:
     """Run a study and return the time from its first event to its last; it is ended before its last delivery."""
     command = [
-        sys.executable, "-m", "studies", "imdb", "--name", name, "--runs", str(runs), "--trials", str(TRIALS),
-        "--workers", "2", "--no-report", "--data.source", source or "synthetic", "--train.epochs", "4",
+        sys.executable, "-m", "studies", "factors", "--name", name, "--runs", str(runs), "--blocks", "1",
+        "--workers", "2", "--no-report", "--data.source", source or "synthetic", "--train.epochs", "3",
         "--data.limit", "4000" if source else "2000", "--tracking-uri", address,
     ]  # fmt: skip
     journals = runs / "journal" / name

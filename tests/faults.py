@@ -41,6 +41,8 @@ class Scenario:
     """Further arguments of the command."""
     server: str = ""
     """How the tracking server fails while the study runs; none: MLflow is a database, and nothing is between."""
+    outage: float = 0.0
+    """Seconds after which the server works again; 0: not before the study has ended."""
 
 
 class Over(Exception):
@@ -174,11 +176,13 @@ SCENARIOS = (
     Scenario("damage", "kill -9 of everything, and files cut or gone", 0.3, 0.34, 6, damage),
     Scenario("term", "SIGTERM of the owner", 0.15, 0.34, 6, terminate),
     Scenario("disk", "disk full", 0.15, 0.4, 10, fill_disk),
-    Scenario("stop", "SIGSTOP of a worker for 60 s", 0.06, 0.17, 10, suspend_worker),
-    Scenario("hang", "a worker that hangs", 0.1, 0.3, 10, hang, ("--hang-seconds", "8")),
-    Scenario("sleep", "a machine that sleeps for an hour", 0.1, 0.2, 10, sleep_an_hour, ("--hang-seconds", "8")),
-    Scenario("clock", "a clock that steps back an hour", 0.1, 0.3, 10, step_back_an_hour),
-    Scenario("lock", "both databases locked for 30 s", 0.06, 0.17, 10, lock),
+    Scenario("stop", "SIGSTOP of a worker for 60 s", 0.1, 0.3, 4, suspend_worker),
+    Scenario("hang", "a worker that hangs", 0.15, 0.34, 6, hang, ("--hang-seconds", "8")),
+    Scenario("sleep", "a machine that sleeps for an hour", 0.15, 0.34, 4, sleep_an_hour, ("--hang-seconds", "8")),
+    Scenario("clock", "a clock that steps back an hour", 0.15, 0.34, 4, step_back_an_hour),
+    Scenario("lock", "both databases locked for 30 s", 0.1, 0.3, 4, lock),
+    Scenario("minute", "a tracking server that refuses for a minute", 0.5, 0, 0, nothing, (), "refuse", 60),
+    Scenario("deaf", "a tracking server that hangs for a minute", 0.5, 0, 0, nothing, (), "hang", 60),
     Scenario("refuse", "a tracking server that refuses", 0.06, 0, 0, nothing, server="refuse"),
     Scenario("hangs", "a tracking server that hangs", 0.06, 0, 0, nothing, server="hang"),
     Scenario("500", "a tracking server that answers 500", 0.06, 0, 0, nothing, server="answer 500"),

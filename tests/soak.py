@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Timer
 
 import psutil
 
@@ -35,8 +36,8 @@ Written by `{command}` at commit {commit}, in {minutes:.1f} minutes on {processo
 Each study has one worker, and is started again wherever a fault ended it. *Lost*: trials that did not end.
 *Doubled*: trials beyond those asked for, or with two runs in MLflow. *Stuck*: trials left running. *Different*:
 trials whose settings, outcome or curve are not those of the same study without a fault. Faults come at random
-moments; the distances between them are drawn from the seed. A tracking server fails for as long as the study runs;
-`make sync` delivers afterwards what it did not take.
+moments; the distances between them are drawn from the seed. A tracking server fails for as long as the study runs,
+where it does not say for a minute; `make sync` delivers afterwards what it did not take.
 """
 CLEAN = (
     "In every study Optuna and MLflow agree on all trials, times are in order, and `make doctor` finds nothing."
@@ -73,6 +74,8 @@ def run(scenario: Scenario, reviews: Path, runs: Path, total: int, seed: int) ->
     server = faulty_server(tracked(scenario, runs), scenario.server) if scenario.server else nullcontext()
     with server as served:
         address = ["--tracking-uri", served[0]] if served else []
+        if served and scenario.outage:
+            Timer(scenario.outage, served[1]).start()
         more = ["--workers", "1", "--train.epochs", "2", *scenario.more, *address]
         command = Command(reviews, runs, row.trials, more)
         command.start()
