@@ -102,7 +102,7 @@ def conduct(name: str, experiment: Experiment, options: Options[Settings]) -> in
 
     group = session.group(base)
     with only_one(stores, group), stoppable() as stopping:
-        runs = experiment.runs(base, stores.work(group))
+        runs = experiment.runs(base, lambda settings: stores.work(session.key(settings)))
         if all(ended(session, run) for run in runs):
             results, delivered = track_all(session, base, runs, stopping), True
         else:

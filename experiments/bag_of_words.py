@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from experiments.experiment import Experiment, NamedRun
+from experiments.experiment import Experiment, NamedRun, Place
 from seqclf_core.config import Config, Settings
 from seqclf_core.events import Event
 
@@ -37,7 +37,7 @@ class BagSettings(Settings):
     model: BagConfig = BagConfig()
 
 
-def runs(config: BagSettings, _: Path) -> list[NamedRun]:
+def runs(config: BagSettings, _: Place) -> list[NamedRun]:
     """Make the run."""
     return [NamedRun("bag of words", config)]
 

@@ -60,7 +60,7 @@ class Display:
 
     def _move(self, step: int) -> None:
         done = step >= self._examples
-        what = "scoring the test part" if done else f"training, at most {self._left(step)} left"
+        what = "scoring" if done else f"training, at most {self._left(step)} left"
         self._bar.update(self._task, completed=step, description=what)
 
     def _left(self, step: int) -> timedelta:

@@ -17,6 +17,13 @@ Stream = Callable[[Any, Path, Path], "Iterator[Event]"]
 """(settings, the run's own folder, cache) -> what happens in the run; ``seqclf_core.run.run`` says more."""
 
 
+Place = Callable[[Settings], Path]
+"""Settings -> the own folder of the run of these settings."""
+
+TAGGER = "tagger"
+"""The model folder that a tagger's run leaves in its own."""
+
+
 def train(config: RunConfig, folder: Path, cache: Path) -> "Iterator[Event]":
     """Train the classifier of these settings."""
     from seqclf_core.run import run  # torch: seconds, not paid for a run that ended before
@@ -33,8 +40,9 @@ class NamedRun:
     config: Settings
     tags: Mapping[str, str] = field(default_factory=dict)
     """What else is worth recording with it."""
-    trains_tagger: Stream | None = None
-    """Does it, where it is a tagger that later runs start from: its scores are of tokens, not of reviews."""
+    tagger_stream: Stream | None = None
+    """Does the run where it trains a tagger that others start from, into ``TAGGER`` of its folder, with scores of
+    tokens and not of reviews; None: the experiment's own stream does it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Result:
     """Its scores, if it is complete."""
 
 
-def only_one(config: RunConfig, _: Path) -> list[NamedRun]:
+def only_one(config: RunConfig, _: Place) -> list[NamedRun]:
     """Make a single run of the settings as they are."""
     return [NamedRun(f"{config.model.pooling} {config.model.loss}", config)]
 
@@ -64,9 +72,9 @@ class Experiment:
     """One line: what is learned from it."""
     base: Settings
     """Settings that the command line changes."""
-    runs: Callable[[Any, Path], list[NamedRun]] = only_one
-    """(settings, a folder of the experiment's own) -> its runs, done in this order; whatever they need first is
-    made in the folder. The same settings give the same runs."""
+    runs: Callable[[Any, Place], list[NamedRun]] = only_one
+    """(settings, where runs have their folders) -> its runs, done in this order. The same settings give the same
+    runs."""
     varies: frozenset[str] = frozenset()
     """Settings that ``runs`` sets itself, so that the command line must not."""
     stream: Stream = train

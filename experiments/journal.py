@@ -89,7 +89,7 @@ def opened(entries: Sequence[Entry]) -> Opened:
     Raises:
         JournalError: if it is missing.
     """
-    if not isinstance(entries[0], Opened):
+    if not entries or not isinstance(entries[0], Opened):
         raise JournalError("A journal without its first line, which says whose it is: restore it.")
     return entries[0]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.experiment import Experiment, NamedRun
+from experiments.experiment import Experiment, NamedRun, Place
 from seqclf_core.config import Settings
 from seqclf_core.events import Event
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from experiments.linear import Fitted
 
 
-def runs(config: Settings, _: Path) -> list[NamedRun]:
+def runs(config: Settings, _: Place) -> list[NamedRun]:
     """Make the run."""
     return [NamedRun("majority class", config)]
 

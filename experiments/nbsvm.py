@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from experiments.experiment import Experiment, NamedRun, Result
+from experiments.experiment import Experiment, NamedRun, Place, Result
 from seqclf_core.config import Config, Settings
 from seqclf_core.events import Event
 
@@ -60,7 +60,7 @@ class NbsvmSettings(Settings):
     """The training part, or the validation part too."""
 
 
-def runs(config: NbsvmSettings, _: Path) -> list[NamedRun]:
+def runs(config: NbsvmSettings, _: Place) -> list[NamedRun]:
     """Make the two runs."""
     return [
         NamedRun("training part", config.override({"learn_from": "train"})),

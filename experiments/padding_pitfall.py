@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.experiment import Experiment, NamedRun, Result
+from experiments.experiment import Experiment, NamedRun, Place, Result
 from seqclf_core.config import RunConfig
 
 if TYPE_CHECKING:
     from seqclf_core.corpus import Corpus
 
 
-def runs(config: RunConfig, _: Path) -> list[NamedRun]:
+def runs(config: RunConfig, _: Place) -> list[NamedRun]:
     """Make the three runs."""
     return [
         NamedRun(f"{pooling}, {rows} rows", config.override({"model.pooling": pooling, "data.pad": pad}))

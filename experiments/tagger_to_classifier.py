@@ -8,10 +8,9 @@ trains two classifiers with the same data, seed and budget: one starts with the 
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.experiment import Experiment, NamedRun, Result
+from experiments.experiment import Experiment, NamedRun, Place, Result
 from seqclf_core.config import RunConfig
 
 if TYPE_CHECKING:
@@ -33,15 +32,16 @@ CAVEAT = """
   One seed cannot tell a small help or harm from luck: try more of them, with --seed."""
 
 
-def runs(config: RunConfig, folder: Path) -> list[NamedRun]:
+def runs(config: RunConfig, place: Place) -> list[NamedRun]:
     """Train the tagger, unless it is there, and make the two runs."""
     from experiments.five_changes import five_changes
     from seqclf_core.saved import SETTINGS
     from seqclf_core.tagging import score_tagger, train_tagger
 
-    tagger = folder / "tagger"
+    settings = config.override(TAGGER)
+    tagger = place(settings) / "tagger"
     if not (tagger / SETTINGS).exists():  # a model folder appears whole
-        train_tagger(config.override(TAGGER), tagger)
+        train_tagger(settings, tagger)
     score = score_tagger(tagger)
     print(
         f"\nThe tagger is right on {score.accuracy:.1%} of {score.tokens:,} tokens of sentences it has not seen;\n"

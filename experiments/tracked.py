@@ -17,7 +17,7 @@ from rich.console import Console
 
 from experiments import journal
 from experiments.display import Display, result_line
-from experiments.experiment import NamedRun, Result, Stream, train
+from experiments.experiment import TAGGER, NamedRun, Result, Stream, train
 from experiments.journal import Closed, Header
 from experiments.recorder import Recorder, provenance
 from experiments.stores import Stores
@@ -93,7 +93,11 @@ def track_all(
             where = f" ({number} of {len(runs)})" if parent else ""
             session.say(f"\n{run.label}{where}")
             results.append(track(session, run, session.group(base) if parent else None, stopping))
-            if results[-1].closed is None or (run.trains_tagger and not results[-1].finished):
+            if results[-1].closed is None:
+                return results
+            if run.tagger_stream and not results[-1].finished:
+                if parent:
+                    parent.close("failed", f"{run.label}: {results[-1].closed.reason}")
                 return results
         if parent:
             parent.close("complete")
@@ -124,13 +128,14 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
     key = session.key(run.config)
     header = Header(
         key=key, name=f"{run.label}{_settings(run.config)}", experiment=session.name,
-        role="tagger" if run.trains_tagger else "experiment", parent=parent, params=run.config.flat(),
+        role="tagger" if run.tagger_stream else "experiment", parent=parent, params=run.config.flat(),
         tags=session.tags() | dict(run.tags),
     )  # fmt: skip
     folder = session.stores.work(key)
     with Recorder.open(session.stores.journal(key), header) as recorder:
         result = Result(run, key, folder, recorder.closed, _finished(recorder))
-        if result.closed is None:
+        gone = run.tagger_stream and result.finished and not (folder / TAGGER).exists()
+        if result.closed is None or gone:
             _follow(session, run, folder, recorder, stopping)
         elif result.finished:
             session.say(f"{result_line(result.finished)}, done before")
@@ -143,7 +148,7 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
 def _follow(
     session: Session, run: NamedRun, folder: Path, recorder: Recorder, stopping: Callable[[], bool]
 ) -> None:
-    stream = (run.trains_tagger or session.stream)(run.config, folder.absolute(), session.stores.cache.absolute())
+    stream = (run.tagger_stream or session.stream)(run.config, folder.absolute(), session.stores.cache.absolute())
     with Display(run.config, session.console) as display, closing(stream):  # type: ignore[type-var]
         try:
             for event in stream:

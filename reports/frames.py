@@ -84,6 +84,8 @@ def curves(
 ) -> pd.DataFrame:
     """Return one row per run and evaluation: ``key``, ``evaluation`` (1, 2, ...), ``step``, and the metrics.
 
+    Taggers are among them, though not among ``runs``: their losses and accuracies are of words.
+
     Args:
         stores: where to read; default ``runs/``.
         study: the study or experiment to read; default all.

@@ -25,7 +25,7 @@ PARTS = ("train", "test")
 LABELS = ("neg", "pos")
 UNLABELLED = ("unsup",)
 """Stands where a label does, in the training part."""
-_REVIEW = re.compile(r"(train|test)/(neg|pos|unsup)/([0-9]{1,9})_[0-9]{1,2}\.txt")
+_REVIEW = re.compile(r"(train|test)/(neg|pos|(?<=train/)unsup)/([0-9]{1,9})_[0-9]{1,2}\.txt")
 _URLS = re.compile(r"(train|test)/urls_(neg|pos)\.txt")
 _TITLE = re.compile(rb"tt[0-9]+")
 

@@ -19,7 +19,7 @@ class DataSummary(_Value):
     digest: str
     """SHA-256 over the texts, labels and groups that were used, and over how they were split."""
     sizes: dict[str, int]
-    """Reviews per part: train, val, test."""
+    """Reviews per part: train, val, test; pieces of reviews where a tagger learns."""
     split: Literal["group", "random", "contiguous"]
     group_column: str | None
     """The column that the split kept together, where there was one."""
@@ -70,7 +70,7 @@ class Progress(_Value):
 
 
 class Finished(_Value):
-    """The end of a run. The test part was scored once, with the weights of the best evaluation."""
+    """The end of a run. A classifier's test part was scored once, with the weights of the best evaluation."""
 
     event: Literal["finished"] = "finished"
     reason: Literal["completed", "early_stop", "diverged"]

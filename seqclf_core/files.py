@@ -87,7 +87,12 @@ def _csv_rows(files: Sequence[Path], group: str | None) -> Iterator[RawRow]:
     for file in files:
         records = _csv_lines(file)
         _, names = next(records, (1, []))
-        for name in ("text", *([group] if group else [])):
+        # Whether there are labels at all, the first file says.
+        for name in (
+            "text",
+            *(["label"] if "label" in _csv_header(files[0]) else []),
+            *([group] if group else []),
+        ):
             if name not in names:
                 raise DataError(f"{file}: its first line names no column {name!r}.")
         for row, (line, record) in enumerate(records):

@@ -9,18 +9,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums over examples, kept on the device so that no step waits for them."""
+    """Sums over decisions, kept on the device so that no step waits for them; a tagger decides token by token."""
 
     loss: Tensor
-    """Scalar float64: the loss summed over examples."""
+    """Scalar float64: the loss summed over decisions."""
     correct: Tensor
-    """Scalar int64: examples decided correctly."""
+    """Scalar int64: decisions that are right."""
     count: int
-    """Examples."""
+    """Decisions."""
 
     @classmethod
     def zero(cls, device: torch.device) -> Self:
-        """Return the tally of no examples."""
+        """Return the tally of no decisions."""
         return cls(
             torch.zeros((), dtype=torch.float64, device=device),
             torch.zeros((), dtype=torch.int64, device=device),
@@ -31,7 +31,7 @@ class Tally:
         return type(self)(self.loss + other.loss, self.correct + other.correct, self.count + other.count)
 
     def means(self) -> tuple[float, float]:
-        """Return (loss, accuracy) per example, as numbers; this waits for the device."""
+        """Return (loss, accuracy) per decision, as numbers; this waits for the device."""
         if self.count == 0:
-            raise ValueError("a tally of no examples has no mean")
+            raise ValueError("a tally of no decisions has no mean")
         return float(self.loss) / self.count, float(self.correct) / self.count

@@ -136,7 +136,7 @@ class SequenceTagger(nn.Module):
         super().__init__()
         self.encoder = Encoder(config, vocab_size, seed)
         self.head = linear(config.hidden_dim * self.encoder.directions, tags, seed)
-        self.dropout_generator: torch.Generator | None = None
+        self.choice_generator: torch.Generator | None = None
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Score a batch: (B, T) ids, (B,) counts of real tokens -> (B, T, tags) logits."""
@@ -144,9 +144,9 @@ class SequenceTagger(nn.Module):
         return logits
 
     def use_generators(self, by_purpose: dict[str, torch.Generator]) -> None:
-        """Draw dropout from these generators from now on, instead of torch's global one."""
+        """Draw dropout, and which tokens are tagged, from these generators, instead of torch's global one."""
         self.encoder.dropout_generator = by_purpose["encoder_dropout"]
-        self.dropout_generator = by_purpose["head_dropout"]
+        self.choice_generator = by_purpose["head_dropout"]
 
 
 class SequenceClassifier(nn.Module):

@@ -34,7 +34,7 @@ def parquet_rows(
 
     Args:
         files: parquet files with the columns ``text``, the group column where one is named, and ``label``; where
-            that is missing, so is every label.
+            the first has none, there are no labels.
         group: name of the group column.
         cache: folder where ``datasets`` keeps the columns as memory-mapped Arrow, by content.
         label_names: what whole numbers in the label column stand for, where the files do not say so themselves.
@@ -42,9 +42,9 @@ def parquet_rows(
     Raises:
         DataError: if a file cannot be read, or a column holds neither text nor numbers; names the file.
     """
+    labelled = "label" in parquet_columns(files[0])
+    columns = ["text", *(["label"] if labelled else []), *([group] if group else [])]
     for file in files:
-        labelled = "label" in parquet_columns(file)
-        columns = ["text", *(["label"] if labelled else []), *([group] if group else [])]
         with _names_the_file(file):
             table, own_names = _parquet_table(file, columns, cache)
         names = own_names or label_names

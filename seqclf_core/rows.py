@@ -36,7 +36,7 @@ class RawRow(NamedTuple):
 
 @dataclass(frozen=True)
 class RawPart:
-    """The training or the test part of a source, not yet judged."""
+    """The training, test or unlabelled part of a source, not yet judged."""
 
     name: str
     """Where it comes from, for a person."""
@@ -90,20 +90,23 @@ def judge(part: RawPart, group_column: str | None, on_bad_row: Literal["stop", "
     return pa.Table.from_batches(batches, schema), skipped
 
 
-def texts(part: RawPart, on_bad_row: Literal["stop", "skip"]) -> Iterator[str]:
-    """Read the texts of a part whose labels are not looked at; bad ones are skipped if that is asked for.
+def texts(part: RawPart, on_bad_row: Literal["stop", "skip"]) -> tuple[list[str], int]:
+    """Read the texts of a part whose labels are not looked at; return them, and how many bad ones were skipped.
 
     Raises:
         DataError: if there is no column of texts or, unless bad rows are to be skipped, a text is bad.
     """
     if "text" not in part.columns:
         raise DataError(f"{part.name}: there is no column 'text'; its columns are {_list(part.columns)}.")
+    found, skipped = [], 0
     for raw in part.rows(None):
         try:
-            yield _text(raw)
+            found.append(_text(raw))
         except _BadRow as problem:
             if on_bad_row == "stop":
                 raise _stop(raw, problem) from None
+            skipped += 1
+    return found, skipped
 
 
 def _stop(raw: RawRow, problem: _BadRow) -> DataError:

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -141,29 +142,30 @@ def open_source(source: str, cache: Path, places: Places = Places()) -> dict[str
 
 
 def open_unlabelled(source: str, cache: Path, places: Places = Places()) -> RawPart | None:
-    """Open the part of a source that has no labels; None where there is none. Arguments as of ``open_source``.
+    """Open the part without labels of what ``resolve`` returned; None where there is none, as in ``synthetic``.
 
     Raises:
         DataError: if it is there and cannot be read, or it is the hub's and cannot be had.
     """
-    from seqclf_core.files import SUFFIXES, open_files
+    from seqclf_core.files import open_files
 
     path = Path(source)
-    parts: dict[str, RawPart] = {}
+    if source == "synthetic":
+        return None
     if source == "hub":
         return open_files(hub_files(places, (UNLABELLED,))[UNLABELLED], cache)
     if path.is_dir():
         parts = _open_folder(path, cache, archive.UNLABELLED, (UNLABELLED,))
         # ``datasets`` finds a part of this name only where a README.md tells of it.
-        named = sorted(file for file in path.glob(f"{UNLABELLED}*") if file.suffix in SUFFIXES)
+        named = sorted(file for file in path.iterdir() if _NO_LABELS.fullmatch(file.name))
         if named and not parts:
             return open_files(named, cache)
-    elif path.name.endswith(_TAR):
-        parts = archive.open_tar(path, archive.UNLABELLED)
-    return next(iter(parts.values()), None)
+        return parts.get("train", parts.get(UNLABELLED))
+    return archive.open_tar(path, archive.UNLABELLED).get("train") if path.name.endswith(_TAR) else None
 
 
 _TAR = (".tar.gz", ".tgz")
+_NO_LABELS = re.compile(rf"{UNLABELLED}(-[0-9]+.*)?\.(parquet|csv|jsonl|ndjson|json)", re.IGNORECASE)
 _EXPECTED = (
     "a folder with train and test files (parquet, CSV or JSON Lines), a dataset in the hub's layout, "
     "the aclImdb folder or its aclImdb_v1.tar.gz"
@@ -232,7 +234,10 @@ def hub_files(places: Places = Places(), parts: tuple[str, ...] = archive.PARTS)
             return files
     # Asked first, since the library's own attempts take most of a minute without a network.
     if constants.HF_HUB_OFFLINE or not _answers(f"{endpoint}/datasets/{HUB_NAME}/resolve/main/README.md"):
-        raise DataError(f"{HUB_NAME}: it is not in the hub's cache, and {endpoint} does not answer.")
+        raise DataError(
+            f"{HUB_NAME}: its {' and '.join(parts)} files are not in the hub's cache, "
+            f"and {endpoint} does not answer."
+        )
     try:
         if all((files := snapshot(offline=False)).values()):
             return files

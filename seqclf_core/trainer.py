@@ -139,12 +139,12 @@ class Trainer(Generic[Model]):
             self.model.train()
 
     def train_step(self, batch: Batch) -> Tally:
-        """Take one optimizer step and count the batch; nothing here waits for the device."""
+        """Take one optimizer step and count the batch; of a classifier, nothing here waits for the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.train.lr * schedule(self.state.step, self.steps, self.config.train)
         self.optimizer.zero_grad(set_to_none=True)
         loss, tally = self.objective(batch)
-        (loss / tally.count).backward()  # type: ignore[no-untyped-call]
+        (loss / max(1, tally.count)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
         self.optimizer.step()
         self.average.update(self.state.step + 1)

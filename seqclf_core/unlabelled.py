@@ -1,7 +1,7 @@
 """Reviews without labels, where a source has some: more text to learn words from.
 
-They are the part ``unsupervised`` of a folder or of the hub's data (files as the others, whose labels are not
-looked at), and ``train/unsup`` of the original archive.
+They are the part ``unsupervised`` of the hub's data or of a folder in its layout, files of that name beside the
+training file (columns as there; labels are not looked at), and ``train/unsup`` of the original archive.
 """
 
 from pathlib import Path
@@ -13,17 +13,17 @@ from seqclf_core.rows import texts
 from seqclf_core.sources import open_unlabelled, resolve
 
 
-def unlabelled_texts(config: ReviewsConfig, cache: Path) -> list[str]:
-    """Read the unlabelled reviews of a source, in its order; none where it has none.
+def unlabelled_texts(config: ReviewsConfig, cache: Path) -> tuple[list[str], int]:
+    """Read the unlabelled reviews of a source, in its order, and count the bad ones that were skipped.
 
-    With ``data.limit`` at most so many, drawn by the seed of the split.
+    With ``data.limit`` at most so many, drawn by the seed of the split. They are read anew at every call.
 
     Raises:
         DataError: if they cannot be read or, unless bad rows are to be skipped, a text is bad; names file and row.
     """
     part = open_unlabelled(resolve(config.source), cache)
-    found = list(texts(part, config.on_bad_row)) if part else []
+    found, skipped = texts(part, config.on_bad_row) if part else ([], 0)
     if config.limit is None or len(found) <= config.limit:
-        return found
+        return found, skipped
     chosen = np.random.default_rng(config.split_seed).choice(len(found), config.limit, replace=False)
-    return [found[row] for row in sorted(chosen.tolist())]
+    return [found[row] for row in sorted(chosen.tolist())], skipped

@@ -59,7 +59,7 @@ class Study:
     """Makes a sampler from a seed. Every trial has one of its own: a resumed study draws as if never stopped."""
     pruner: BasePruner = field(default_factory=NopPruner)
     subject: str = ""
-    """What a list is about; another subject is another study."""
+    """What the study is about, besides its settings; another subject is another study."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Tags of the study's own run, fixed when it is created: what was planned before anything was seen."""
     fixed: frozenset[str] = frozenset()

@@ -82,6 +82,7 @@ def declare(question: Question, storage: str) -> Study:
         tagger = load_tagger(folder)[1]
     except SavedError as error:
         raise UserError(f"TAGGER={question.tagger}: {error}") from error
+    weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     widths = {
         name: value
         for name, value in tagger.flat().items()
@@ -97,5 +98,6 @@ def declare(question: Question, storage: str) -> Study:
         sampler=lambda seed: TPESampler(seed=seed, n_startup_trials=6),
         # The best third goes on at each look. Pruners compare evaluations of one index, whatever the batch size.
         pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=2),
-        notes={"seqclf.tagger": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()},
+        subject=f"a tagger with weights {weights[:16]}",
+        notes={"seqclf.tagger": weights},
     )

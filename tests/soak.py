@@ -29,6 +29,7 @@ from tests.faults import SCENARIOS, UNDISTURBED, Over, Scenario
 from tests.faulty_server import faulty_server
 from tests.studies.study_command import ROOT, Command, children_in_mlflow, disorder, trials
 
+FOR_EVER = 1e6
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 INTRODUCTION = """# Faults, and what came of them
 
@@ -74,8 +75,10 @@ def run(scenario: Scenario, reviews: Path, runs: Path, total: int, seed: int) ->
     server = faulty_server(tracked(scenario, runs), scenario.server) if scenario.server else nullcontext()
     with server as served:
         address = ["--tracking-uri", served[0]] if served else []
-        if served and scenario.outage:
-            Timer(scenario.outage, served[1]).start()
+        if served:
+            mending = Timer(scenario.outage or FOR_EVER, served[1])
+            mending.daemon = True
+            mending.start()
         more = ["--workers", "1", "--train.epochs", "2", *scenario.more, *address]
         command = Command(reviews, runs, row.trials, more)
         command.start()
@@ -85,6 +88,10 @@ def run(scenario: Scenario, reviews: Path, runs: Path, total: int, seed: int) ->
             row.remarks.append(f"it ended with status {code}: {' '.join(output.split())[-300:]}")
         if served:
             row.times = 1
+            if scenario.outage and mending.is_alive():
+                row.remarks.append("the study ended before its server was mended")
+            mending.cancel()
+            mending.join()
             served[1]()
             sync = [sys.executable, "-m", "experiments.delivery", "--runs", str(runs), *address]
             done = subprocess.run(sync, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -3,7 +3,7 @@
 import io
 import tarfile
 
-FILES = {"aclImdb/README": b"hello", "aclImdb/train/unsup/0_0.txt": b"never read for its label \xff"}
+FILES = {"aclImdb/README": b"hello", "aclImdb/train/unsup/0_0.txt": b"not valid UTF-8 \xff"}
 for part in ("train", "test"):
     for label, stars in (("neg", 2), ("pos", 9)):
         for number in range(12):

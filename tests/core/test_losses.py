@@ -44,5 +44,5 @@ def test_extreme_logits_stay_finite() -> None:
 
 
 def test_a_tally_of_nothing_has_no_mean() -> None:
-    with pytest.raises(ValueError, match="no examples"):
+    with pytest.raises(ValueError, match="no decisions"):
         Tally.zero(torch.device("cpu")).means()

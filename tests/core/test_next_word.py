@@ -15,7 +15,7 @@ from seqclf_core.corpus import load_corpus
 from seqclf_core.errors import UserError
 from seqclf_core.events import Event, Finished, Progress, Saved, Started
 from seqclf_core.models import SequenceTagger
-from seqclf_core.next_word import next_words, pieces, train_tagger
+from seqclf_core.next_word import TAGGER, next_words, pieces, train_tagger
 from seqclf_core.run import CHECKPOINT, run
 from seqclf_core.saved import load_tagger, read_tensors
 from seqclf_core.vocabulary import UNK
@@ -33,13 +33,11 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_it_learns_what_follows_and_starts_a_classifier(settings: RunConfig, tmp_path: Path, cache: Path) -> None:
-    started, *middle, finished = train_tagger(
-        tmp_path / "tagger", settings.override({"train.epochs": 6}), tmp_path / "run", cache
-    )
+    started, *middle, finished = train_tagger(settings.override({"train.epochs": 6}), tmp_path, cache)
     assert isinstance(started, Started)
     assert isinstance(finished, Finished)
     corpus = load_corpus(settings.data, cache)
-    assert started.data.sizes["train"] == len(corpus.train.labels)  # no unlabelled ones here
+    assert started.data.sizes["train"] == len(corpus.train.labels)  # no unlabelled ones here, a piece each
     losses = [event.val_loss for event in middle if isinstance(event, Progress)]
     words = np.bincount(corpus.train.tokens)
     chances = words[words > 0] / words.sum()
@@ -61,18 +59,18 @@ def test_it_learns_what_follows_and_starts_a_classifier(settings: RunConfig, tmp
 def test_interrupted_it_ends_as_if_it_had_not_been(
     checkpoints: int, settings: RunConfig, tmp_path: Path, cache: Path
 ) -> None:
-    whole = list(train_tagger(tmp_path / "whole", settings, tmp_path / "one", cache))
-    with closing(train_tagger(tmp_path / "parts", settings, tmp_path / "two", cache)) as events:
+    whole = list(train_tagger(settings, tmp_path / "one", cache))
+    with closing(train_tagger(settings, tmp_path / "two", cache)) as events:
         for _ in range(checkpoints):
             next(event for event in events if isinstance(event, Saved))
-    assert not (tmp_path / "parts").exists()
+    assert not (tmp_path / "two" / TAGGER).exists()
     assert (tmp_path / "two" / CHECKPOINT).is_file()
-    parts = list(train_tagger(tmp_path / "parts", settings, tmp_path / "two", cache))
+    parts = list(train_tagger(settings, tmp_path / "two", cache))
     assert untimed(parts) == untimed(whole)
-    one, two = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    one, two = weights(tmp_path / "one" / TAGGER), weights(tmp_path / "two" / TAGGER)
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not (tmp_path / "two" / CHECKPOINT).exists()
-    again = train_tagger(tmp_path / "parts", settings, tmp_path / "two", cache)
+    again = train_tagger(settings, tmp_path / "two", cache)
     assert untimed(again) == untimed(whole)  # nothing to do
 
 
@@ -84,10 +82,10 @@ def untimed(events: Iterator[Event] | list[Event]) -> list[str]:
 
 def test_a_model_folder_that_is_gone_is_made_anew(settings: RunConfig, tmp_path: Path, cache: Path) -> None:
     quick = settings.override({"train.epochs": 1})
-    list(train_tagger(tmp_path / "tagger", quick, tmp_path / "run", cache))
+    list(train_tagger(quick, tmp_path, cache))
     before = weights(tmp_path / "tagger")
     (tmp_path / "tagger").rename(tmp_path / "lost")
-    list(train_tagger(tmp_path / "tagger", quick, tmp_path / "run", cache))
+    list(train_tagger(quick, tmp_path, cache))
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(tmp_path / "tagger").items())
 
 
@@ -109,10 +107,20 @@ def test_in_training_a_share_of_the_words_is_drawn() -> None:
     model = SequenceTagger(ModelConfig(embed_dim=4, hidden_dim=4), vocab_size=12, tags=12)
     part = pieces(np.full(40 * 101, 5, dtype=np.uint16), np.arange(0, 40 * 101 + 1, 101))
     batch = CutReviews(part, DataConfig()).batch(np.arange(40), CPU)
-    model.dropout_generator = torch.Generator().manual_seed(0)
+    model.choice_generator = torch.Generator().manual_seed(0)
     counts = [next_words(model, share=0.25)(batch)[1].count for _ in range(2)]
     assert counts[0] != counts[1]
     assert counts == pytest.approx([1000, 1000], rel=0.1)
+
+
+def test_a_batch_in_which_nothing_follows_decides_nothing() -> None:
+    model = SequenceTagger(ModelConfig(embed_dim=4, hidden_dim=4), vocab_size=12, tags=12)
+    model.eval()
+    batch = CutReviews(pieces(np.array([5, 6], dtype=np.uint16), np.arange(3)), DataConfig()).batch(
+        np.arange(2), CPU
+    )
+    loss, tally = next_words(model, share=1)(batch)
+    assert (float(loss.detach()), tally.count, int(tally.correct)) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("lengths", [[1], [256, 257, 3], [1000, 1, 512]])
@@ -128,5 +136,5 @@ def test_pieces_hold_all_tokens_in_order(lengths: list[int]) -> None:
 
 
 def test_both_directions_are_refused(settings: RunConfig, tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(UserError, match="would see the next word"):
-        next(train_tagger(tmp_path / "t", settings.override({"model.bidirectional": True}), tmp_path, cache))
+    with pytest.raises(UserError, match="reads forward only"):
+        next(train_tagger(settings.override({"model.bidirectional": True}), tmp_path, cache))

@@ -1,6 +1,7 @@
 """The experiment on text without labels: a tagger first, then two classifiers that differ by its help alone."""
 
 import io
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,15 @@ from rich.console import Console
 
 from experiments import journal, next_word
 from experiments.delivery import deliver
-from experiments.journal import Happened, Opened
+from experiments.experiment import Place
+from experiments.journal import Closed, Happened, Opened
 from experiments.stores import Stores
 from experiments.tracked import Session, track_all
 from reports import frames
 from seqclf_core.best import finished_models
 from seqclf_core.config import RunConfig
 from seqclf_core.corpus import load_corpus
-from seqclf_core.errors import NotFiniteError
+from seqclf_core.errors import NotFiniteError, UserError
 from seqclf_core.events import Event
 
 
@@ -32,10 +34,14 @@ def session(small: RunConfig, tmp_path: Path, cache: Path) -> Session:
     )  # fmt: skip
 
 
+def place_of(session: Session) -> Place:
+    return lambda settings: session.stores.work(session.key(settings))
+
+
 def test_two_classifiers_differ_by_the_tagger_alone(session: Session, small: RunConfig, cache: Path) -> None:
     base = small.override({"train.epochs": 1})
-    folder = session.stores.work(session.group(base))
-    _, started, scratch = runs = next_word.runs(base, folder)
+    tagger, started, scratch = runs = next_word.runs(base, place_of(session))
+    folder = session.stores.work(session.key(tagger.config)).absolute()
     assert scratch.config == base
     assert started.config == base.override({"model.start_from": str(folder / "tagger")})
     assert next_word.EXPERIMENT.varies == {"model.start_from"}
@@ -76,8 +82,32 @@ def test_without_a_tagger_no_classifier_is_begun(session: Session, small: RunCon
         yield
 
     base = small.override({"train.epochs": 1})
-    tagger, *others = next_word.runs(base, session.stores.work(session.group(base)))
+    tagger, *others = next_word.runs(base, place_of(session))
     for _ in range(2):
-        (result,) = track_all(session, base, [replace(tagger, trains_tagger=diverges), *others], lambda: False)
+        (result,) = track_all(session, base, [replace(tagger, tagger_stream=diverges), *others], lambda: False)
         assert result.closed
         assert (result.closed.outcome, result.closed.reason) == ("failed", "the training loss is nan")
+    parent = journal.read(session.stores.journal(session.group(base)))[-1]
+    assert isinstance(parent, Closed)
+    assert (parent.outcome, parent.reason) == ("failed", "next-word tagger: the training loss is nan")
+
+
+def test_commands_that_differ_by_their_classifiers_share_a_tagger_that_is_made_anew_where_it_is_gone(
+    session: Session, small: RunConfig
+) -> None:
+    for changes in ({"train.lr": 0.01}, {"train.lr": 0.02}):
+        base = small.override({"train.epochs": 1, **changes})
+        tagger, started, _ = next_word.runs(base, place_of(session))
+        if changes["train.lr"] == 0.02:
+            weights = session.stores.work(session.key(tagger.config)) / "tagger" / "model.safetensors"
+            before = weights.read_bytes()
+            shutil.rmtree(weights.parent)
+        results = track_all(session, base, [tagger, started], lambda: False)
+        assert all(result.finished for result in results)
+    assert weights.read_bytes() == before
+    assert len({result.key for result in results}) == 2
+
+
+def test_both_directions_are_refused_before_anything_is_recorded(session: Session, small: RunConfig) -> None:
+    with pytest.raises(UserError, match="reads forward only"):
+        next_word.runs(small.override({"model.bidirectional": True}), place_of(session))

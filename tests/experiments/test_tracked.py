@@ -166,12 +166,12 @@ def test_tagger_to_classifier_compares_with_the_same_seed_and_budget(
     session: Session, small: RunConfig, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = small.override({"train.epochs": 1})
-    runs = tagger_to_classifier.runs(base, tmp_path)
+    runs = tagger_to_classifier.runs(base, lambda _: tmp_path)
     said = capsys.readouterr().out
     assert "- loss = nn.CrossEntropyLoss" in said
     weights = tmp_path / "tagger" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    assert tagger_to_classifier.runs(base, tmp_path) == runs
+    assert tagger_to_classifier.runs(base, lambda _: tmp_path) == runs
     assert weights.stat().st_mtime_ns == before
     started, scratch = runs
     assert scratch.config == base

@@ -1,5 +1,6 @@
 """A search that starts with a tagger: its widths, its weights, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,14 @@ from stepping import OpenOwner, outcomes, run_all
 
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
-from seqclf_core.next_word import train_tagger
+from seqclf_core.next_word import TAGGER, train_tagger
 from studies import finalists, transfer
 
 
 @pytest.fixture
 def tagger(small: RunConfig, tmp_path: Path, cache: Path) -> Path:
-    folder = tmp_path / "tagger"
-    list(train_tagger(folder, small.override({"train.epochs": 1}), tmp_path / "run", cache))
-    return folder
+    list(train_tagger(small.override({"train.epochs": 1}), tmp_path, cache))
+    return tmp_path / TAGGER
 
 
 def test_every_trial_starts_with_the_tagger_and_so_does_every_finalist(
@@ -25,13 +25,15 @@ def test_every_trial_starts_with_the_tagger_and_so_does_every_finalist(
     assert declared.base.model.start_from == str(tagger)
     assert (declared.base.model.embed_dim, declared.base.model.hidden_dim) == (8, 8)
     assert not {"model.embed_dim", "model.hidden_dim", "model.layers"} & declared.space().keys()
-    assert len(declared.notes["seqclf.tagger"]) == 64
+    assert declared.notes["seqclf.tagger"][:16] in declared.subject  # other weights there are another study
 
     changes = {"data.source": small.data.source, "train.epochs": 1}
     study = declared.with_base(declared.base.override(changes), frozenset())
     owner = open_owner(study, name="transfer", total=2)
     run_all(owner)
     assert outcomes(owner) == ["COMPLETE"] * 2
+    with pytest.raises(UserError, match="Choose another NAME"):
+        open_owner(replace(study, subject="a tagger with other weights"), name="transfer", total=2)
     again = finalists.declare(finalists.Question(of="transfer", best=1, seeds=2), owner.stores.optuna_uri)
     assert again.base.model.start_from == str(tagger)
     assert again.base.model.hidden_dim == 8
