@@ -59,7 +59,7 @@ def kill_worker(command: Command, draw: random.Random) -> None:
     before = command.events() + (draw.random() < 0.9)
     while command.events() < before and command.process.poll() is None:
         time.sleep(0.05)
-    time.sleep(draw.uniform(0, 1))
+    time.sleep(draw.uniform(0, 0.4))
     if command.process.poll() is not None:
         raise Over
     for worker in command.workers():
@@ -181,8 +181,8 @@ SCENARIOS = (
     Scenario("sleep", "a machine that sleeps for an hour", 0.15, 0.34, 4, sleep_an_hour, ("--hang-seconds", "8")),
     Scenario("clock", "a clock that steps back an hour", 0.15, 0.34, 4, step_back_an_hour),
     Scenario("lock", "both databases locked for 30 s", 0.1, 0.3, 4, lock),
-    Scenario("refuse-minute", "a tracking server that refuses for a minute", 1.0, 0, 0, nothing, (), "refuse", 60),
-    Scenario("hang-minute", "a tracking server that hangs for a minute", 1.0, 0, 0, nothing, (), "hang", 60),
+    Scenario("refuse-minute", "a tracking server that refuses for a minute", 0.5, 0, 0, nothing, (), "refuse", 60),
+    Scenario("hang-minute", "a tracking server that hangs for a minute", 0.5, 0, 0, nothing, (), "hang", 60),
     Scenario("refuse", "a tracking server that refuses", 0.06, 0, 0, nothing, server="refuse"),
     Scenario("hangs", "a tracking server that hangs", 0.06, 0, 0, nothing, server="hang"),
     Scenario("500", "a tracking server that answers 500", 0.06, 0, 0, nothing, server="answer 500"),

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 
 from tests.experiments.faulty_proxy import faulty_proxy
@@ -40,8 +39,7 @@ def faulty(port: int, fault: str) -> Iterator[tuple[str, Callable[[], None]]]:
     own = unused_port()
     with ExitStack() as stack:
         if fault == "refuse":
-            # Once: it is mended in the middle of a study, and again at its end.
-            yield f"http://127.0.0.1:{own}", cache(lambda: stack.enter_context(faulty_proxy(port, own)) and None)
+            yield f"http://127.0.0.1:{own}", lambda: stack.enter_context(faulty_proxy(port, own)) and None
         else:
             proxy = stack.enter_context(faulty_proxy(port, own))
             proxy.fault = fault
