@@ -76,7 +76,7 @@ def repeated(material: Material) -> Iterator[Score]:
         return
     names = complete["name"].str.replace(r" seed \d+$", "", regex=True)
     settings = [name for name in tables.varied(complete) if name != "seed"]
-    alike = complete[settings].astype("str").agg("|".join, axis=1) if settings else ""
+    alike = complete[settings].astype("str").fillna("").agg("|".join, axis=1) if settings else ""
     found = [_mean(str(group.iloc[0]["name"]), group) for _, group in complete.groupby(names + "|" + alike)]
     yield from sorted(found, key=lambda score: (pd.isna(score.val), -score.val, score.name))
 

@@ -156,6 +156,14 @@ def test_other_settings_under_the_same_name_are_not_averaged(fill):
     assert [score.seeds for score in made.parts[0].standing.scores] == [1, 1]
 
 
+def test_a_setting_that_some_runs_have_and_others_have_not_keeps_them_apart(fill):
+    two = [MadeUp(number, role="experiment", study="one", name="run seed 0") for number in (400, 401)]
+    two[1].params["model.start_from"] = "runs/work/tagger"
+    stores = fill(two)
+    (part,) = compose.page(stores, "one", frames.runs(stores, "one")).parts
+    assert [score.seeds for score in part.standing.scores] == [1, 1]
+
+
 def test_cost_is_that_of_the_whole_study(rows, runs):
     for study, of_study in rows.groupby("study"):
         children = runs[(runs["study"] == study) & (runs["role"] != "study")]
