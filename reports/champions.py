@@ -78,6 +78,8 @@ def search_luck(done: pd.DataFrame, parent: Mapping[str, Any], stores: frames.St
     recorded = frames.runs(stores)
     if set(done["digest"]) != {parent["search_digest"]}:
         return f"The search {parent['of']} had other data, so that its scores are not to be compared with these."
+    if pd.notna(changed := parent.get("changed")):
+        return f"The search {parent['of']} had another {changed}: its scores are not to be compared with these."
     with_blocks = recorded["block"].notna() if "block" in recorded else pd.Series(False, index=recorded.index)
     drawn = recorded[with_blocks & (recorded["digest"] == done["digest"].iloc[0])]
     return luck(dict(zip(done["config"], done["search_value"], strict=True)), done, drawn)

@@ -96,7 +96,12 @@ class Study:
             replace(each, settings={name: value for name, value in each.settings.items() if name not in fixed})
             for each in self.planned
         )
-        study = replace(self, base=base, fixed=fixed, planned=planned)
+        notes = dict(self.notes)
+        old, new = self.base.flat(), base.flat()
+        elsewhere = ("data.source", "train.device")  # where, not what
+        if changed := sorted(name for name in named - {*elsewhere} if old.get(name) != new.get(name)):
+            notes["seqclf.changed"] = ", ".join(changed)
+        study = replace(self, base=base, fixed=fixed, planned=planned, notes=notes)
         if searched and not study.space():
             raise UserError(
                 "every searched setting was named, so that nothing is left to search; "

@@ -69,6 +69,15 @@ def test_a_run_that_diverged_counts_and_is_told(fill):
     assert page.parts[0].answer.files["finalists.csv"]["seeds"].tolist() == [2, 2]
 
 
+def test_with_other_settings_than_the_search_had_no_luck_of_it_is_told(fill):
+    runs, notes = finalists_of(best=2, seeds=2)
+    notes["finalists"]["seqclf.changed"] = "model.start_from"
+    stores = fill(runs, notes=notes)
+    said = compose.page(stores, "finalists", frames.runs(stores, "finalists")).parts[0].answer.sentences
+    assert any("had another model.start_from" in sentence for sentence in said)
+    assert not any("uck of the seed" in sentence for sentence in said)
+
+
 def test_under_way_there_is_no_champion(fill):
     runs, notes = finalists_of(best=2, seeds=3)
     stores = fill(runs[:4], finished=False, notes=notes)

@@ -37,6 +37,10 @@ def test_every_trial_starts_with_the_tagger_and_so_does_every_finalist(
     again = finalists.declare(finalists.Question(of="transfer", best=1, seeds=2), owner.stores.optuna_uri)
     assert again.base.model.start_from == str(tagger)
     assert again.base.model.hidden_dim == 8
+    without = again.with_base(again.base.override({"model.start_from": None}), frozenset({"model.start_from"}))
+    assert without.notes["seqclf.changed"] == "model.start_from"  # no longer to be compared with the search
+    elsewhere = again.with_base(again.base.override({"data.source": "hub"}), frozenset({"data.source"}))
+    assert "seqclf.changed" not in elsewhere.notes
 
 
 @pytest.mark.parametrize(
