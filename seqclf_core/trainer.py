@@ -178,12 +178,13 @@ class Trainer(Generic[Model]):
         if best:
             state.best_evaluation = state.evaluations
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        counted = max(1, state.count)  # of a tagger on tiny data, no token may have been drawn since
         progress = Progress(
             evaluation=state.evaluations,
             step=state.examples,
             epoch=state.step / self.steps_per_epoch,
-            train_loss=state.loss / state.count,
-            train_accuracy=state.correct / state.count,
+            train_loss=state.loss / counted,
+            train_accuracy=state.correct / counted,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             tokens_per_second=state.tokens / max(state.train_seconds, 1e-9),

@@ -164,3 +164,15 @@ def test_reviews_of_one_word_teach_no_next_word(config: RunConfig, tmp_path: Pat
         write(data / f"{part}.jsonl", [{**row, "text": row["text"].split()[-1]} for row in rows])
     with pytest.raises(DataError, match="no next word to learn"):
         next(train_tagger(config, tmp_path / "run", tmp_path / "cache"))
+
+
+def test_where_no_token_was_drawn_since_the_last_look_there_is_no_loss_yet(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    data = Path(config.data.source)
+    for part in ("train", "test"):
+        rows = [json.loads(line) for line in (data / f"{part}.jsonl").read_text().splitlines()]
+        write(data / f"{part}.jsonl", [{**row, "text": " ".join(row["text"].split()[-2:])} for row in rows[:60]])
+    often = config.override({"train.batch_size": 1, "train.evaluations": 20, "train.patience": 100})
+    *_, end = train_tagger(often, tmp_path / "run", tmp_path / "cache")
+    assert isinstance(end, Finished)
