@@ -62,35 +62,35 @@ experiment: venv  ## one tracked run: NAME=baseline (without a name: what there 
 	@exec $(PY) -m experiments $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 ui: venv  ## the MLflow user interface on what is recorded
-	@exec $(PY) -m experiments.ui $(STORES) $(call option,PORT,port) $(ARGS)
+	@exec $(PY) -m experiments.tracking.ui $(STORES) $(call option,PORT,port) $(ARGS)
 
 report: venv  ## tables, curves and a page of what is recorded so far
-	@exec $(PY) -m studies.report $(STORES) $(call option,NAME,name) $(ARGS)
+	@exec $(PY) -m studies.engine.report $(STORES) $(call option,NAME,name) $(ARGS)
 
 compare: venv  ## two runs on the same reviews: A=imdb/0007 B=imdb/0012
 	@exec $(PY) -m reports.compare $(call option,A,a) $(call option,B,b) $(STORES) $(ARGS)
 
 champion: venv  ## register the best finished model, for predict and serve
-	@exec $(PY) -m experiments.champion $(STORES) $(call option,NAME,name) $(ARGS)
+	@exec $(PY) -m experiments.serving.registry $(STORES) $(call option,NAME,name) $(ARGS)
 
 serve: venv  ## answer HTTP requests with the champion, on this machine only
-	@exec $(PY) -m experiments.serve $(STORES) $(call option,PORT,port) $(ARGS)
+	@exec $(PY) -m experiments.serving.serve $(STORES) $(call option,PORT,port) $(ARGS)
 
 predict: venv  ## the best model's opinion: TEXT="...", FILE=... or standard input
-	@exec $(PY) -m seqclf_core.predict $(STORES) $(call option,NAME,name) \
+	@exec $(PY) -m experiments.serving.predict $(STORES) $(call option,NAME,name) \
 	  $(if $(filter-out undefined,$(origin TEXT)),--text="$$TEXT") $(call option,FILE,file) $(ARGS)
 
 data: venv  ## fetch the original IMDB archive into data/imdb
-	@exec $(PY) -m seqclf_core.download $(ARGS)
+	@exec $(PY) -m seqclf_core.data.download $(ARGS)
 
 sync: venv  ## deliver to MLflow what has been recorded and not yet delivered
-	@exec $(PY) -m experiments.delivery $(STORES) $(ARGS)
+	@exec $(PY) -m experiments.tracking.sync $(STORES) $(ARGS)
 
 clean: venv  ## say what could be freed; YES=1 frees it
-	@exec $(PY) -m studies.clean $(STORES) $(if $(YES),--yes) $(ARGS)
+	@exec $(PY) -m studies.engine.clean $(STORES) $(if $(YES),--yes) $(ARGS)
 
 doctor: venv  ## say where Optuna, MLflow, journals, weights and cache disagree; FIX=1 mends it
-	@exec $(PY) -m studies.doctor $(STORES) $(if $(FIX),--fix) $(ARGS)
+	@exec $(PY) -m studies.engine.doctor $(STORES) $(if $(FIX),--fix) $(ARGS)
 
 ##@ Development
 test: venv  ## all tests

@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 
 from experiments import bag_of_words, baseline, majority, nbsvm, next_word, padding_pitfall, tagger_to_classifier
 from experiments.experiment import Experiment, Result
-from experiments.stores import Stores, mask
-from seqclf_core.command import named_settings, run_command
+from experiments.tracking.paths import Stores, mask
+from seqclf_core.cli import named_settings, run_command
 from seqclf_core.config import DataConfig, RunConfig, Settings
 from seqclf_core.errors import UserError
 
@@ -81,10 +81,10 @@ def conduct(name: str, experiment: Experiment, options: Options[Settings]) -> in
     """Prepare the data, do the runs while MLflow is fed beside them, and say what came out."""
     from rich.console import Console
 
-    from experiments.delivery import start_deliverer
-    from experiments.tracked import Session, ended, session_name, track_all
-    from seqclf_core.corpus import load_corpus
-    from seqclf_core.reviews import resolve
+    from experiments.runner import Session, ended, session_name, track_all
+    from experiments.tracking.sync import start_deliverer
+    from seqclf_core.data.cache import load_corpus
+    from seqclf_core.data.reviews import resolve
 
     # As in a study's worker, and before torch is imported: one thread gives the same curve every time.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

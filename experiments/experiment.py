@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from seqclf_core.config import RunConfig, Settings
 
 if TYPE_CHECKING:
-    from experiments.journal import Closed
-    from seqclf_core.corpus import Corpus
+    from experiments.tracking.journal import Closed
+    from seqclf_core.data.cache import Corpus
     from seqclf_core.events import Event, Finished
 
 

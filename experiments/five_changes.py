@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from seqclf_core.data.tagged import TAGS
+from seqclf_core.data.vocabulary import PAD
 from seqclf_core.models import Encoder, last_state, linear
-from seqclf_core.tagged import TAGS
-from seqclf_core.vocabulary import PAD
 
 Outcome = tuple[Tensor, Tensor, Tensor]
 """Logits, loss (the mean, in nats) and probabilities."""

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
 from seqclf_core.config import DataConfig, ReviewsConfig
-from seqclf_core.corpus import Corpus, Part, load_corpus
+from seqclf_core.data.cache import Corpus, Part, load_corpus
+from seqclf_core.data.reviews import Reviews, load_reviews
 from seqclf_core.events import Event, Finished, Progress, Started
-from seqclf_core.predictions import score, write_predictions
-from seqclf_core.reviews import Reviews, load_reviews
+from seqclf_core.training.predictions import score, write_predictions
 
 if TYPE_CHECKING:
     import datasets

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from experiments.linear import Fitted
-    from seqclf_core.corpus import Corpus
+    from seqclf_core.data.cache import Corpus
 
 PUBLISHED = 0.9122
 """Test accuracy on IMDB with bigrams: Wang & Manning (2012), table 5."""

@@ -24,7 +24,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
-    from seqclf_core.corpus import Corpus
+    from seqclf_core.data.cache import Corpus
     from seqclf_core.events import Event
 
 TAGGER = {

@@ -19,7 +19,7 @@ from experiments.experiment import Experiment, NamedRun, Place, Result
 from seqclf_core.config import RunConfig
 
 if TYPE_CHECKING:
-    from seqclf_core.corpus import Corpus
+    from seqclf_core.data.cache import Corpus
 
 
 def runs(config: RunConfig, _: Place) -> list[NamedRun]:

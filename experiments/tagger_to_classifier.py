@@ -14,7 +14,7 @@ from experiments.experiment import Experiment, NamedRun, Place, Result
 from seqclf_core.config import RunConfig
 
 if TYPE_CHECKING:
-    from seqclf_core.corpus import Corpus
+    from seqclf_core.data.cache import Corpus
 
 TAGGER = {
     "data.source": "synthetic",
@@ -35,8 +35,8 @@ CAVEAT = """
 def runs(config: RunConfig, place: Place) -> list[NamedRun]:
     """Train the tagger, unless it is there, and make the two runs."""
     from experiments.five_changes import five_changes
-    from seqclf_core.saved import SETTINGS
     from seqclf_core.tagging import score_tagger, train_tagger
+    from seqclf_core.training.checkpoint import SETTINGS
 
     settings = config.override(TAGGER)
     tagger = place(settings) / "tagger"

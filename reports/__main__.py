@@ -6,9 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from seqclf_core.command import run_command
+from experiments.tracking.pages import FOLDER
+from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
-from seqclf_core.pages import FOLDER
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,17 @@ def write(options: Options) -> None:
     Raises:
         UserError: if there is nothing to report, or the stores cannot be read.
     """
-    from reports import frames, render, tracking  # pandas and matplotlib take longer than --help may
+    from reports import frames
+    from reports.html import render
+    from reports.records import database  # pandas and matplotlib take longer than --help may
 
     stores = frames.Stores.under(options.runs, options.tracking_uri, options.storage)
-    ui = (options.ui or tracking.address(stores.tracking)).rstrip("/")
+    ui = (options.ui or database.address(stores.tracking)).rstrip("/")
     pages = render.write(stores, options.out or options.runs / FOLDER, options.study, ui)
     if not pages:
         of = f" of {options.study!r}" if options.study else ""
         raise UserError(
-            f"No runs{of} are recorded in {tracking.shown(stores.tracking)}. Start some with make study, deliver "
+            f"No runs{of} are recorded in {database.shown(stores.tracking)}. Start some with make study, deliver "
             "what was recorded and not yet delivered with make sync, or name another folder: make report RUNS=..."
         )
     for page in pages:

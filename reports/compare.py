@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from seqclf_core.command import run_command
+from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def comparison(stores: "Stores", a: str, b: str, most: int = 10) -> str:
     Raises:
         UserError: if a run is not recorded, has no predictions, or had other data than the other.
     """
-    from reports.models import compare
+    from reports.stats.mcnemar import compare
 
     if a == b:
         raise UserError(f"{a} was given twice; a comparison needs two different runs.")
@@ -87,7 +87,7 @@ def _check_data(stores: "Stores", a: str, b: str) -> None:
 
 
 def _listed(first: "pd.DataFrame", second: "pd.DataFrame", a: str, b: str, most: int) -> str:
-    from reports.models import disagreements
+    from reports.stats.mcnemar import disagreements
 
     found = disagreements(first, second, most)
     if found.empty:

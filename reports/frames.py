@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
-from reports import shaping
-from reports.tracking import KEY_TAG, Recorded, connect, for_reading, has_table, readable
+from reports.records import frames_from_mlflow
+from reports.records.database import KEY_TAG, Recorded, connect, for_reading, has_table, readable
 from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame
     Raises:
         UserError: if the tracking URI is of no known sort, or does not answer.
     """
-    table = shaping.runs_table(connect((stores or Stores.under()).tracking).recorded(study))
+    table = frames_from_mlflow.runs_table(connect((stores or Stores.under()).tracking).recorded(study))
     return table[table["role"] != "tagger"].reset_index(drop=True)
 
 
@@ -100,7 +100,7 @@ def curves(
     tracking = connect((stores or Stores.under()).tracking)
     known = _keys(tracking.recorded(study))
     chosen = {run_id: key for run_id, key in known.items() if keys is None or key in keys}
-    return shaping.curves_table(tracking.history(list(chosen), shaping.CURVES), chosen)
+    return frames_from_mlflow.curves_table(tracking.history(list(chosen), frames_from_mlflow.CURVES), chosen)
 
 
 def trials(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame:

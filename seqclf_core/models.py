@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from seqclf_core.config import ModelConfig
+from seqclf_core.data.vocabulary import PAD, UNK
 from seqclf_core.losses import LOSSES
 from seqclf_core.randomness import generators
-from seqclf_core.vocabulary import PAD, UNK
 
 
 class Encoder(nn.Module):

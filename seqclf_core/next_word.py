@@ -21,19 +21,19 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqclf_core.batches import Batch, CutReviews
 from seqclf_core.config import RunConfig
-from seqclf_core.corpus import Corpus, Part, load_corpus
+from seqclf_core.data.batches import Batch, CutReviews
+from seqclf_core.data.cache import Corpus, Part, load_corpus
+from seqclf_core.data.unlabelled import unlabelled_texts
+from seqclf_core.data.vocabulary import PAD, UNK, encode
 from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import DataSummary, Event, Finished, Progress, Started
-from seqclf_core.metrics import Tally
 from seqclf_core.models import SequenceTagger
 from seqclf_core.run import CHECKPOINT, device_name, pick_device, record, recorded, use_bf16
-from seqclf_core.saved import save_model, write_text
-from seqclf_core.scoring import Objective
-from seqclf_core.trainer import Trainer
-from seqclf_core.unlabelled import unlabelled_texts
-from seqclf_core.vocabulary import PAD, UNK, encode
+from seqclf_core.training.checkpoint import save_model, write_text
+from seqclf_core.training.evaluation import Objective
+from seqclf_core.training.metrics import Tally
+from seqclf_core.training.trainer import Trainer
 
 TAGGER = "tagger"
 """Model folder, in the run's own."""

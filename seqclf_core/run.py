@@ -8,17 +8,17 @@ from typing import Literal
 import torch
 from tokenizers import Tokenizer
 
-from seqclf_core.batches import CutReviews
 from seqclf_core.config import RunConfig
-from seqclf_core.corpus import Corpus, load_corpus
+from seqclf_core.data.batches import CutReviews
+from seqclf_core.data.cache import Corpus, load_corpus
 from seqclf_core.errors import NotFiniteError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Started
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
-from seqclf_core.predictions import score, write_predictions
-from seqclf_core.saved import TOKENIZER, load_tagger, save_model, write_text
-from seqclf_core.scoring import classification, log_odds
-from seqclf_core.trainer import Trainer
+from seqclf_core.training.checkpoint import TOKENIZER, load_tagger, save_model, write_text
+from seqclf_core.training.evaluation import classification, log_odds
+from seqclf_core.training.predictions import score, write_predictions
+from seqclf_core.training.trainer import Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
 EVENTS = "events.json"

@@ -18,12 +18,12 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from seqclf_core.config import RunConfig
+from seqclf_core.data.tagged import TAGS, Tagged, tagged_sentences
+from seqclf_core.data.vocabulary import PAD, encode, train_tokenizer
 from seqclf_core.models import SequenceTagger
 from seqclf_core.randomness import generators
-from seqclf_core.saved import TOKENIZER, load_tagger, save_model
-from seqclf_core.tagged import TAGS, Tagged, tagged_sentences
-from seqclf_core.trainer import schedule
-from seqclf_core.vocabulary import PAD, encode, train_tokenizer
+from seqclf_core.training.checkpoint import TOKENIZER, load_tagger, save_model
+from seqclf_core.training.trainer import schedule
 
 SENTENCES, HELD_OUT = 4_000, 1_000
 NO_TAG = -100

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 import studies
-from experiments.stores import Stores, mask
-from seqclf_core.command import named_settings, run_command
+from experiments.tracking.paths import Stores, mask
+from seqclf_core.cli import named_settings, run_command
 from seqclf_core.errors import UserError
-from studies.conduct import Options, conduct, owned
+from studies.engine.run_study import Options, conduct, owned
 
 if TYPE_CHECKING:
     from studies.study import Study

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
-from studies.storage import IDENTITY, open_storage
+from studies.engine.storage import IDENTITY, open_storage
 from studies.study import Planned, Study, sampling
 
 BASE = RunConfig()

@@ -70,7 +70,10 @@ def declare(question: Question, storage: str) -> Study:
     Raises:
         UserError: if no tagger is named, or what is named is none.
     """
-    from seqclf_core.saved import WEIGHTS, load_tagger  # torch: seconds, which other studies need not pay
+    from seqclf_core.training.checkpoint import (  # torch: seconds, which other studies need not pay
+        WEIGHTS,
+        load_tagger,
+    )
 
     if not question.tagger:
         raise UserError(

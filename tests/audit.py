@@ -17,7 +17,7 @@ from typing import Any
 
 import requests
 
-from seqclf_core.command import run_command
+from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
 
 LOCK = Path(__file__).parents[1] / "requirements.lock"

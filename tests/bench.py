@@ -37,7 +37,7 @@ def worker(source: str | None, cache: Path, seconds: float) -> None:
     """Train for some seconds once told to, and print tokens per second; ``workers`` starts one or two of these."""
     import torch
 
-    from seqclf_core.batches import training_order
+    from seqclf_core.data.batches import training_order
     from seqclf_core.run import use_bf16
     from tests.bench_steps import BATCH, CPU, our_step, rate, reviews_like_imdb
 
@@ -95,8 +95,8 @@ def study(source: str | None, cache: Path) -> None:
 
 def recording_seconds(journal: Path, copy: Path) -> float:
     """Return what it takes to write a whole trial's journal, with every entry synced to disk."""
-    from experiments.journal import Happened, Opened, read
-    from experiments.recorder import Recorder
+    from experiments.tracking.journal import Happened, Opened, read
+    from experiments.tracking.recorder import Recorder
 
     opened, *entries = read(journal)
     assert isinstance(opened, Opened)
@@ -147,7 +147,7 @@ def memory(source: str | None, cache: Path) -> None:
 def encode(source: str, cache: str) -> None:
     """Put the reviews into the cache, unless they are there."""
     from seqclf_core.config import DataConfig
-    from seqclf_core.corpus import load_corpus
+    from seqclf_core.data.cache import load_corpus
 
     load_corpus(DataConfig(source=source), Path(cache))
 

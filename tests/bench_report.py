@@ -35,7 +35,7 @@ def report() -> None:
 def record(folder: Path, count: int) -> None:
     """Record ``count`` runs in a folder, half of them in each of two studies, which the report compares."""
     sys.path.insert(0, str(ROOT / "tests" / "reports"))
-    import recorded_runs as recorded
+    from tests.reports import recorded_runs as recorded
 
     made = [
         recorded.MadeUp(number, study=study, evaluations=EVALUATIONS)

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from seqclf_core.batches import CutReviews, training_order
 from seqclf_core.config import RunConfig
-from seqclf_core.corpus import Part, load_corpus
+from seqclf_core.data.batches import CutReviews, training_order
+from seqclf_core.data.cache import Part, load_corpus
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.run import use_bf16
-from seqclf_core.scoring import classification
-from seqclf_core.trainer import Trainer
+from seqclf_core.training.evaluation import classification
+from seqclf_core.training.trainer import Trainer
 
 EMBED, HIDDEN, BATCH, LENGTH, VOCAB = 100, 128, 64, 400, 20_000
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.faulty_server import FAULTS, faulty, server
-from tests.studies.study_command import ROOT
+from tests.studies.engine.study_command import ROOT
 
 TRIALS = 4
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.studies.study_command import Command
+from tests.studies.engine.study_command import Command
 
 EXIT_SECONDS = 10.0
 """In which a study ends after SIGTERM."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.experiments.faulty_proxy import faulty_proxy
-from tests.studies.study_command import ROOT
+from tests.experiments.tracking.faulty_proxy import faulty_proxy
+from tests.studies.engine.study_command import ROOT
 
 FAULTS = ("refuse", "hang", "answer 500", "lose replies")
 
@@ -17,7 +17,7 @@ FAULTS = ("refuse", "hang", "answer 500", "lose replies")
 def server(runs: Path) -> Iterator[int]:
     """Serve the MLflow of a folder, made where there is none, as `make ui` does; yield the port."""
     port = unused_port()
-    command = [sys.executable, "-m", "experiments.ui", "--runs", str(runs), "--port", str(port)]
+    command = [sys.executable, "-m", "experiments.tracking.ui", "--runs", str(runs), "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:

@@ -64,7 +64,7 @@ def bare_project(folder: Path) -> Path:
     (project / "seqclf_core").mkdir()
     (project / "Makefile").write_text(MAKEFILE)
     (project / "studies/__main__.py").write_text(ECHO)
-    (project / "seqclf_core/predict.py").write_text(ECHO)
+    (project / "experiments/serving/predict.py").write_text(ECHO)
     (project / "requirements.lock").write_text(wheel(project, "1.0"))
     return project
 

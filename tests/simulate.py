@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 
-from tests.reports.simulations import SIMULATIONS, simulate
+from tests.reports.stats.simulations import SIMULATIONS, simulate
 
 
 def main() -> int:

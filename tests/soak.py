@@ -27,7 +27,7 @@ import psutil
 
 from tests.faults import SCENARIOS, UNDISTURBED, Over, Scenario
 from tests.faulty_server import faulty_server
-from tests.studies.study_command import ROOT, Command, children_in_mlflow, disorder, trials
+from tests.studies.engine.study_command import ROOT, Command, children_in_mlflow, disorder, trials
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 INTRODUCTION = """# Faults, and what came of them
@@ -88,7 +88,7 @@ def run(scenario: Scenario, reviews: Path, runs: Path, total: int, seed: int) ->
         if served:
             row.times = 1
             mending.join() if mending else served[1]()
-            sync = [sys.executable, "-m", "experiments.delivery", "--runs", str(runs), *address]
+            sync = [sys.executable, "-m", "experiments.tracking.sync", "--runs", str(runs), *address]
             done = subprocess.run(sync, cwd=ROOT, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 row.remarks.append(f"make sync: {' '.join((done.stdout + done.stderr).split())[-300:]}")
@@ -150,7 +150,7 @@ def count(row: Row, runs: Path, server: Path, undisturbed: Path) -> None:
         same = (one.params, one.state, one.values, one.intermediate_values)
         row.different += same != (other.params, other.state, other.values, other.intermediate_values)
     row.remarks += disorder(runs, server)
-    doctor = [sys.executable, "-m", "studies.doctor", "--runs", str(runs)]
+    doctor = [sys.executable, "-m", "studies.engine.doctor", "--runs", str(runs)]
     doctor += ["--tracking-uri", f"sqlite:///{server.absolute() / 'mlflow.db'}"]
     examined = subprocess.run(doctor, cwd=ROOT, capture_output=True, text=True, check=False)
     if examined.returncode != 0:

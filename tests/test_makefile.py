@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from make_project import MAKEFILE, SETTINGS, bare_project, environment, make, reached, ready_project
+
+from tests.make_project import MAKEFILE, SETTINGS, bare_project, environment, make, reached, ready_project
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from make_project import bare_project, environment, make, reached, wheel
+
+from tests.make_project import bare_project, environment, make, reached, wheel
 
 
 @pytest.fixture

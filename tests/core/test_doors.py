@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seqclf_core.data.readers import open_files
+from seqclf_core.data.rows import LABELS, judge
 from seqclf_core.errors import DataError
-from seqclf_core.files import open_files
-from seqclf_core.rows import LABELS, judge
 
 few = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from seqclf_core.losses import LOSSES
-from seqclf_core.metrics import Tally
-from seqclf_core.scoring import tally_of
+from seqclf_core.training.evaluation import tally_of
+from seqclf_core.training.metrics import Tally
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqclf_core.config import ModelConfig
+from seqclf_core.data.vocabulary import PAD
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import POOLINGS, SequenceClassifier, SequenceTagger
 from seqclf_core.randomness import generators
-from seqclf_core.vocabulary import PAD
 
 RIGHT_POOLINGS = sorted(POOLINGS.keys() - {"last_position"})
 VOCAB = 50

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from seqclf_core.batches import CutReviews
 from seqclf_core.config import DataConfig, ModelConfig, RunConfig
-from seqclf_core.corpus import load_corpus
+from seqclf_core.data.batches import CutReviews
+from seqclf_core.data.cache import load_corpus
+from seqclf_core.data.vocabulary import UNK
 from seqclf_core.errors import UserError
 from seqclf_core.events import Event, Finished, Progress, Saved, Started
 from seqclf_core.models import SequenceTagger
 from seqclf_core.next_word import TAGGER, next_words, pieces, train_tagger
 from seqclf_core.run import CHECKPOINT, run
-from seqclf_core.saved import load_tagger, read_tensors
-from seqclf_core.vocabulary import UNK
+from seqclf_core.training.checkpoint import load_tagger, read_tensors
 
 CPU = torch.device("cpu")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from seqclf_core import trainer
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import NotFiniteError, SavedError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Saved, Started
 from seqclf_core.run import CHECKPOINT, run
-from seqclf_core.saved import load_classifier
+from seqclf_core.training import trainer
+from seqclf_core.training.checkpoint import load_classifier
 
 TIMES = {"seconds", "tokens_per_second"}
 

@@ -8,8 +8,8 @@ from tokenizers import Tokenizer
 from torch.nn.functional import pad
 
 from seqclf_core.config import RunConfig
-from seqclf_core.saved import TOKENIZER, load_tagger, read_tensors
-from seqclf_core.tagged import TAGS
+from seqclf_core.data.tagged import TAGS
+from seqclf_core.data.vocabulary import PAD
 from seqclf_core.tagging import (
     NO_TAG,
     most_frequent_tags,
@@ -19,7 +19,7 @@ from seqclf_core.tagging import (
     to_ids,
     train_tagger,
 )
-from seqclf_core.vocabulary import PAD
+from seqclf_core.training.checkpoint import TOKENIZER, load_tagger, read_tensors
 
 SMALL = RunConfig().override(
     {

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.database import prepare_database
-from experiments.stores import Stores
+from experiments.tracking.database import prepare_database
+from experiments.tracking.paths import Stores
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,15 @@ import pytest
 from rich.console import Console
 from scipy.sparse import csr_matrix
 
-from experiments import bag_of_words, journal, majority, nbsvm, translate
+from experiments import bag_of_words, majority, nbsvm
 from experiments.experiment import Experiment, Result
-from experiments.journal import Closed, Opened
 from experiments.linear import vectorizer
-from experiments.stores import Stores
-from experiments.tracked import Session, track_all
+from experiments.runner import Session, track_all
+from experiments.tracking import journal, mlflow_format
+from experiments.tracking.journal import Closed, Opened
+from experiments.tracking.paths import Stores
 from seqclf_core.config import RunConfig
-from seqclf_core.corpus import Corpus, load_corpus
+from seqclf_core.data.cache import Corpus, load_corpus
 
 
 @pytest.fixture
@@ -84,8 +85,8 @@ def test_nbsvm_on_both_parts_has_no_validation_score_and_is_not_done_twice(
     assert both.finished.files.keys() == {"test_predictions"}
     entries = journal.read(tmp_path / "journal" / f"{both.key}.jsonl")
     sizes = {"train": len(corpus.train.labels) + len(corpus.val.labels), "test": len(corpus.test.labels)}
-    assert dict(translate.tags(entries))["used.train"] == str(sizes["train"])
-    assert {name for name, *_ in translate.metrics(entries, 0)} == {"test/loss", "test/accuracy", "seconds"}
+    assert dict(mlflow_format.tags(entries))["used.train"] == str(sizes["train"])
+    assert {name for name, *_ in mlflow_format.metrics(entries, 0)} == {"test/loss", "test/accuracy", "seconds"}
     assert f"{both.finished.test_accuracy:.4f}" in nbsvm.comparison(results, corpus)
     before = {path: path.read_bytes() for path in (tmp_path / "journal").rglob("*.jsonl")}
     again = results_of(nbsvm.EXPERIMENT, corpus, small, tmp_path, cache)

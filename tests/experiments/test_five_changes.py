@@ -7,9 +7,9 @@ import torch
 
 from experiments.five_changes import classifier, five_changes, tagger
 from seqclf_core.config import ModelConfig
+from seqclf_core.data.tagged import TAGS
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier, SequenceTagger
-from seqclf_core.tagged import TAGS
 from seqclf_core.tagging import NO_TAG, tag_loss
 
 TOKENS = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 0, 0, 0], [6, 5, 3, 0, 0]])

@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from journal_samples import everything_in
 
 import experiments
-from experiments import journal
 from experiments.__main__ import EXPERIMENTS, only_one
-from experiments.database import prepare_database
-from experiments.stores import Stores
+from experiments.tracking import journal
+from experiments.tracking.database import prepare_database
+from experiments.tracking.paths import Stores
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
+from tests.experiments.tracking.journal_samples import everything_in
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "experiments"]

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from experiments import journal, next_word
-from experiments.delivery import deliver
+from experiments import next_word
 from experiments.experiment import Place
-from experiments.journal import Closed, Happened, Opened
-from experiments.stores import Stores
-from experiments.tracked import Session, track_all
+from experiments.runner import Session, track_all
+from experiments.serving.selection import finished_models
+from experiments.tracking import journal
+from experiments.tracking.journal import Closed, Happened, Opened
+from experiments.tracking.paths import Stores
+from experiments.tracking.sync import deliver
 from reports import frames
-from seqclf_core.best import finished_models
 from seqclf_core.config import RunConfig
-from seqclf_core.corpus import load_corpus
+from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import NotFiniteError, UserError
 from seqclf_core.events import Event
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from recorded_runs import MadeUp
-
     from reports.frames import Stores
+    from tests.reports.recorded_runs import MadeUp
 
 
 @pytest.fixture(scope="session")
 def fill(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "Stores"]:
     """Record runs in stores of their own; MLflow's tables, which take seconds to make, are made once."""
     from mlflow import MlflowClient  # takes seconds, and many tests in this folder need no store
-    from recorded_runs import record
+
+    from tests.reports.recorded_runs import record
 
     empty = tmp_path_factory.mktemp("empty") / "mlflow.db"
     MlflowClient(f"sqlite:///{empty}").search_experiments()

@@ -4,10 +4,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from recorded_runs import SIZES, MadeUp, write_predictions
 
 from reports import frames
 from seqclf_core.events import DataSummary
+from tests.reports.recorded_runs import SIZES, MadeUp, write_predictions
 
 FACTORS = "model.pooling=last,mean model.loss=bce,cross_entropy"
 

@@ -1,4 +1,4 @@
-"""Real stores with made-up runs, written as experiments/translate.py and the studies write them."""
+"""Real stores with made-up runs, written as experiments/tracking/mlflow_format.py and the studies write them."""
 
 import math
 from dataclasses import dataclass, field

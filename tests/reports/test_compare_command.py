@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from recorded_runs import MadeUp, write_predictions
 
 from reports import frames
 from reports.compare import comparison
 from seqclf_core.errors import UserError
+from tests.reports.recorded_runs import MadeUp, write_predictions
 
 
 @pytest.fixture(scope="module")

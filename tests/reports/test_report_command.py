@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from recorded_runs import MadeUp, study_of
 
-from reports import render, tables, words
-from seqclf_core import pages
+from experiments.tracking import pages
+from reports.html import formatting, render
+from reports.pages import tables
+from tests.reports.recorded_runs import MadeUp, study_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +49,7 @@ def test_the_command_answers_without_loading_what_it_does_not_need(tmp_path):
     asked = run("-X", "importtime", "-m", "reports", "--help")
     assert "--study" in asked.stdout
     assert not re.search(r"\b(pandas|matplotlib|optuna|mlflow|torch)\b", asked.stderr)
-    imported = run("-c", "import reports.render, sys; print('torch' in sys.modules, 'mlflow' in sys.modules)")
+    imported = run("-c", "import reports.html.render, sys; print('torch' in sys.modules, 'mlflow' in sys.modules)")
     assert imported.stdout.split() == ["False", "False"]
     nothing = run("-m", "reports", "--runs", str(tmp_path))
     assert nothing.returncode == 2
@@ -58,5 +59,5 @@ def test_the_command_answers_without_loading_what_it_does_not_need(tmp_path):
 
 
 def test_the_examples_in_docstrings_hold():
-    for module in (words, tables, pages):
+    for module in (formatting, tables, pages):
         assert doctest.testmod(module).failed == 0

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from recorded_runs import MadeUp, study_of, write_predictions
 from sqlalchemy import create_engine, text
 
 from reports import frames
-from reports.shaping import typed
-from reports.tracking import shown
+from reports.records.database import shown
+from reports.records.frames_from_mlflow import typed
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
+from tests.reports.recorded_runs import MadeUp, study_of, write_predictions
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +141,7 @@ def test_reading_neither_waits_for_a_writer_nor_keeps_it_from_writing(recorded, 
 
 
 def test_reading_cannot_write(recorded):
-    from reports.tracking import for_reading
+    from reports.records.database import for_reading
 
     url, options = for_reading(recorded[0].tracking)
     with create_engine(url, **options).connect() as connection, pytest.raises(Exception, match="readonly"):

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import Trial
-from stepping import OpenOwner
 
-from experiments.stores import Stores
+from experiments.tracking.paths import Stores
 from seqclf_core.config import RunConfig
-from seqclf_core.corpus import load_corpus
-from studies.executors import Executor, Inline
-from studies.owner import Owner
-from studies.storage import open_storage, open_study
+from seqclf_core.data.cache import load_corpus
+from studies.engine.executors import Executor, Inline
+from studies.engine.scheduler import Owner
+from studies.engine.storage import open_storage, open_study
 from studies.study import Planned, Study
+from tests.studies.engine.stepping import OpenOwner
 
 
 def sample(trial: Trial) -> None:

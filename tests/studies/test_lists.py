@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial
-from stepping import OpenOwner, journals_agree, outcomes, run_all
 
-from experiments.choosing import choose
-from experiments.delivery import deliver
-from experiments.journal import Happened, read
+from experiments.serving.choosing import choose
+from experiments.tracking.journal import Happened, read
+from experiments.tracking.sync import deliver
 from reports import frames
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
 from studies import factors, finalists, splits
-from studies.executors import Inline
-from studies.storage import REPEATS
+from studies.engine.executors import Inline
+from studies.engine.storage import REPEATS
 from studies.study import Study
+from tests.studies.engine.stepping import OpenOwner, journals_agree, outcomes, run_all
 
 ROOT = Path(__file__).parents[2]
 

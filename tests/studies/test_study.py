@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 from optuna.trial import Trial
-from stepping import OpenOwner
 
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from studies import imdb
 from studies.study import Study
+from tests.studies.engine.stepping import OpenOwner
 
 
 def test_the_shipped_study_starts_with_its_base_and_fits_the_config() -> None:

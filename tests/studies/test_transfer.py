@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stepping import OpenOwner, outcomes, run_all
 
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from seqclf_core.next_word import TAGGER, train_tagger
 from studies import finalists, transfer
+from tests.studies.engine.stepping import OpenOwner, outcomes, run_all
 
 
 @pytest.fixture

@@ -1,0 +1,173 @@
+"""The runs of one experiment, one after another: each recorded while it works, each going on where it was.
+
+    session = Session(name="baseline", ...)
+    results = track_all(session, base, runs, stopping=lambda: False)
+
+Runs are known by their settings and data, so the same command goes on with the same runs, and another seed makes
+others. Several runs of one command stand under a parent run.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.experiment import TAGGER, NamedRun, Result, Stream, train
+from experiments.progress import Display, result_line
+from experiments.tracking import journal
+from experiments.tracking.journal import Closed, Header
+from experiments.tracking.paths import Stores
+from experiments.tracking.recorder import Recorder, provenance
+from seqclf_core.config import RunConfig, Settings
+from seqclf_core.errors import NotFiniteError
+from seqclf_core.events import DataSummary, Finished, Saved
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the runs of one command share."""
+
+    name: str
+    """Of the experiment; on limited or synthetic data with that kind behind it: such runs never mix."""
+    question: str
+    command: str
+    """What a person types to get the same."""
+    data: DataSummary
+    stores: Stores
+    console: Console
+    stream: Stream = train
+    """Does one run."""
+
+    def id(self, config: Settings) -> str:
+        """Return 16 digits that tell settings and data: the data counts by its content, not by its place."""
+        return config.override({"data.source": self.data.digest}).digest()
+
+    def key(self, config: Settings) -> str:
+        """Return the key of a run."""
+        return f"{self.name}/{self.id(config)}"
+
+    def group(self, base: Settings) -> str:
+        """Return the key of the command's parent run; what else belongs to the command lies in its folder."""
+        return f"{self.name}/group-{self.id(base)}"
+
+    def say(self, text: str) -> None:
+        """Print a line as it is."""
+        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def tags(self) -> dict[str, str]:
+        """Return what every run carries."""
+        about = {"seqclf.question": self.question, "seqclf.command": self.command}
+        return {"seqclf.kind": self.data.kind, **about, **provenance()}
+
+
+def session_name(experiment: str, data: DataSummary) -> str:
+    """Return the experiment's name for data of this kind.
+
+    >>> session_name("baseline", limited)  # doctest: +SKIP
+    'baseline-limited'
+    """
+    return experiment if data.kind == "whole" else f"{experiment}-{data.kind}"
+
+
+def track_all(
+    session: Session, base: Settings, runs: Sequence[NamedRun], stopping: Callable[[], bool]
+) -> list[Result]:
+    """Do the runs one after another, under a parent run where there are several.
+
+    Args:
+        session: what they share.
+        base: the settings that the runs are made of.
+        runs: those that ended before are not done again.
+        stopping: asked after every checkpoint; True ends the run there, to be gone on with.
+
+    Returns:
+        A result per run, as far as it came: after a stop, those that were not begun are missing.
+    """
+    results: list[Result] = []
+    with ExitStack() as stack:
+        parent = stack.enter_context(_parent(session, base)) if len(runs) > 1 else None
+        for number, run in enumerate(runs, start=1):
+            where = f" ({number} of {len(runs)})" if parent else ""
+            session.say(f"\n{run.label}{where}")
+            results.append(track(session, run, session.group(base) if parent else None, stopping))
+            if results[-1].closed is None:
+                return results
+            if run.tagger_stream and not results[-1].finished:
+                if parent:
+                    parent.close("failed", f"{run.label}: {results[-1].closed.reason}")
+                return results
+        if parent:
+            parent.close("complete")
+    return results
+
+
+def _parent(session: Session, base: Settings) -> Recorder:
+    key = session.group(base)
+    header = Header(
+        key=key, name=f"{session.name}{_settings(base)}", experiment=session.name, role="study",
+        params=base.flat(), tags=session.tags(),
+    )  # fmt: skip
+    return Recorder.open(session.stores.journal(key), header)
+
+
+def ended(session: Session, run: NamedRun) -> bool:
+    """Tell whether a run has ended before, so that there is nothing to do."""
+    entries = journal.read(session.stores.journal(session.key(run.config)))
+    return bool(entries) and isinstance(entries[-1], Closed)
+
+
+def track(session: Session, run: NamedRun, parent: str | None, stopping: Callable[[], bool]) -> Result:
+    """Do one run, or go on with it, or say how it ended before.
+
+    Raises:
+        UserError: if it cannot be done or recorded.
+    """
+    key = session.key(run.config)
+    header = Header(
+        key=key, name=f"{run.label}{_settings(run.config)}", experiment=session.name,
+        role="tagger" if run.tagger_stream else "experiment", parent=parent, params=run.config.flat(),
+        tags=session.tags() | dict(run.tags),
+    )  # fmt: skip
+    folder = session.stores.work(key)
+    with Recorder.open(session.stores.journal(key), header) as recorder:
+        result = Result(run, key, folder, recorder.closed, _finished(recorder))
+        gone = run.tagger_stream and result.finished and not (folder / TAGGER).exists()
+        if result.closed is None or gone:
+            _follow(session, run, folder, recorder, stopping)
+        elif result.finished:
+            session.say(f"{result_line(result.finished)}, done before")
+        if recorder.closed and recorder.closed.outcome == "failed":
+            session.say(f"  failed: {recorder.closed.reason}")
+            shutil.rmtree(folder, ignore_errors=True)
+        return replace(result, closed=recorder.closed, finished=_finished(recorder))
+
+
+def _follow(
+    session: Session, run: NamedRun, folder: Path, recorder: Recorder, stopping: Callable[[], bool]
+) -> None:
+    stream = (run.tagger_stream or session.stream)(run.config, folder.absolute(), session.stores.cache.absolute())
+    with Display(run.config, session.console) as display, closing(stream):  # type: ignore[type-var]
+        try:
+            for event in stream:
+                recorder.record(event)
+                display.show(event)
+                if isinstance(event, Finished):
+                    recorder.close("complete")
+                elif isinstance(event, Saved) and stopping():  # all work up to here is in the checkpoint
+                    return
+        except NotFiniteError as error:
+            recorder.close("failed", str(error))
+
+
+def _finished(recorder: Recorder) -> Finished | None:
+    last = recorder.events[-1:]
+    return last[0] if last and isinstance(last[0], Finished) else None
+
+
+def _settings(config: Settings) -> str:
+    if not isinstance(config, RunConfig):
+        return ""
+    return f" e{config.model.embed_dim} h{config.model.hidden_dim} seed {config.seed}"

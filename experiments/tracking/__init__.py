@@ -1,0 +1,1 @@
+"""How a run is recorded: a local journal first, MLflow later. The only writer to MLflow."""

@@ -1,0 +1,245 @@
+"""A run's journal -> its run in MLflow: found or made, then brought up to date. Doing it twice changes nothing.
+
+How far a run has been delivered stands in MLflow itself, as the tag ``seqclf.delivered`` (entries of the
+journal), which is set last. So a delivery that was killed repeats what it was at, and an MLflow that was lost, or
+is another, is filled from the start. Repeating is safe: parameters and data set inputs are kept by name, metrics
+by (key, time, step, value) with the journal's times, files by path, and runs are searched for before one is made.
+A run that somebody deleted in MLflow stays deleted. Only this module writes to MLflow; its import takes more than
+a second.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from experiments.tracking import journal, mlflow_format
+from experiments.tracking.database import prepare_database
+from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
+from experiments.tracking.pages import FOLDER
+from experiments.tracking.paths import Stores, mask
+from seqclf_core.errors import UserError
+
+KEY = "seqclf.key"
+DELIVERED = "seqclf.delivered"
+REPORT = "seqclf.report"
+"""Tag of a study's own run: digest of the page that is among its files."""
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+# What MLflow takes in one call.
+METRICS_PER_BATCH = 1000
+PARAMS_PER_BATCH = 100
+
+
+class DeliveryError(UserError):
+    """MLflow cannot be reached or refuses a run; the journal keeps everything."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A run in MLflow."""
+
+    run_id: str
+    delivered: int  # entries of its journal
+    deleted: bool  # by somebody, in MLflow
+
+
+class Tracker:
+    """MLflow, as far as it is written to. Its state is what it knows to be in there already."""
+
+    def __init__(self, stores: Stores, uri: str) -> None:
+        """Connect to MLflow; a SQLite database is made where there is none.
+
+        Raises:
+            DeliveryError: if a database cannot be opened. A server is not asked yet.
+        """
+        self._stores = stores
+        self._uri = uri
+        self._experiments: dict[str, str] = {}  # name -> id
+        self._runs: dict[str, _Known] = {}  # key -> run
+        try:
+            prepare_database(stores, uri)
+            self._client = MlflowClient(tracking_uri=uri)
+        except Exception as error:  # of many kinds, as below
+            raise self._undelivered(error) from error
+
+    def bring_up_to_date(self, entries: Sequence[Entry]) -> int:
+        """Deliver what MLflow lacks of a run, and return how many entries that was.
+
+        Args:
+            entries: the whole journal, its header first.
+
+        Raises:
+            DeliveryError: if MLflow cannot be reached or refuses; calling it again goes on from there.
+        """
+        with self._explaining(opened(entries).header.key):
+            known = self._find_or_make(opened(entries))
+            if known.deleted or known.delivered >= len(entries):
+                return 0
+            self._send(known.run_id, entries, known.delivered)
+        self._runs[opened(entries).header.key] = _Known(known.run_id, len(entries), deleted=False)
+        return len(entries) - known.delivered
+
+    def attach(self, entries: Sequence[Entry], page: Path) -> bool:
+        """Put a page among the files of a run, unless this very page is there; return whether it was put.
+
+        Args:
+            entries: the run's journal, or its beginning.
+            page: the file; it takes the place of the one before.
+
+        Raises:
+            DeliveryError: if MLflow cannot be reached or refuses.
+        """
+        with self._explaining(opened(entries).header.key):
+            known = self._find_or_make(opened(entries))
+            digest = hashlib.sha256(page.read_bytes()).hexdigest()
+            if known.deleted or self._client.get_run(known.run_id).data.tags.get(REPORT) == digest:
+                return False
+            self._client.log_artifact(known.run_id, str(page), FOLDER)
+            self._client.set_tag(known.run_id, REPORT, digest)  # last: a kill before it repeats the file
+        return True
+
+    @contextmanager
+    def _explaining(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # MLflow raises whatever an answer breaks, such as a proxy's error page
+            self._runs.pop(key, None)  # it may be wrong: look again next time
+            raise self._undelivered(error) from error
+
+    def look(self, experiment: str) -> dict[str, list[Run]]:
+        """Return the runs of an experiment by their keys, deleted ones too, and change nothing.
+
+        Raises:
+            DeliveryError: if MLflow cannot be reached.
+        """
+        with self._explaining():
+            found = self._client.get_experiment_by_name(experiment)
+            return self._all_runs(found.experiment_id) if found else {}
+
+    def begin_again(self, run: Run) -> None:
+        """Let the next delivery send all of a run again, which doubles nothing; a deleted run is restored.
+
+        Raises:
+            DeliveryError: if MLflow cannot be reached.
+        """
+        with self._explaining():
+            if run.info.lifecycle_stage != "active":
+                self._client.restore_run(run.info.run_id)
+            self._client.set_tag(run.info.run_id, DELIVERED, "0")
+            self._runs[run.data.tags[KEY]] = _Known(run.info.run_id, 0, deleted=False)
+
+    def _send(self, run_id: str, entries: Sequence[Entry], delivered: int) -> None:
+        """Send the entries from ``delivered`` on; the order makes a kill between any two calls harmless."""
+        header, new, last = opened(entries).header, entries[delivered:], entries[-1]
+        if delivered == 0:
+            params = [Param(name, value) for name, value in mlflow_format.params(header)]
+            for start in range(0, len(params), PARAMS_PER_BATCH):
+                self._client.log_batch(run_id, params=params[start : start + PARAMS_PER_BATCH])
+            self._client.log_dict(run_id, mlflow_format.tree(header), "config.json")
+        inputs = mlflow_format.inputs(new)
+        if inputs:
+            self._client.log_inputs(run_id, inputs)
+        metrics = [Metric(*metric) for metric in mlflow_format.metrics(entries, delivered)]
+        tags = [RunTag(name, value) for name, value in mlflow_format.tags(new)]
+        for start in range(0, max(len(metrics), 1), METRICS_PER_BATCH):
+            self._client.log_batch(run_id, metrics[start : start + METRICS_PER_BATCH], tags=tags)
+        if isinstance(last, Closed):
+            for path in sorted((self._stores.work(header.key) / "predictions").glob("*.parquet")):
+                self._client.log_artifact(run_id, str(path), "predictions")
+            self._client.set_terminated(run_id, STATUS[last.outcome], last.time)
+            self._search(header, keep=run_id)
+        elif any(isinstance(entry, journal.Reopened) for entry in new):
+            self._client.update_run(run_id, "RUNNING")
+        self._client.set_tag(run_id, DELIVERED, str(len(entries)))
+
+    def _find_or_make(self, first: Opened) -> _Known:
+        header = first.header
+        experiment = self._experiment(header.experiment)
+        known = self._runs.get(header.key) or self._search(header)
+        if known is None:
+            tags = {KEY: header.key, "seqclf.role": header.role, **mlflow_format.cut(header.tags)}
+            if header.parent:
+                parents = journal.read(self._stores.journal(header.parent))
+                if parents and not (parent := self._find_or_make(opened(parents))).deleted:
+                    tags["mlflow.parentRunId"] = parent.run_id
+            run = self._client.create_run(experiment, first.time, tags, header.name)
+            known = _Known(run.info.run_id, 0, deleted=False)
+        self._runs[header.key] = known
+        return known
+
+    def _search(self, header: Header, keep: str = "") -> _Known | None:
+        found = self._client.search_runs(
+            [self._experiments[header.experiment]], f"tags.`{KEY}` = '{header.key}'", ViewType.ALL
+        )
+        return self._keep_one(found, keep)
+
+    def _keep_one(self, runs: Sequence[Run], keep: str = "") -> _Known | None:
+        """Return the run that stands for a key, ``keep`` if it is among them, and delete others.
+
+        There are others where a server made a run, its answer was lost and so one more was asked for.
+        """
+        active = [run for run in runs if run.info.lifecycle_stage == "active"]
+        if not active:
+            return _Known(runs[0].info.run_id, 0, deleted=True) if runs else None
+        best = max(active, key=lambda run: (run.info.run_id == keep, _delivered(run), run.info.run_id))
+        for run in active:
+            if run is not best:
+                self._client.delete_run(run.info.run_id)
+        return _Known(best.info.run_id, _delivered(best), deleted=False)
+
+    def _experiment(self, name: str) -> str:
+        """Return the id of an experiment, made where there is none; at first sight, learn of all its runs."""
+        if name in self._experiments:
+            return self._experiments[name]
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            # A server knows where its artifacts go; a database does not.
+            location = None if self._uri.startswith("http") else self._stores.artifacts.absolute().as_uri()
+            try:
+                self._experiments[name] = self._client.create_experiment(name, location, TRAINING)
+                return self._experiments[name]
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self._client.get_experiment_by_name(name)  # somebody was faster
+                assert found is not None
+        if found.lifecycle_stage != "active":
+            raise DeliveryError(
+                f"The MLflow experiment {name!r} was deleted. Restore it (mlflow experiments restore -x "
+                f"{found.experiment_id}), or work under another NAME."
+            )
+        for key, runs in self._all_runs(found.experiment_id).items():
+            known = self._keep_one(runs)
+            assert known is not None
+            self._runs[key] = known
+        self._experiments[name] = found.experiment_id
+        return found.experiment_id
+
+    def _all_runs(self, experiment: str) -> dict[str, list[Run]]:
+        runs: dict[str, list[Run]] = {}
+        token = None
+        while True:
+            page = self._client.search_runs([experiment], "", ViewType.ALL, max_results=1000, page_token=token)
+            for run in page:
+                if KEY in run.data.tags:
+                    runs.setdefault(run.data.tags[KEY], []).append(run)
+            token = page.token
+            if not token:
+                return runs
+
+    def _undelivered(self, error: Exception) -> DeliveryError:
+        reason = " ".join(str(error).split())[:500]
+        return DeliveryError(mask(f"MLflow at {self._uri} did not take it: {type(error).__name__}: {reason}"))
+
+
+def _delivered(run: Run) -> int:
+    return int(run.data.tags.get(DELIVERED, 0))

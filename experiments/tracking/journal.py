@@ -1,0 +1,203 @@
+"""What happened in a run, one JSON object per line, each fsynced before anybody goes on.
+
+A process or machine may stop in the middle of a line. Such a torn tail was never acknowledged: readers do not see
+it, and the next writer cuts it off before it appends. Times are milliseconds since 1970, UTC, fixed when an entry
+is written; they never go backwards within a journal, even where the clock does.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from experiments.tracking.paths import mask
+from seqclf_core.errors import UserError
+from seqclf_core.events import Finished, Progress, Started
+
+Outcome = Literal["complete", "pruned", "failed"]
+Setting = str | int | float | bool | None
+
+
+class JournalError(UserError):
+    """A journal that cannot be read or written; the message names the file and what to do."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Header(_Value):
+    """What is known of a run before it starts."""
+
+    key: str
+    """``<study or experiment>/<id>``; unique under RUNS."""
+    name: str
+    """What a person sees: ``0007 last bce e96 h64``."""
+    experiment: str
+    """The MLflow experiment: the study's name."""
+    role: Literal["study", "trial", "experiment", "tagger"]
+    parent: str | None = None
+    """Key of the run that this one belongs to."""
+    params: dict[str, Setting] = {}
+    """Every setting under its dotted name."""
+    tags: dict[str, str] = {}
+
+
+class Opened(_Value):
+    """The first entry."""
+
+    entry: Literal["opened"] = "opened"
+    time: int
+    header: Header
+
+
+class Happened(_Value):
+    """An event of the run."""
+
+    entry: Literal["event"] = "event"
+    time: int
+    event: Annotated[Started | Progress | Finished, Field(discriminator="event")]
+
+
+class Closed(_Value):
+    """The end, good or bad; only ``Reopened`` may follow."""
+
+    entry: Literal["closed"] = "closed"
+    time: int
+    outcome: Outcome
+    reason: str = ""
+
+
+class Reopened(_Value):
+    """More is to come: a finished study was given a higher total."""
+
+    entry: Literal["reopened"] = "reopened"
+    time: int
+
+
+Entry = Annotated[Opened | Happened | Closed | Reopened, Field(discriminator="entry")]
+_ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+
+
+def opened(entries: Sequence[Entry]) -> Opened:
+    """Return a journal's first entry, which says whose it is.
+
+    Raises:
+        JournalError: if it is missing.
+    """
+    if not entries or not isinstance(entries[0], Opened):
+        raise JournalError("A journal without its first line, which says whose it is: restore it.")
+    return entries[0]
+
+
+def read(path: Path) -> list[Entry]:
+    """Return the whole entries of a journal, none where there is no file yet.
+
+    Raises:
+        JournalError: if a whole line is not an entry; names the file and line.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    return _parse(data[: data.rfind(b"\n") + 1], path)
+
+
+def _parse(data: bytes, path: Path) -> list[Entry]:
+    entries = []
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            entries.append(_ENTRY.validate_python(json.loads(line)))
+        except (ValueError, RecursionError, ValidationError) as error:
+            raise JournalError(
+                f"{path}, line {number}: expected an entry of a run's journal, found {line[:60]!r}. The file was "
+                f"damaged from outside: restore it, or move it away and the run is recorded from now on."
+            ) from error
+    return entries
+
+
+class Journal:
+    """The writing end of a journal. It has state: an open file, and the entries in it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a journal, made where there is none, and cut off a torn tail.
+
+        Raises:
+            JournalError: if it holds a line that is no entry, or cannot be opened.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = path.read_bytes() if path.exists() else b""
+            self._size = data.rfind(b"\n") + 1
+            self.entries = _parse(data[: self._size], path)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            if self._size < len(data):
+                os.ftruncate(self._file, self._size)
+            if not data:
+                _sync_folder(path.parent)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def append(self, fields: Mapping[str, object]) -> None:
+        """Write one entry, stamped with the time, and return once it is on disk.
+
+        Args:
+            fields: of the entry, all but its ``time``.
+
+        Raises:
+            JournalError: if the disk takes no more; the journal is then as it was before.
+        """
+        latest = self.entries[-1].time if self.entries else 0
+        line = _line({**fields, "time": max(time.time_ns() // 1_000_000, latest)})
+        entry = _ENTRY.validate_python(json.loads(line))
+        try:
+            _write_whole(self._file, line)
+        except OSError as error:
+            os.ftruncate(self._file, self._size)
+            raise self._unwritable(error) from error
+        self._size += len(line)
+        self.entries.append(entry)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _unwritable(self, error: OSError) -> JournalError:
+        return JournalError(
+            f"Cannot write the journal {self._path}: {error.strerror}. Nothing that was recorded is lost: "
+            "make room (or mend the permission) and run the same command again."
+        )
+
+
+def _line(fields: Mapping[str, object]) -> bytes:
+    """Serialise an entry without credentials and without text that a database refuses."""
+    # As a whole, so that no field can be forgotten.
+    text = mask(json.dumps(fields, ensure_ascii=False)).replace(r"\u0000", "\N{REPLACEMENT CHARACTER}")
+    return text.encode(errors="replace") + b"\n"  # a lone surrogate becomes a question mark
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    written = os.write(file, data)
+    if written < len(data):  # the disk took a part of it; asking for the rest raises the reason
+        os.write(file, data[written:])
+    os.fsync(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name last through a power cut, as ``fsync`` makes its content."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

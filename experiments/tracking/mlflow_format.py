@@ -1,0 +1,114 @@
+"""A journal's entries in MLflow's words: parameters, data set inputs, metrics, tags. Pure functions."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+
+from mlflow.entities import Dataset, DatasetInput, InputTag
+
+from experiments.tracking.journal import Closed, Entry, Happened, Header, Setting
+from seqclf_core.events import DataSummary, Finished, Progress, Started
+
+# MLflow's bounds; it refuses longer tags, names and digests, and cuts parameters or refuses them by its settings.
+PARAM_LENGTH, TAG_LENGTH, NAME_LENGTH, DIGEST_LENGTH = 6000, 5000, 400, 36
+
+_SCHEMA = json.dumps({"mlflow_colspec": [{"type": "string", "name": "text"}, {"type": "long", "name": "label"}]})
+
+
+def params(header: Header) -> Iterator[tuple[str, str]]:
+    """Yield (dotted name, value as Python writes it) of every setting."""
+    for name, value in header.params.items():
+        yield name, str(value)[:PARAM_LENGTH]
+
+
+def tree(header: Header) -> dict[str, object]:
+    """Return the settings as the tree that their dotted names describe, which ``RunConfig`` reads."""
+    root: dict[str, object] = {}
+    for name, value in header.params.items():
+        *path, leaf = name.split(".")
+        branch = root
+        for step in path:
+            below = branch.setdefault(step, {})
+            assert isinstance(below, dict)
+            branch = below
+        branch[leaf] = value
+    return root
+
+
+def cut(tags: Mapping[str, Setting]) -> dict[str, str]:
+    """Return tags as text, no longer than MLflow takes; those without a value are left out."""
+    return {name: str(value)[:TAG_LENGTH] for name, value in tags.items() if value is not None}
+
+
+def tags(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+    """Yield the tags that these entries set: what the run ran on, and how it ended."""
+    found: dict[str, Setting] = {}
+    for entry in entries:
+        if isinstance(entry, Happened) and isinstance(entry.event, Started):
+            started, data = entry.event, entry.event.data
+            found |= {"device": started.device, "precision": started.precision, "seqclf.kind": data.kind}
+            found |= {f"used.{name}": value for name, value in data.model_dump(exclude={"kind", "sizes"}).items()}
+            found |= {f"used.{part}": size for part, size in data.sizes.items()}
+            found["used.parameters"] = started.parameters
+        elif isinstance(entry, Happened) and isinstance(entry.event, Finished):
+            found["seqclf.ended"] = entry.event.reason
+        elif isinstance(entry, Closed):
+            found |= {"outcome": entry.outcome, "seqclf.reason": entry.reason or None}
+    yield from cut(found).items()
+
+
+def inputs(entries: Sequence[Entry]) -> list[DatasetInput]:
+    """Return the data set inputs, one per part: train, val, test; empty unless the run starts in these entries."""
+    return [
+        DatasetInput(_dataset(entry.event.data, part), [InputTag("mlflow.data.context", part)])
+        for entry in entries
+        if isinstance(entry, Happened) and isinstance(entry.event, Started)
+        for part in entry.event.data.sizes
+    ]
+
+
+def _dataset(data: DataSummary, part: str) -> Dataset:
+    # The part belongs to the name: MLflow takes data sets of one name and digest for one.
+    name = f"{PurePath(data.source).name or data.source} ({part})"[-NAME_LENGTH:]
+    profile = {"num_rows": data.sizes[part], "split": data.split, "group_column": data.group_column}
+    return Dataset(
+        name=name,
+        digest=data.digest[:DIGEST_LENGTH],
+        source_type="local",
+        source=json.dumps({"uri": data.source}),
+        schema=_SCHEMA,
+        profile=json.dumps(profile),
+    )
+
+
+def metrics(entries: Sequence[Entry], delivered: int) -> Iterator[tuple[str, float, int, int]]:
+    """Yield (name, value, time in ms, step in training examples) for the entries from ``delivered`` on; no NaN.
+
+    Args:
+        entries: the whole journal: the test score belongs to the step of the last evaluation, the best weights to
+            that of the best one.
+        delivered: how many of them are not wanted.
+    """
+    last: Progress | None = None
+    best: Progress | None = None
+    for number, entry in enumerate(entries):
+        event = entry.event if isinstance(entry, Happened) else None
+        found: dict[str, float] = {}
+        if isinstance(event, Progress):
+            last = event
+            best = event if event.best else best
+            found = {
+                "train/loss": event.train_loss,
+                "train/accuracy": event.train_accuracy,
+                "val/loss": event.val_loss,
+                "val/accuracy": event.val_accuracy,
+                "tokens_per_second": event.tokens_per_second,
+                "seconds": event.seconds,
+            }
+        elif isinstance(event, Finished):
+            found = {"test/loss": event.test_loss, "test/accuracy": event.test_accuracy, "seconds": event.seconds}
+        elif isinstance(entry, Closed) and best:
+            found = {"best/val_loss": best.val_loss, "best/val_accuracy": best.val_accuracy}
+        if number >= delivered:
+            step = last.step if last else 0
+            yield from ((name, value, entry.time, step) for name, value in found.items() if value == value)

@@ -1,0 +1,1 @@
+"""How a page looks: documents, HTML, Markdown, SVG."""

@@ -1,0 +1,1 @@
+"""What a page says: sections of sentences, tables and figures."""

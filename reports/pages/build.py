@@ -1,0 +1,189 @@
+"""A study's frames -> its page: what ran, in words and numbers, then the sections for each data set."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from reports import frames
+from reports.html import formatting
+from reports.html.document import Answer, Fact, Page, Part, Section
+from reports.pages import background, search, tables
+from reports.pages.search import Material
+from reports.pages.summary import PARTS, standing
+
+RESULTS: list[Callable[[Material], Section | None]] = [
+    search.leaderboard,
+    search.learning,
+    search.choices,
+    search.importance,
+]
+"""Of a search or of experiments; a study with a question of its own answers that instead."""
+BACKGROUND: list[Callable[[Material], Section | None]] = [
+    background.cost,
+    background.failures,
+    background.data,
+    background.repeat,
+]
+KINDS = {"whole": "the whole data", "limited": "a part of the data", "synthetic": "synthetic data"}
+OUTCOMES = ("complete", "pruned", "failed", "running")
+
+
+def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") -> Page:
+    """Compose the page of one study or experiment.
+
+    Args:
+        stores: where its curves and trials are read.
+        study: its name.
+        runs: its rows of ``frames.runs``, the parent run among them.
+        ui: address of an MLflow UI to link to; empty for none.
+    """
+    parents, children = runs[runs["role"] == "study"], runs[runs["role"] != "study"]
+    answering = _answering(parents)
+    searched = bool((children["role"] == "trial").any()) and not answering
+    curves = frames.curves(stores, study)
+    # Whoever asks how to split compares runs on different splits, by their gaps; else scores stay with their data.
+    across = "splits" in parents and bool(parents["splits"].notna().any())
+    apart = [children] if across else tables.comparable(children)
+    groups = list(apart) if len(children) else []
+    importance = frames.importance(stores, study) if searched and len(groups) == 1 else None
+    parts, unfinished = [], interim(parents, children)
+    for group in groups:
+        material = Material(
+            name=study,
+            runs=group,
+            curves=curves[curves["key"].isin(group["key"])],
+            importance=importance,
+            searched=searched,
+            command=_text(parents, "command"),
+            ui=ui,
+        )
+        answer = answering(material.runs, material.curves, stores) if answering else None
+        part = _part(material, answer, alone=len(groups) == 1)
+        parts.append(replace(part, standing=standing(material, answer, bool(unfinished))))
+    return Page(
+        title=study,
+        kind="Study" if len(parents) else "Experiment",
+        question=_text(parents, "question"),
+        interim=unfinished,
+        parts=parts,
+    )
+
+
+def interim(parents: pd.DataFrame, children: pd.DataFrame) -> str:
+    """Return why the records are not complete, empty where they are."""
+    running = int((children["outcome"] == "running").sum())
+    if running:
+        return f"{formatting.plural(running, 'run is', 'runs are')} not finished; figures will change."
+    if (parents["outcome"] == "running").any():
+        return "The study is not finished; figures will change."
+    return ""
+
+
+def _answering(parents: pd.DataFrame) -> Callable[[pd.DataFrame, pd.DataFrame, frames.Stores], Answer] | None:
+    """Return what answers a study's own question from runs and curves; None for a search and for experiments."""
+    # scipy and statsmodels take seconds to import, which a search need not wait for.
+    for row in parents.head(1).to_dict("records"):
+        parent = {str(name): value for name, value in row.items()}
+        if _has(parent, "blocks", "factors"):
+            from reports.pages import factors
+
+            return partial(factors.answer, parent)
+        if _has(parent, "blocks", "splits"):
+            from reports.pages import splits
+
+            return partial(splits.answer, parent)
+        if _has(parent, "of", "seeds"):
+            from reports.pages import finalists
+
+            return partial(finalists.answer, parent)
+    return None
+
+
+def _has(parent: Mapping[str, Any], *tags: str) -> bool:
+    """Say whether a parent run was created with these."""
+    return all(pd.notna(parent.get(tag)) for tag in tags)
+
+
+def _part(material: Material, answer: Answer | None, alone: bool) -> Part:
+    first = material.runs.iloc[0]
+    title = "" if alone else data_title(str(first["kind"]), str(first["digest"]))
+    made = [section(material) for section in ([] if answer else RESULTS) + BACKGROUND]
+    found = [section for section in made if section]
+    if answer:
+        said, numbers = [ran(material)], [*answer.facts, *work(material)]
+        return Part(title, answer, said, numbers, [*answer.sections, *found])
+    said, numbers = [ran(material), *best(material)], [*best_facts(material), *work(material)]
+    return Part(title, Answer([]), said, numbers, found)
+
+
+def data_title(kind: str, digest: str) -> str:
+    """Say which data scores are on."""
+    return f"On {KINDS.get(kind, 'unknown data')}, digest {digest[:8]}"
+
+
+def ran(material: Material) -> str:
+    """Say what ran, on what, and when."""
+    runs = material.runs
+    outcomes = runs["outcome"].value_counts()
+    ended = [
+        f"{outcomes[name]} {name}" for name in ("complete", "pruned", "failed", "running") if name in outcomes
+    ]
+    known = runs.dropna(subset=["digest"])
+    data = ""
+    if len(known):
+        of = known.iloc[0]
+        alike = [part for part in PARTS if len(known[f"used.{part}"].unique()) == 1]  # one split, mostly
+        sizes = [f"{formatting.count(of[f'used.{part}'])} {PARTS[part]}" for part in alike]
+        data = f" on {_kind(of)} ({', '.join(sizes)} reviews)"
+    start, end = tables.span(runs)
+    return f"{formatting.plural(len(runs), 'run')}{data}, {formatting.span(start, end)}: {', '.join(ended)}."
+
+
+def best(material: Material) -> list[str]:
+    """Say which run is the best by validation."""
+    ranked = tables.leaderboard(material.runs)
+    if ranked.empty:
+        return ["No run is complete yet, so there is no score to show."]
+    first = ranked.iloc[0]
+    return [
+        f"The best by validation is {first['name']}: {formatting.percent(first['val/accuracy'])} % on validation, "
+        f"{formatting.percent(first['test/accuracy'])} % on test."
+    ]
+
+
+def best_facts(material: Material) -> list[Fact]:
+    """Return the scores of the best run by validation."""
+    ranked = tables.leaderboard(material.runs)
+    if ranked.empty:
+        return []
+    first = ranked.iloc[0]
+    return [
+        Fact("Best validation accuracy", f"{formatting.percent(first['val/accuracy'])} %", str(first["name"])),
+        Fact("Its test accuracy", f"{formatting.percent(first['test/accuracy'])} %", "shown, not used to choose"),
+    ]
+
+
+def work(material: Material) -> list[Fact]:
+    """Return how much was done."""
+    runs = material.runs
+    outcomes = runs["outcome"].value_counts()
+    others = [f"{outcomes[name]} {name}" for name in OUTCOMES[1:] if name in outcomes]
+    start, end = tables.span(runs)
+    seconds = formatting.duration(runs["seconds"].sum())
+    return [
+        Fact("Complete runs", str(outcomes.get("complete", 0)), ", ".join(others)),
+        Fact("Wall time", formatting.duration((end - start).total_seconds()), f"{seconds} of work in all"),
+    ]
+
+
+def _kind(run: "pd.Series[Any]") -> str:
+    return KINDS.get(str(run["kind"]), "unknown data")
+
+
+def _text(rows: pd.DataFrame, column: str) -> str:
+    """Return the first text of a column that may not be there."""
+    texts = rows[column].dropna() if column in rows else pd.Series(dtype="str")
+    return str(texts.iloc[0]) if len(texts) else ""

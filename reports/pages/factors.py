@@ -1,0 +1,80 @@
+"""A factors study's answer: verdicts in words, then the sections that show what they rest on."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from reports import frames
+from reports.html.document import Answer, Fact, Section
+from reports.pages import effects, fitting, probabilities
+from reports.pages.factorial_data import Blocked, finished_runs, plan_of
+from reports.pages.verdicts import verdicts
+from reports.stats.estimates import FEWEST_FOR_TEST
+from reports.stats.factorial import Analysis, analyse
+
+SECTIONS: list[Callable[[Blocked], Section | None]] = [
+    effects.effects,
+    effects.new_reviews,
+    effects.training,
+    fitting.optimisation,
+    fitting.tuning,
+    probabilities.by_length,
+    probabilities.calibrated,
+    fitting.validation,
+]
+
+
+def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
+    """Answer a factors study.
+
+    Args:
+        parent: the study's own run, with what was planned.
+        runs: its trials, rows of ``frames.runs``.
+        curves: theirs.
+        stores: where predictions are.
+
+    Raises:
+        UserError: if the plan cannot be read, or the runs are not those of its cells.
+    """
+    plan = plan_of(parent, runs)
+    done = finished_runs(runs, plan.factors)
+    if done.empty:
+        return Answer([f"No verdict: none of {plan.wanted} blocks is complete."], sort="factors")
+    study = Blocked(done, plan, analyse(done, plan), curves, stores)
+    count = study.analysis.finished
+    facts = [Fact("Complete blocks", f"{count} of {plan.wanted}", f"{plan.planned} planned")]
+    files = {"effects.csv": effects_table(study.analysis), "training_rates.csv": study.analysis.rates}
+    sections = [section for make in SECTIONS if (section := make(study))]
+    return Answer(list(said(study)), facts, sections, files, "factors")
+
+
+def said(study: Blocked) -> Iterator[str]:
+    """Say what came out, one sentence per question; no verdict where blocks are missing."""
+    analysis, plan = study.analysis, study.plan
+    if analysis.interim:
+        yield (
+            f"Interim, no verdict: {analysis.finished} of {plan.wanted} blocks are complete. "
+            f"{plan.planned} were planned before the first one ran, and looking earlier would find too much."
+        )
+    elif analysis.too_few:
+        yield (
+            f"Too few blocks for a verdict: there are {analysis.finished}, and no test can succeed with fewer "
+            f"than {FEWEST_FOR_TEST}."
+        )
+    else:
+        reviews = study.runs[f"used.{study.part}"].iloc[0]
+        for verdict in verdicts(analysis, int(reviews) if pd.notna(reviews) else None):
+            yield str(verdict)
+    if plan.extended and (analysis.interim or analysis.too_few):  # a verdict says it itself
+        yield (
+            f"Extended after looking: {plan.planned} blocks were planned and {plan.wanted} were started, so that "
+            "more than 5 % of such verdicts err."
+        )
+
+
+def effects_table(analysis: Analysis) -> pd.DataFrame:
+    """Return the numbers of every contrast, without a p where there is no verdict yet."""
+    table = analysis.table()
+    hidden = [name for name in table if name in ("p", "p_holm", "training_p_holm")]
+    return table.assign(**dict.fromkeys(hidden, float("nan"))) if analysis.interim else table

@@ -1,0 +1,246 @@
+"""A finalists study's answer: how good the best settings of a search are on fresh seeds, and how lucky it was."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from reports import frames
+from reports.html import formatting, plots
+from reports.html.document import Answer, Column, Fact, Figure, Score, Section, table
+from reports.pages import tables
+from reports.pages.effects import POINT, between
+from reports.pages.verdicts import points
+from reports.stats.contrasts import POINTS
+from reports.stats.estimates import Interval
+from reports.stats.finalists import Luck, finalists, luck
+from reports.stats.mcnemar import ensemble
+
+ALL = "all finalists"
+
+
+def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
+    """Answer a finalists study.
+
+    Args:
+        parent: the study's own run, with what was planned.
+        runs: its trials, rows of ``frames.runs``.
+        curves: theirs.
+        stores: where predictions are, and the search and runs that nobody selected.
+    """
+    done = (
+        runs[(runs["outcome"] == "complete") & runs["finalist"].notna()] if "finalist" in runs else runs.iloc[:0]
+    )
+    if done.empty:
+        return Answer(["No finalist has a finished run yet."], sort="finalists")
+    done = done.assign(config=done["finalist"], search_value=done["search_value"].astype(float))
+    ranked, lucky, together = finalists(done), search_luck(done, parent, stores), ensembles(done, stores)
+    wanted = int(parent["seeds"]) * runs["finalist"].nunique()
+    if len(done) < wanted and parent["outcome"] == "running":
+        sentences = [f"Interim, no champion: {len(done)} of {wanted} runs are complete."]
+        scores = []
+    else:
+        sentences = [*_champion(ranked), *_lucky(lucky), *_together(together)]
+        scores = [*_scores(ranked, together)]
+        if diverged := int((done["finish"] == "diverged").sum()):
+            count = formatting.plural(diverged, "run diverged and counts", "runs diverged and count")
+            sentences.append(f"{count} as scored: by the best weights before that, or as guessing.")
+        if len(done) < wanted:
+            sentences.append(f"{wanted - len(done)} of {wanted} runs failed and are missing from these means.")
+    first = ranked.iloc[0]
+    facts = [
+        Fact("Test accuracy", f"{first['test']:.2f} %", f"{first['config']}, mean of {first['seeds']} seeds"),
+        Fact("Its 95 % interval", between(first["low"], first["high"]), "over seeds, on these reviews"),
+    ]
+    sections = [_ranking(ranked, done, curves), _luck_section(lucky, done)]
+    files = {"finalists.csv": ranked}
+    if len(together):
+        sections.append(_ensemble_section(together))
+        files["ensembles.csv"] = together
+    return Answer(sentences, facts, sections, files, "finalists", scores)
+
+
+def _scores(ranked: pd.DataFrame, together: pd.DataFrame) -> Iterator[Score]:
+    """Give the finalist chosen by validation, and the ensemble chosen by validation."""
+    first = ranked.iloc[0]
+    val_limits, test_limits = (first["val_low"], first["val_high"]), (first["low"], first["high"])
+    seeds = int(first["seeds"])
+    basis = f"mean over {formatting.plural(seeds, 'fresh seed')}, best of {len(ranked)} by validation"
+    name = f"settings of {first['config']}"
+    yield Score(name, basis, seeds, first["val"], first["test"], val_limits, test_limits)
+    if len(together):
+        best = together.iloc[0]
+        name = "ensemble of " + (ALL if best["ensemble"] == ALL else str(best["ensemble"]))
+        basis = f"{best['models']} models averaged, best of {len(together)} by validation"
+        yield Score(name, basis, 1, best["val"], best["test"])
+
+
+def search_luck(done: pd.DataFrame, parent: Mapping[str, Any], stores: frames.Stores) -> Luck | str:
+    """Return the luck of the search, or why it cannot be known."""
+    recorded = frames.runs(stores)
+    if set(done["digest"]) != {parent["search_digest"]}:
+        return f"The search {parent['of']} had other data, so that its scores are not to be compared with these."
+    if pd.notna(changed := parent.get("changed")):
+        return f"The search {parent['of']} had another {changed}: its scores are not to be compared with these."
+    with_blocks = recorded["block"].notna() if "block" in recorded else pd.Series(False, index=recorded.index)
+    drawn = recorded[with_blocks & (recorded["digest"] == done["digest"].iloc[0])]
+    return luck(dict(zip(done["config"], done["search_value"], strict=True)), done, drawn)
+
+
+def ensembles(done: pd.DataFrame, stores: frames.Stores) -> pd.DataFrame:
+    """Score averaged probabilities: of each finalist's seeds, and of all finalists.
+
+    Returns:
+        One row per ensemble, best validation accuracy first: ``ensemble``, ``models``, ``val`` and ``test`` in per
+        cent, and ``single``, the mean test accuracy of its models alone. Empty where a prediction is missing.
+    """
+    predictions = frames.predictions(list(done["key"]), stores)
+    if predictions.groupby("part")["key"].nunique().reindex(frames.PARTS).fillna(0).min() < len(done):
+        return pd.DataFrame(columns=["ensemble", "models", "val", "test", "single"])
+    groups = {str(config): group for config, group in done.groupby("config")}
+    if len(groups) > 1:
+        groups[ALL] = done
+    rows = []
+    for name, group in groups.items():
+        of_group = predictions[predictions["key"].isin(group["key"])]
+        scores = {part: POINTS * _accuracy(ensemble(of_group[of_group["part"] == part])) for part in frames.PARTS}
+        single = POINTS * group["test/accuracy"].mean()
+        rows.append({"ensemble": name, "models": len(group), **scores, "single": single})
+    return pd.DataFrame(rows).sort_values("val", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _accuracy(answers: pd.DataFrame) -> float:
+    return float(((answers["probability"] > 0.5) == (answers["label"] == 1)).mean())
+
+
+def _champion(ranked: pd.DataFrame) -> Iterator[str]:
+    first = ranked.iloc[0]
+    seeds = formatting.plural(int(first["seeds"]), "fresh seed")
+    spread = (
+        f" {between(first['low'], first['high'])} (95 % t interval over seeds; standard deviation "
+        f"{first['test_sd']:.2f} points)"
+        if pd.notna(first["low"])
+        else ""
+    )
+    yield (
+        f"Chosen by mean validation accuracy over {seeds}: {first['config']}. Its mean test accuracy is "
+        f"{first['test']:.2f} %{spread}."
+    )
+
+
+def _lucky(found: Luck | str) -> Iterator[str]:
+    if isinstance(found, str):
+        yield found
+        return
+    seed = found.seed
+    if seed.value > 0 and seed.excludes(0):
+        yield f"Luck of the seed: the search's scores are {points(seed)} above those of fresh seeds on validation."
+    else:
+        yield f"No luck of the seed is seen in the search's best scores: {_size(seed)}."
+    part = found.validation
+    if part is None:
+        yield (
+            "Whether the validation part flatters them cannot be said: that takes runs that nobody selected, on "
+            "the same data (make factors)."
+        )
+    elif part.value > 0 and part.excludes(0):
+        yield f"The validation part flatters them by {points(part)} more than it does runs that nobody selected."
+    else:
+        yield f"No luck of the validation part is seen, against runs that nobody selected: {_size(part)}."
+
+
+def _size(interval: Interval) -> str:
+    return points(interval) if pd.notna(interval.low) else f"{interval.value:.2f} points, one seed each"
+
+
+def _together(found: pd.DataFrame) -> Iterator[str]:
+    if len(found):
+        best = found.iloc[0]
+        of = (
+            f"all {best['models']} models"
+            if best["ensemble"] == ALL
+            else f"{best['models']} of {best['ensemble']}"
+        )
+        yield (
+            f"The best ensemble by validation averages the probabilities of {of}: {best['test']:.2f} % on test, "
+            f"where its models alone have {best['single']:.2f} % on average."
+        )
+
+
+def _ranking(ranked: pd.DataFrame, done: pd.DataFrame, curves: pd.DataFrame) -> Section:
+    shown = ranked.assign(
+        val_limits=[between(low, high) for low, high in ranked[["val_low", "val_high"]].to_numpy()],
+        test_limits=[between(low, high) for low, high in ranked[["low", "high"]].to_numpy()],
+    )
+    columns = [
+        Column("config", "Settings of"),
+        Column("seeds", "Seeds", number=True),
+        Column("val", "Validation, %", POINT, number=True),
+        Column("val_limits", "95 %", sortable=False),
+        Column("val_sd", "sd", POINT, number=True),
+        Column("test", "Test, %", POINT, number=True, sortable=False),
+        Column("test_limits", "95 %", sortable=False),
+        Column("test_sd", "sd", POINT, number=True, sortable=False),
+    ]
+    names = [name for name in tables.varied(done) if name != "seed"]
+    settings = done.drop_duplicates("config").set_index("config").loc[ranked["config"]].reset_index()
+    of_each = [Column(name, name, formatting.alike(settings[name])) for name in names]
+    drawn = {}
+    for config in ranked["config"]:
+        of_config = curves[curves["key"].isin(done.loc[done["config"] == config, "key"])]
+        by = of_config.assign(percent=100 * of_config["val/accuracy"]).groupby("evaluation")
+        drawn[str(config)] = pd.DataFrame(
+            {
+                "x": by["step"].mean() / 1000,
+                "y": by["percent"].mean(),
+                "low": by["percent"].min(),
+                "high": by["percent"].max(),
+            }
+        )
+    labels = plots.Labels("Validation accuracy, %", "thousand training reviews seen")
+    sentence = (
+        "Ranked by mean validation accuracy over fresh seeds. Test accuracy stands beside it and decides nothing; "
+        "its interval is over seeds (t, one degree of freedom less than seeds) and holds for these reviews."
+    )
+    return Section(
+        "Finalists",
+        [sentence],
+        [
+            table(shown, columns, "Means over fresh seeds"),
+            Figure([plots.lines(drawn, labels)], "Mean over seeds; the band is from the lowest to the highest."),
+            table(settings, [Column("config", "Settings of"), *of_each], "Their settings"),
+        ],
+    )
+
+
+def _luck_section(found: Luck | str, done: pd.DataFrame) -> Section:
+    if isinstance(found, str):
+        return Section("Luck of the search", [found])
+    rows = [("Seed: search minus fresh seeds, on validation", found.seed)]
+    if found.validation is not None:
+        rows.append(("Validation part: gap to test, minus that of unselected runs", found.validation))
+    shown = pd.DataFrame([{"part": name, "size": i.value, "limits": between(i.low, i.high)} for name, i in rows])
+    columns = [
+        Column("part", "Luck", long=True, sortable=False),
+        Column("size", "Points", POINT, number=True, sortable=False),
+        Column("limits", "95 %", sortable=False),
+    ]
+    sentence = (
+        "The best of many scores is high partly by luck: of its seed, and of validation reviews that happen to "
+        f"suit it. Mean over {done['config'].nunique()} finalists, taken as they are."
+    )
+    return Section("Luck of the search", [sentence], [table(shown, columns, "In points of accuracy")])
+
+
+def _ensemble_section(found: pd.DataFrame) -> Section:
+    columns = [
+        Column("ensemble", "Ensemble"),
+        Column("models", "Models", number=True),
+        Column("val", "Validation, %", POINT, number=True),
+        Column("test", "Test, %", POINT, number=True, sortable=False),
+        Column("single", "Its models alone, test, %", POINT, number=True, sortable=False),
+    ]
+    sentence = "Stored probabilities averaged review by review, over seeds and over all finalists."
+    return Section(
+        "Ensembles", [sentence], [table(found, columns, "Averaged probabilities, best validation first")]
+    )

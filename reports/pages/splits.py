@@ -1,0 +1,164 @@
+"""A splits study's answer: which kind of validation part promises what the test part then keeps.
+
+What is compared is the gap, validation accuracy minus test accuracy, of runs on the same settings and seeds. The
+accuracies themselves are of different training and validation parts, and stand beside it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from reports import frames
+from reports.html import formatting, plots
+from reports.html.document import Answer, Column, Fact, Figure, Section, table
+from reports.pages.effects import POINT, between
+from reports.pages.factorial_data import finished_runs
+from reports.pages.verdicts import mirrored, points
+from reports.stats.contrasts import POINTS
+from reports.stats.estimates import FEWEST_FOR_TEST
+from reports.stats.factorial import Analysis, Effect, Plan, analyse
+from reports.stats.generalisation import split_gaps
+
+FACTOR = "data.split"
+
+
+def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
+    """Answer a splits study.
+
+    Args:
+        parent: the study's own run, with what was planned.
+        runs: its trials, rows of ``frames.runs``, on all their splits.
+        curves: theirs.
+        stores: not read.
+    """
+    kinds = str(parent["splits"]).partition("=")[2].split(",")
+    done = finished_runs(runs, {FACTOR: kinds})
+    done = done.assign(gap=done["val/accuracy"] - done["test/accuracy"])
+    started = int(runs["block"].nunique()) if "block" in runs else 0
+    plan = Plan({FACTOR: kinds}, int(parent["blocks"]), started, outcome="gap", equivalence=())
+    if done.empty:
+        return Answer([f"No verdict: none of {plan.wanted} blocks is complete."])
+    analysis = analyse(done, plan)
+    column = done["group_column"].dropna()
+    name = {kind: f"by {column.iloc[0]}" if kind == "group" and len(column) else kind for kind in kinds}
+    gaps = scores(done)
+    gaps = gaps.assign(name=gaps["split"].map(name))
+    facts = [Fact("Complete blocks", f"{analysis.finished} of {plan.wanted}", f"{plan.planned} planned")]
+    return Answer(
+        list(said(analysis, gaps, name)),
+        facts,
+        [_gaps(analysis, gaps, name), _while_training(done, curves, name)],
+        {"splits.csv": gaps.drop(columns="name"), "pairs.csv": _pairs(analysis, name)},
+    )
+
+
+def scores(done: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per kind of split: what ``split_gaps`` says, and mean ``val`` and ``test`` in per cent."""
+    gaps, _ = split_gaps(done)
+    means = done.groupby(FACTOR)[["val/accuracy", "test/accuracy"]].mean() * POINTS
+    return gaps.assign(
+        val=gaps["split"].map(means["val/accuracy"]), test=gaps["split"].map(means["test/accuracy"])
+    )
+
+
+def said(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Iterator[str]:
+    """Say how far each kind's promise is from the test score, and which promises more."""
+    plan = analysis.plan
+    if analysis.interim:
+        yield f"Interim, no verdict: {analysis.finished} of {plan.wanted} blocks are complete."
+        return
+    for row in gaps.to_dict("records"):
+        yield (
+            f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points "
+            f"{between(row['low'], row['high'])} (mean of {formatting.plural(row['runs'], 'run')}, sd {row['sd']:.2f})."
+        )
+    if analysis.too_few:
+        yield (
+            f"Too few blocks to compare them: there are {analysis.finished}, and no test can succeed with fewer "
+            f"than {FEWEST_FOR_TEST}."
+        )
+        return
+    for effect in analysis.effects:
+        yield _compared(effect, name)
+    if plan.extended:
+        yield f"Extended after looking: {plan.planned} blocks were planned and {plan.wanted} were started."
+
+
+def _compared(effect: Effect, name: Mapping[str, str]) -> str:
+    (first, second), size = effect.contrast.pairs[0], effect.trimmed
+    if size.value < 0:
+        first, second, size = second, first, mirrored(size)
+    what = f"a validation part drawn {name[first]} promises {points(size)} more than one drawn {name[second]}"
+    where = f"on the same settings and seeds, {size.n} blocks"
+    if effect.beats:
+        return f"{formatting.opening(what)}, {where}."
+    return f"Open: {what}, {where}; that may be chance (p = {effect.p_holm:.2g} by Holm's method)."
+
+
+def _pairs(analysis: Analysis, name: Mapping[str, str]) -> pd.DataFrame:
+    rows = []
+    for effect in analysis.effects:
+        level, reference = effect.contrast.pairs[0]
+        size = effect.trimmed
+        rows.append(
+            {
+                "pair": f"{name[level]} − {name[reference]}",
+                "blocks": size.n,
+                "difference": size.value,
+                "low": size.low,
+                "high": size.high,
+                "p": float("nan") if analysis.interim else effect.p_holm,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _gaps(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Section:
+    sentences = [
+        "A run is kept, stopped early and ranked by its validation accuracy, so what that promises and the test "
+        "part does not keep misleads all three. Each block runs every kind on the same settings and seed, and "
+        "draws its own parts, so that this is about kinds of split and not about one lucky part.",
+        "Test accuracies are those of the weights that each kind's validation part chose.",
+    ]
+    shown = analysis.blocks.table.set_axis(list(name.values()), axis=1)
+    labels = plots.Labels("Validation minus test, each block", y="points")
+    of_kind = [
+        Column("name", "Split"),
+        Column("runs", "Runs", number=True),
+        Column("gap", "Gap", POINT, number=True),
+        Column("limits", "95 %", sortable=False),
+        Column("sd", "sd", POINT, number=True),
+        Column("val", "Validation, %", POINT, number=True),
+        Column("test", "Test, %", POINT, number=True, sortable=False),
+    ]
+    of_pair = [
+        Column("pair", "Pair"),
+        Column("difference", "Difference of the gaps", POINT, number=True),
+        Column("limits", "95 %", sortable=False),
+        Column("p", "p, Holm", "{:.2g}".format, number=True),
+    ]
+
+    def limited(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(limits=[between(low, high) for low, high in frame[["low", "high"]].to_numpy()])
+
+    return Section(
+        "What validation promises",
+        sentences,
+        [
+            Figure([plots.paired(shown, labels)], "A grey line is a block; colour: the median of each kind."),
+            table(limited(gaps), of_kind, "Gap between validation and test, in points"),
+            table(limited(_pairs(analysis, name)), of_pair, "Trimmed mean differences over blocks, in points"),
+        ],
+    )
+
+
+def _while_training(done: pd.DataFrame, curves: pd.DataFrame, name: Mapping[str, str]) -> Section:
+    drawn = {}
+    for kind, group in done.groupby(FACTOR, sort=False):
+        of_kind = curves[curves["key"].isin(group["key"])]
+        by = of_kind.assign(percent=POINTS * of_kind["val/accuracy"]).groupby("evaluation")["percent"]
+        drawn[name[str(kind)]] = pd.DataFrame({"x": by.mean().index, "y": by.mean()})
+    labels = plots.Labels("Validation accuracy while training, %", "evaluation")
+    sentence = "Mean over the runs of each kind, on the same settings and seeds."
+    return Section("While training", [sentence], [Figure([plots.lines(drawn, labels)], "Validation accuracy.")])

@@ -1,0 +1,97 @@
+"""Where a study stands: the few numbers by which it is held against others on the same data.
+
+The page of a study makes them once, of what it shows itself; ``reports/pages/comparison.py`` sets them side by side.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from reports.html import formatting
+from reports.html.document import Answer, Score, Standing
+from reports.pages import tables
+from reports.pages.search import Material
+
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+"""What a person calls the parts of the data."""
+
+
+def standing(material: Material, answer: Answer | None, interim: bool) -> Standing:
+    """Return where a study stands.
+
+    Args:
+        material: its runs on one data set.
+        answer: to its own question, if it has one, with the scores it stands by.
+        interim: whether more is to come.
+    """
+    runs = material.runs
+    known = runs.dropna(subset=["digest"])
+    same = len(known["digest"].unique()) == 1  # a study of several splits is to be compared with none
+    first = known.iloc[0] if same else runs.iloc[0]
+    cost = material.spent[material.spent["outcome"] == "all"].iloc[0]
+    complete = runs[runs["outcome"] == "complete"]
+    return Standing(
+        study=material.name,
+        sort=(answer and answer.sort) or ("search" if material.searched else "experiment"),
+        kind=str(first["kind"]),
+        digest=str(first["digest"]) if same else "",
+        sizes=[*_sizes(first)],
+        scores=answer.scores if answer else [*(searched(material) if material.searched else repeated(material))],
+        sentences=answer.sentences if answer else [],
+        every=(100 * complete["val/accuracy"].dropna()).tolist(),
+        runs=len(runs),
+        complete=len(complete),
+        seconds=float(cost["seconds"]),
+        tokens=float(cost["tokens"]),
+        interim=interim,
+    )
+
+
+def _sizes(run: "pd.Series[Any]") -> Iterator[str]:
+    for part, name in PARTS.items():
+        if pd.notna(run[f"used.{part}"]):
+            yield f"{formatting.count(run[f'used.{part}'])} {name}"
+
+
+def searched(material: Material) -> Iterator[Score]:
+    """Give the best run of a search: a single seed, and the best of many."""
+    ranked = tables.leaderboard(material.runs)
+    for _, run in ranked.head(1).iterrows():
+        basis = (
+            f"best of {len(ranked)} complete runs by validation, one seed"
+            if len(ranked) > 1
+            else "one run, one seed"
+        )
+        val, test = 100 * run["val/accuracy"], 100 * run["test/accuracy"]
+        yield Score(str(run["name"]), basis, 1, val, test, flattered=len(ranked) > 1)
+
+
+def repeated(material: Material) -> Iterator[Score]:
+    """Give the settings of an experiment, each with its mean over seeds, best validation accuracy first.
+
+    A run that learned from the validation part too has no score there, and stands last.
+    """
+    complete = material.runs[material.runs["outcome"] == "complete"]
+    if complete.empty:
+        return
+    names = complete["name"].str.replace(r" seed \d+$", "", regex=True)
+    settings = [name for name in tables.varied(complete) if name != "seed"]
+    alike = complete[settings].astype("str").fillna("").agg("|".join, axis=1) if settings else ""
+    found = [_mean(str(group.iloc[0]["name"]), group) for _, group in complete.groupby(names + "|" + alike)]
+    yield from sorted(found, key=lambda score: (pd.isna(score.val), -score.val, score.name))
+
+
+def _mean(name: str, runs: pd.DataFrame) -> Score:
+    if len(runs) == 1:
+        run = runs.iloc[0]
+        return Score(name, "one run", 1, 100 * run["val/accuracy"], 100 * run["test/accuracy"])
+    from reports.stats.estimates import (
+        mean_interval,  # scipy takes a second, which most experiments need not wait for
+    )
+
+    val, test = (mean_interval(100 * runs[f"{part}/accuracy"].to_numpy(dtype=float)) for part in ("val", "test"))
+    return Score(
+        name.rpartition(" seed ")[0] or name, f"mean over {len(runs)} seeds", len(runs), val.value, test.value,
+        (val.low, val.high), (test.low, test.high),
+    )  # fmt: skip

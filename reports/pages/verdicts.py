@@ -1,0 +1,181 @@
+"""What a factors study found, as one sentence per question, and never more than its numbers carry.
+
+Mean pooling beats last state by 0.8 points [0.4, 1.2] on these 25,000 reviews, 24 blocks.
+No difference larger than 0.3 points between BCE and cross-entropy: -0.05 points [-0.20, 0.10] (90 % ...
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from reports.stats.contrasts import Contrast
+from reports.stats.estimates import Interval
+from reports.stats.factorial import ALPHA, Analysis, Effect
+from reports.stats.power import MOST_BLOCKS
+from reports.stats.training_rates import TrainingEffect
+
+Kind = Literal[
+    "interim", "too_few", "training_rate", "beats", "equivalent", "inconclusive", "interaction", "none_seen"
+]
+
+WORDS = {
+    "model.pooling": "pooling",
+    "model.loss": "loss",
+    "last": "last state",
+    "mean": "mean pooling",
+    "max": "max pooling",
+    "mean_max": "mean and max pooling",
+    "last_position": "last position",
+    "bce": "BCE",
+    "cross_entropy": "cross-entropy",
+}
+"""How a person calls a factor or a level; others keep their own name."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An answer in words."""
+
+    kind: Kind
+    sentence: str
+    extended: bool
+    """Whether blocks were added after looking, so that more than 5 % of such verdicts err."""
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def verdicts(analysis: Analysis, reviews: int | None = None) -> list[Verdict]:
+    """Put every contrast's result into one sentence, in the order of ``analysis.effects``.
+
+    Args:
+        analysis: the study's numbers.
+        reviews: how many reviews the outcome was measured on.
+    """
+    pairs = zip(analysis.effects, analysis.training, strict=True)
+    return [verdict(effect, training, analysis, reviews) for effect, training in pairs]
+
+
+def verdict(effect: Effect, training: TrainingEffect, analysis: Analysis, reviews: int | None = None) -> Verdict:
+    """Put one contrast's result into a sentence; no verdict before the planned blocks are finished."""
+    n = analysis.finished
+    extended = analysis.plan.extended
+    if analysis.interim:
+        return Verdict("interim", f"interim, no verdict: {n} of {analysis.plan.wanted} blocks", extended)
+    if analysis.too_few:
+        return Verdict("too_few", f"too few blocks for a test: {n}, and it takes 6", extended)
+    kind, words = _words(effect, training, f"{_reviews(reviews)}, {n} blocks")
+    after = " Extended after looking: more than 5 % of such verdicts err." if extended else ""
+    return Verdict(kind, words[0].upper() + words[1:] + "." + after, extended)
+
+
+def _words(effect: Effect, training: TrainingEffect, where: str) -> tuple[Kind, str]:
+    if effect.fragile:
+        return "training_rate", _training_rate(effect, training)
+    if effect.contrast.is_interaction:
+        return _interaction(effect, where)
+    if effect.beats:
+        return "beats", _beats(effect, where)
+    if effect.equivalent:
+        first, second = names(effect.contrast)
+        size = points(effect.narrow, "90 % interval ")
+        return (
+            "equivalent",
+            f"no difference larger than {effect.margin:g} points between {first} and {second}: {size} {where}",
+        )
+    return "inconclusive", _inconclusive(effect, where)
+
+
+def _beats(effect: Effect, where: str) -> str:
+    first, second = names(effect.contrast)
+    interval = effect.trimmed
+    if interval.value < 0:
+        first, second, interval = second, first, mirrored(interval)
+    small = f"; the difference is smaller than {effect.margin:g} points" if effect.equivalent else ""
+    return f"{first} beats {second} by {points(interval)} {where}{small}"
+
+
+def _inconclusive(effect: Effect, where: str) -> str:
+    first, second = names(effect.contrast)
+    enough, at_most = effect.settled_by, effect.settled_at_most_by
+    if enough is None or at_most is None or enough >= MOST_BLOCKS:
+        advice = "no number of blocks that anybody would run would settle it"
+    elif at_most <= effect.trimmed.n:
+        advice = f"the difference lies too near {effect.margin:g} points for more blocks to settle it soon"
+    else:
+        upper = "more" if at_most >= MOST_BLOCKS else about(at_most)
+        advice = (
+            f"about {about(max(enough, effect.trimmed.n + 1))} blocks would settle it "
+            f"(up to {upper} at the spread's upper limit)"
+        )
+    return f"inconclusive: {advice}; so far {first} against {second} is {points(effect.trimmed)} {where}"
+
+
+def _interaction(effect: Effect, where: str) -> tuple[Kind, str]:
+    both = zip(effect.contrast.factors, effect.contrast.pairs, strict=True)
+    (level, reference), (other, other_reference) = ([level_of(name, x) for x in pair] for name, pair in both)
+    if effect.beats:
+        size = effect.trimmed if effect.trimmed.value > 0 else mirrored(effect.trimmed)
+        more = "more" if effect.trimmed.value > 0 else "less"
+        gain = f"{level} gains {points(size)} {more} over {reference}"
+        return "interaction", f"{gain} with {other} than with {other_reference} {where}"
+    first, second = (word(factor) for factor in effect.contrast.factors)
+    return "none_seen", (
+        f"whether {first} ({level} against {reference}) depends on {second} ({other} against {other_reference}) "
+        f"stays open: {points(effect.trimmed)} {where}; this study could see {effect.smallest_visible:.1f} points "
+        "or more (80 % power)"
+    )
+
+
+def _training_rate(effect: Effect, training: TrainingEffect) -> str:
+    fragile = ", ".join(" with ".join(map(word, cell)) for cell in effect.fragile)
+    why = f"{fragile} failed to train in over 20 % of blocks, so accuracies are not compared"
+    p = f"exact p = {training.p_holm:.2g} by Holm's method"
+    if effect.contrast.is_interaction:
+        return f"training rate only: {why}; the rates' interaction is {training.difference:.0f} points ({p})"
+    first, second = names(effect.contrast)
+    if training.difference < 0:
+        first, second = second, first
+    size = f"{abs(training.difference):.0f} points of runs"
+    if training.p_holm < ALPHA:
+        return f"training rate only: {first} trains more often than {second} by {size} ({p}); {why}"
+    return f"training rate only: {first} trained {size} more often than {second}, which may be chance ({p}); {why}"
+
+
+def names(contrast: Contrast) -> tuple[str, str]:
+    """Return how a person calls a main effect's level and its reference."""
+    level, reference = contrast.pairs[0]
+    return level_of(contrast.factors[0], level), level_of(contrast.factors[0], reference)
+
+
+def level_of(factor: str, level: str) -> str:
+    """Return how a person calls a level; one without a word of its own stands behind its factor: ``lr 0.002``."""
+    return WORDS.get(level, f"{word(factor)} {level}")
+
+
+def word(name: str) -> str:
+    """Return how a person calls a factor or a level."""
+    dotted = name.startswith(("data.", "model.", "train."))
+    return WORDS.get(name, (name.rpartition(".")[2] if dotted else name).replace("_", " "))
+
+
+def points(interval: Interval, label: str = "") -> str:
+    """Write an effect with its limits: ``0.8 points [0.4, 1.2]``; a second decimal where 0.0 would mislead."""
+    numbers = (interval.value, interval.low, interval.high)
+    digits = 1 if all(abs(number) >= 0.05 for number in numbers) else 2
+    value, low, high = (f"{number:.{digits}f}" for number in numbers)
+    return f"{value} points [{label}{low}, {high}]"
+
+
+def mirrored(interval: Interval) -> Interval:
+    """Return the interval of the same difference, taken the other way round."""
+    return Interval(-interval.value, -interval.high, -interval.low, interval.level, interval.n)
+
+
+def about(count: int) -> str:
+    """Round a number of blocks up to two digits."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return f"{-(-count // unit) * unit:,}"
+
+
+def _reviews(reviews: int | None) -> str:
+    return "on these reviews" if reviews is None else f"on these {reviews:,} reviews"

@@ -1,0 +1,1 @@
+"""Reads what was recorded: databases, servers, and their long tables into DataFrames."""

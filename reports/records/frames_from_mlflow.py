@@ -1,0 +1,120 @@
+"""MLflow's long tables of texts -> one row per run, each column under its own name and with its own type."""
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from reports.records.database import Recorded
+from seqclf_core.config import RunConfig
+
+ABOUT = ["key", "name", "study", "role", "trial", "status", "outcome", "finish", "reason"]
+SCORES = ["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
+LAST = ["last/val_accuracy", "last/val_loss", "last/train_accuracy", "last/train_loss"]
+WORK = ["seconds", "tokens_per_second", "started", "ended"]
+SIZES = ["used.train", "used.val", "used.test"]
+DATA = ["kind", "digest", "source", "split", "group_column", *SIZES]
+PLACE = ["commit", "device", "precision", "run_id", "experiment_id", "artifacts"]
+CURVES = ["train/loss", "train/accuracy", "val/loss", "val/accuracy", "tokens_per_second", "seconds"]
+
+_OUTCOMES = {"FINISHED": "complete", "KILLED": "pruned", "FAILED": "failed"}
+_METRICS = {
+    **{f"val/{name}": f"best/val_{name}" for name in ("accuracy", "loss")},  # of the kept weights
+    **{f"test/{name}": f"test/{name}" for name in ("accuracy", "loss")},
+    **{f"last/{part}_{name}": f"{part}/{name}" for part in ("val", "train") for name in ("accuracy", "loss")},
+    "seconds": "seconds",
+    "tokens_per_second": "tokens_per_second",
+}
+_RENAMED = {
+    "code.commit": "commit",
+    "seqclf.ended": "finish",
+    "seqclf.rank": "search_rank",
+    "seqclf.outcome": "compared",  # what a factors study compares; a run's own outcome is another thing
+    **{f"used.{name}": name for name in ("digest", "source", "split", "group_column")},
+}
+
+
+def runs_table(found: Recorded) -> pd.DataFrame:
+    """Return one row per run; ``frames.runs`` says what the columns mean."""
+    base = found.runs.set_index("run_id", drop=False)
+    tags = _wide(found.tags, base.index).rename(columns=_column_of_tag)
+    settings = _wide(found.params, base.index)
+    metrics = _wide(found.latest, base.index)
+    table = pd.concat(
+        [
+            base[["run_id", "name", "study", "status", "experiment_id", "artifacts"]].astype("str"),
+            base[["start", "end"]].apply(_times).set_axis(["started", "ended"], axis=1),
+            _numbers(metrics.reindex(columns=list(_METRICS.values()))).set_axis(list(_METRICS), axis=1),
+            settings.apply(typed),
+            tags.loc[:, ~tags.columns.str.startswith("mlflow.")],
+        ],
+        axis=1,
+    )
+    table = table.loc[:, ~table.columns.duplicated()]
+    known = list(RunConfig().flat())
+    first = [*ABOUT, *known, *sorted(set(map(str, settings)) - set(known)), *SCORES, *LAST, *WORK, *DATA, *PLACE]
+    others = sorted(set(map(str, table)) - set(first))
+    table = table.reindex(columns=[*first, *others])
+
+    ended = table["status"].map(_OUTCOMES)
+    table["outcome"] = table["outcome"].where(table["outcome"].notna(), ended).where(ended.notna(), "running")
+    table[SCORES] = table[SCORES].where(table["outcome"] == "complete")
+    counts = ["trial", *[name for name in (*SIZES, *others) if name.startswith("used.")]]
+    table[counts] = table[counts].apply(pd.to_numeric, errors="coerce").astype("Int64")
+    texts = [name for name in (*ABOUT, *DATA, *PLACE) if name not in counts]
+    return table.astype(dict.fromkeys(texts, "str")).reset_index(drop=True)
+
+
+def curves_table(points: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
+    """Return one row per run and evaluation; ``frames.curves`` says what the columns mean.
+
+    Args:
+        points: MLflow's points, one row per run, metric and step.
+        keys: MLflow's run id -> our key.
+    """
+    points = points.drop_duplicates(["run_id", "key", "step"], keep="last")
+    # pivot refuses doubles, which pivot_table would average
+    wide = points.pivot(index=["run_id", "step"], columns="key", values="value")  # noqa: PD010
+    wide = _numbers(wide.reindex(columns=CURVES)).dropna(how="all").reset_index()
+    wide.insert(0, "key", wide.pop("run_id").map(keys).astype("str"))
+    wide = wide.sort_values(["key", "step"], ignore_index=True)
+    wide.insert(1, "evaluation", wide.groupby("key").cumcount() + 1)
+    return wide.astype({"step": "int64", "evaluation": "int64"}).rename_axis(columns=None)
+
+
+def typed(texts: "pd.Series[str]") -> "pd.Series[Any]":
+    """Give a column of texts the narrowest type that holds all of them; ``None`` is a missing value.
+
+    >>> typed(pd.Series(["3", "None", "5"])).dtype
+    Int64Dtype()
+    """
+    values = texts.where(~texts.isin(["None", "null", ""]))
+    present = values.dropna()
+    if present.empty:
+        return pd.Series(pd.NA, index=texts.index, dtype="str")
+    if present.isin(["True", "False"]).all():
+        return values.map({"True": True, "False": False}).astype("boolean")
+    if present.str.fullmatch(r"-?\d{1,18}").all():
+        return pd.to_numeric(values).astype("Int64")
+    numbers = pd.to_numeric(values, errors="coerce")
+    return numbers.astype(float) if numbers.notna().sum() == len(present) else values.astype("str")
+
+
+def _wide(pairs: pd.DataFrame, runs: "pd.Index[str]") -> pd.DataFrame:
+    wide = pairs.pivot(index="run_id", columns="key", values="value")  # noqa: PD010
+    return wide.reindex(runs).rename_axis(columns=None).rename(columns=str)
+
+
+def _numbers(metrics: pd.DataFrame) -> pd.DataFrame:
+    largest = sys.float_info.max  # what MLflow stores for infinity
+    return metrics.astype(float).replace({largest: math.inf, -largest: -math.inf})
+
+
+def _times(milliseconds: "pd.Series[int]") -> "pd.Series[pd.Timestamp]":
+    return pd.to_datetime(pd.to_numeric(milliseconds).astype("Int64"), unit="ms", utc=True)
+
+
+def _column_of_tag(tag: str) -> str:
+    return _RENAMED.get(tag, tag.removeprefix("seqclf."))

@@ -1,0 +1,1 @@
+"""Pure numbers: estimates, intervals and tests. Knows no page and no store."""

@@ -1,0 +1,110 @@
+"""Two trained models on the same reviews: which answers more of them, and where do they disagree?
+
+This compares two models, not the methods that made them: another seed makes another model. Methods are compared
+over many runs, in reports/stats/factorial.py. And a pair that was picked by its test scores is not compared by them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.contingency_tables import mcnemar
+
+from reports.pages.verdicts import mirrored, points
+from reports.stats.contrasts import POINTS
+from reports.stats.estimates import Interval, share_interval
+from seqclf_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """How often each of two models is right where the other is wrong."""
+
+    only_a: int
+    """Reviews that only A answers correctly."""
+    only_b: int
+    reviews: int
+    difference: Interval
+    """Points by which A is right more often on these reviews; exact, given how many they disagree on."""
+    p: float
+    """Two-sided, McNemar's exact test."""
+
+    def sentence(self, a: str = "run A", b: str = "run B") -> str:
+        """Say it in words, about these models on these reviews."""
+        counts = f"{self.only_a:,} only {a}, {self.only_b:,} only {b}, exact p = {self.p:.2g}"
+        size = self.difference
+        if self.p >= 0.05:
+            same = f"{a} and {b} cannot be told apart"
+            return f"On these {self.reviews:,} reviews {same}: {points(size)} ({counts})."
+        if size.value < 0:
+            a, b, size = b, a, mirrored(size)
+        more = f"{points(size)} more of these {self.reviews:,} reviews correctly"
+        return f"{a[0].upper()}{a[1:]} answers {more} than {b} ({counts})."
+
+
+def compare(a: pd.DataFrame, b: pd.DataFrame) -> ModelComparison:
+    """Compare two trained models by the reviews on which just one is right (McNemar 1947).
+
+    Where they disagree, each is as likely to be right if they are equally good: a binomial count, whose exact
+    interval (Clopper & Pearson 1934) times the share of such reviews limits the difference.
+
+    Args:
+        a: predictions of one run on one part: ``row``, ``label`` (0 or 1), ``probability`` (of label 1).
+        b: the same of another run, on the same reviews.
+
+    Raises:
+        UserError: if the two did not answer the same reviews.
+    """
+    both = _joined(a, b)
+    a_right, b_right = both["right_a"].to_numpy(), both["right_b"].to_numpy()
+    only_a, only_b = int((a_right & ~b_right).sum()), int((b_right & ~a_right).sum())
+    counts = [[int((a_right & b_right).sum()), only_a], [only_b, int((~a_right & ~b_right).sum())]]
+    share = share_interval(only_a, only_a + only_b)
+    scale = POINTS * (only_a + only_b) / len(both)
+    value = POINTS * (only_a - only_b) / len(both)
+    difference = Interval(value, (2 * share.low - 1) * scale, (2 * share.high - 1) * scale, share.level, len(both))
+    return ModelComparison(only_a, only_b, len(both), difference, float(mcnemar(counts, exact=True).pvalue))
+
+
+def disagreements(a: pd.DataFrame, b: pd.DataFrame, most: int = 10) -> pd.DataFrame:
+    """List the reviews on which the two models disagree most confidently, most confident first.
+
+    Confidence is that of the less confident of the two: its distance from 0.5.
+
+    Returns:
+        ``row``, ``label``, ``probability_a``, ``probability_b``, ``right`` (a or b).
+    """
+    both = _joined(a, b)
+    both = both[both["right_a"] != both["right_b"]]
+    sides = both[["probability_a", "probability_b"]].sub(0.5).abs()
+    order = sides.min(axis=1).sort_values(ascending=False, kind="stable").index[:most]
+    chosen = both.loc[order]
+    right = np.where(chosen["right_a"], "a", "b")
+    return chosen[["row", "label", "probability_a", "probability_b"]].assign(right=right).reset_index(drop=True)
+
+
+def ensemble(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Average the probabilities of several runs, review by review.
+
+    Args:
+        predictions: ``key``, ``row``, ``label``, ``probability``, of one part.
+
+    Returns:
+        ``row``, ``label``, ``probability``.
+    """
+    mean = predictions.groupby(["row", "label"])["probability"].mean()
+    return mean.reset_index()
+
+
+def _joined(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    columns = ["row", "label", "probability"]
+    both = a[columns].merge(b[columns], on="row", suffixes=("_a", "_b"), validate="1:1")
+    if not len(a) == len(b) == len(both) or (both["label_a"] != both["label_b"]).any():
+        raise UserError(
+            f"The two runs answered {len(a):,} and {len(b):,} reviews, of which {len(both):,} are the same. "
+            "Only runs on the same reviews can be compared; give two that share their data."
+        )
+    both["label"] = both["label_a"]
+    for side in ("a", "b"):
+        both[f"right_{side}"] = (both[f"probability_{side}"] > 0.5) == (both["label"] == 1)
+    return both

@@ -1,0 +1,243 @@
+"""The loop: ``fit`` yields after every evaluation and every checkpoint. There are no callbacks.
+
+A pause is not a special case: all that the loop knows is in its ``State``, which a checkpoint holds whole.
+Training goes on from any step to the same end, bit for bit on a CPU with one thread.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from seqclf_core.config import RunConfig, TrainConfig
+from seqclf_core.data.batches import Batch, CutReviews, training_order
+from seqclf_core.errors import NotFiniteError, SavedError
+from seqclf_core.events import Progress, Saved
+from seqclf_core.models import SequenceClassifier, SequenceTagger
+from seqclf_core.randomness import generators
+from seqclf_core.training.checkpoint import read_tensors, write_tensors
+from seqclf_core.training.ema import WeightAverage
+from seqclf_core.training.evaluation import Objective, evaluate
+from seqclf_core.training.metrics import Tally
+
+SAVE_SECONDS = 10.0
+"""A checkpoint at least this often: what a power cut can cost."""
+
+
+@dataclass
+class State:
+    """Where training is; with the weights, everything that the future depends on."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    examples: int = 0
+    evaluations: int = 0
+    best_evaluation: int = 0
+    seconds: float = 0.0
+    """Worked so far, over all sittings."""
+    # Since the last evaluation:
+    loss: float = 0.0
+    correct: int = 0
+    count: int = 0
+    tokens: int = 0
+    train_seconds: float = 0.0
+    history: list[dict[str, object]] = field(default_factory=list)
+    """Every ``Progress`` so far, as JSON values."""
+
+
+Model = TypeVar("Model", SequenceClassifier, SequenceTagger)
+
+
+class Trainer(Generic[Model]):
+    """One model in training: weights, optimizer, generators and state, and the checkpoint they live in."""
+
+    def __init__(
+        self, model: Model, objective: Objective, config: RunConfig, train: CutReviews, val: CutReviews,
+        device: torch.device, checkpoint: Path,
+    ) -> None:  # fmt: skip
+        self.model: Model = model.to(device)
+        self.objective = objective
+        self.config, self.device, self.checkpoint = config, device, checkpoint
+        self.train, self.val = train, val
+        self.generators = generators(config.seed, device)
+        model.use_generators(self.generators)
+        settings = config.train
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+        )
+        self.steps_per_epoch = math.ceil(len(train) / settings.batch_size)
+        self.steps = self.steps_per_epoch * settings.epochs
+        # Evaluations stand at even distances; the last one of an epoch at its end.
+        per_epoch = min(settings.evaluations, self.steps_per_epoch)
+        self.evaluation_steps = {
+            epoch * self.steps_per_epoch + round(self.steps_per_epoch * part / per_epoch)
+            for epoch in range(settings.epochs)
+            for part in range(1, per_epoch + 1)
+        }
+        self.state = State()
+        self.average = WeightAverage(model, settings.average)
+        self.best = {name: value.clone() for name, value in model.state_dict().items()}
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def fit(self) -> Iterator[Progress | Saved]:
+        """Train to the end, yielding after every evaluation and every checkpoint.
+
+        Evaluations that a checkpoint already holds are yielded again first: a caller always sees the whole.
+
+        Raises:
+            NotFiniteError: if the loss leaves the real numbers; names where.
+        """
+        yield from (Progress.model_validate(entry) for entry in self.state.history)
+        while not self.done:
+            yield from self._epoch(self.state.step // self.steps_per_epoch)
+
+    @property
+    def done(self) -> bool:
+        """Whether the planned steps are over or patience is."""
+        state = self.state
+        tired = state.evaluations - state.best_evaluation >= self.config.train.patience
+        return state.step >= self.steps or tired
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether patience ended the training before the planned steps did."""
+        return self.state.step < self.steps
+
+    def _epoch(self, epoch: int) -> Iterator[Progress | Saved]:
+        state = self.state
+        order = training_order(self.train.lengths, self.config.train.batch_size, self.config.seed, epoch)
+        tally = self._tally()
+        started = saved = time.perf_counter()
+        self.model.train()
+        for reviews in order[state.step % self.steps_per_epoch :]:
+            batch = self.train.batch(reviews, self.device)
+            tally += self.train_step(batch)
+            state.step += 1
+            state.examples += len(reviews)
+            state.tokens += batch.real_tokens
+            now = time.perf_counter()
+            evaluating = state.step in self.evaluation_steps
+            if not evaluating and now - saved < SAVE_SECONDS:
+                continue
+            self._absorb(tally, now - started)
+            if evaluating:
+                with self.average.in_place():
+                    progress = self._evaluated(now)
+                yield progress
+            self.save()
+            yield Saved(step=state.examples)
+            if self.done:
+                return
+            tally = self._tally()
+            started = saved = time.perf_counter()
+            self.model.train()
+
+    def train_step(self, batch: Batch) -> Tally:
+        """Take one optimizer step and count the batch; of a classifier, nothing here waits for the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.train.lr * schedule(self.state.step, self.steps, self.config.train)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, tally = self.objective(batch)
+        (loss / max(1, tally.count)).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
+        self.optimizer.step()
+        self.average.update(self.state.step + 1)
+        return tally
+
+    def _tally(self) -> Tally:
+        """Put the sums so far back on the device: added one by one, however often training is looked at."""
+        loss = torch.tensor(self.state.loss, dtype=torch.float64, device=self.device)
+        return Tally(loss, torch.tensor(self.state.correct, device=self.device), self.state.count)
+
+    def _absorb(self, tally: Tally, seconds: float) -> None:
+        """Take the sums off the device: the one place where training waits for it."""
+        state = self.state
+        state.loss, state.correct, state.count = float(tally.loss), int(tally.correct), tally.count
+        state.train_seconds += seconds
+        state.seconds += seconds
+        if not math.isfinite(state.loss):
+            raise NotFiniteError(
+                f"the training loss is {state.loss} after {state.examples:,} examples "
+                f"(optimizer step {state.step:,}); a smaller train.lr or train.clip_norm may help"
+            )
+
+    def _evaluated(self, began: float) -> Progress:
+        state = self.state
+        val_loss, val_accuracy = evaluate(self.model, self.objective, self.val, self.device).means()
+        if not math.isfinite(val_loss):
+            raise NotFiniteError(f"the validation loss is {val_loss} after {state.examples:,} examples")
+        state.evaluations += 1
+        state.seconds += time.perf_counter() - began
+        best = all(val_accuracy > float(str(entry["val_accuracy"])) for entry in state.history)
+        if best:
+            state.best_evaluation = state.evaluations
+            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        counted = max(1, state.count)  # of a tagger on tiny data, no token may have been drawn since
+        progress = Progress(
+            evaluation=state.evaluations,
+            step=state.examples,
+            epoch=state.step / self.steps_per_epoch,
+            train_loss=state.loss / counted,
+            train_accuracy=state.correct / counted,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            tokens_per_second=state.tokens / max(state.train_seconds, 1e-9),
+            seconds=state.seconds,
+            best=best,
+        )
+        state.history.append(progress.model_dump(mode="json"))
+        state.loss, state.correct, state.count, state.tokens, state.train_seconds = 0.0, 0, 0, 0, 0.0
+        return progress
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write all that the future depends on into the checkpoint."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.tensors.items()}
+        tensors |= {f"generator.{name}": each.get_state() for name, each in self.generators.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+        write_tensors(self.checkpoint, tensors, {"config": self.config.digest(), "state": vars(self.state)})
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint, if there is a usable one; say whether."""
+        try:
+            tensors, about = read_tensors(self.checkpoint)
+            if about["config"] != self.config.digest():
+                return False
+            state = about["state"]
+            assert isinstance(state, dict)
+        except (SavedError, KeyError):
+            return False  # missing or cut: the same run is made anew, to the same end
+        self.state = State(**state)
+        self.model.load_state_dict(_under("model.", tensors))
+        self.best = {name: value.to(self.device) for name, value in _under("best.", tensors).items()}
+        self.average.load(_under("average.", tensors))
+        for name, value in _under("generator.", tensors).items():
+            self.generators[name].set_state(value)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("optimizer.", tensors).items():
+            index, moment = name.split(".")
+            moments.setdefault(int(index), {})[moment] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        return True
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def schedule(step: int, steps: int, config: TrainConfig) -> float:
+    """Return the share of the learning rate at a step: a linear rise, then a linear fall to 0 at the end."""
+    warmup = min(config.warmup_steps, steps // 5)
+    rise = (step + 1) / (warmup + 1)
+    return min(rise, (steps - step) / max(1, steps - warmup))

@@ -1,0 +1,1 @@
+"""What runs a study: the scheduler, its workers, its storage, and what puts things in order afterwards."""

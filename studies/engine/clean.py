@@ -1,0 +1,64 @@
+"""Say what could be freed under RUNS, and free it when asked: ``make clean``.
+
+What is recorded stays: databases, journals, artifacts, weights of the best runs. What goes can be made anew:
+encoded data, checkpoints of runs that have ended, logs.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from experiments.tracking.journal import Closed, read
+from experiments.tracking.paths import Stores
+from seqclf_core.cli import run_command
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say what could be freed, and free it with --yes."""
+
+    runs: Path = Path("runs")
+    """The folder with all that is recorded."""
+    yes: bool = False
+    """Really free it."""
+
+
+def freeable(stores: Stores) -> dict[str, list[Path]]:
+    """Return what could be freed, under words that say what it is."""
+    checkpoints: list[Path] = []
+    for path in stores.journals.rglob("*.jsonl"):
+        key = path.relative_to(stores.journals).with_suffix("").as_posix()
+        entries = read(path)
+        if entries and isinstance(entries[-1], Closed):
+            checkpoints += stores.work(key).glob("*checkpoint*")
+    return {
+        "encoded data (made anew in about a minute)": [stores.cache] if stores.cache.exists() else [],
+        "checkpoints of ended runs": sorted(checkpoints),
+        "logs": sorted(stores.runs.glob("*.log")),
+    }
+
+
+def size(path: Path) -> int:
+    """Return the bytes in a file or folder."""
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return sum(each.stat().st_size for each in files)
+
+
+def main() -> int:
+    """List what can go, with sizes; with --yes, remove it."""
+    options = tyro.cli(Options, prog="python -m studies.engine.clean")
+    stores = Stores(options.runs)
+    for what, paths in freeable(stores).items():
+        total = sum(map(size, paths))
+        print(f"{total / 1e6:10.1f} MB  {what}")
+        if options.yes:
+            for path in paths:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    print("Freed." if options.yes else "Nothing was removed; `make clean YES=1` removes it. Results always stay.")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

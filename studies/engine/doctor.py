@@ -1,0 +1,149 @@
+"""Compare Optuna, MLflow, journals, weights and cache, and say what disagrees: ``make doctor``; FIX=1 mends it.
+
+After any crash the next ``make study`` puts its study in order by itself. This is for what it cannot see: files
+that were cut or removed from outside, a run deleted in MLflow, a database brought back from an older copy.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from filelock import FileLock, Timeout
+
+from experiments.tracking.checkup import Finding, compare_with_mlflow
+from experiments.tracking.paths import Stores, mask, set_mlflow_environment
+from seqclf_core.cli import run_command
+from seqclf_core.errors import UserError
+from studies.engine.run_study import owned
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say where Optuna, MLflow, journals, weights and cache disagree, and mend it with --fix."""
+
+    runs: Path = Path("runs")
+    """The folder with all that is recorded."""
+    fix: bool = False
+    """Mend what can be mended."""
+    storage: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
+    """Optuna's database; none: $SEQCLF_OPTUNA_URI, else optuna.db under RUNS."""
+    tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
+    """MLflow's address; none: $MLFLOW_TRACKING_URI, else mlflow.db under RUNS."""
+
+
+@dataclass
+class Diagnosis:
+    """What was found so far. It has state: counts."""
+
+    fix: bool
+    found: int = 0
+    left: int = 0
+
+    def go_through(self, findings: Iterable[Finding]) -> None:
+        """Print the findings, and mend each where that was asked for."""
+        for finding in list(findings):
+            self.found += 1
+            failure = self._mend(finding) if self.fix and finding.mend else ""
+            mended = self.fix and finding.mend is not None and not failure
+            self.left += not mended
+            print(f"- {mask(finding.what)}{' (mended)' if mended else ''}", flush=True)
+            if failure:
+                print(f"  It cannot be mended: {mask(failure)}", flush=True)
+
+    def _mend(self, finding: Finding) -> str:
+        assert finding.mend is not None
+        try:
+            finding.mend()
+        except (UserError, OSError, Timeout) as error:
+            return str(error)
+        return ""
+
+
+def compare_cache(stores: Stores) -> list[Finding]:
+    """Return what is of no use in the cache of encoded data."""
+    from seqclf_core.data.cache import damaged
+
+    return [
+        Finding(
+            f"{path}: this is not whole, and is made anew when it is needed.",
+            lambda path=path: shutil.rmtree(path) if path.is_dir() else path.unlink(),  # type: ignore[misc]
+        )
+        for path in damaged(stores.cache)
+    ]
+
+
+def open_studies(uri: str) -> dict[str, "optuna.Study"]:
+    """Return the studies in Optuna's database by name; none where there is no database yet."""
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return {}
+    import optuna
+
+    from studies.engine.storage import open_storage
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = open_storage(uri)
+    names = sorted(optuna.get_all_study_names(storage))
+    return {name: optuna.load_study(study_name=name, storage=storage) for name in names}
+
+
+def examine(options: Options) -> Diagnosis:
+    """Compare all stores under RUNS, and mend what disagrees if that was asked for.
+
+    Raises:
+        UserError: if there is nothing to compare, or Optuna's database cannot be opened.
+    """
+    stores = Stores(options.runs)
+    if not stores.runs.is_dir():
+        raise UserError(f"{stores.runs}: nothing has been recorded there. RUNS=... names another folder.")
+    diagnosis, busy = Diagnosis(options.fix), set()
+    with ExitStack() as held:
+        if (stores.cache / "corpus").exists():
+            try:
+                held.enter_context(FileLock(stores.cache / "corpus" / "lock", timeout=0))
+                diagnosis.go_through(compare_cache(stores))
+            except Timeout:
+                print("Data is being encoded right now; the cache is not looked at.")
+        for name, study in open_studies(optuna_uri(options, stores)).items():
+            try:
+                held.enter_context(owned(stores, name))
+            except UserError as error:
+                print(f"{error} It is not looked at.")
+                busy.add(name)
+                continue
+            from studies.engine.checkup import compare_study
+
+            diagnosis.go_through(compare_study(study, stores))
+        set_mlflow_environment()
+        uri = stores.tracking_uri(options.tracking_uri)
+        diagnosis.go_through(compare_with_mlflow(stores, uri, frozenset(busy)))
+    return diagnosis
+
+
+def optuna_uri(options: Options, stores: Stores) -> str:
+    """Return Optuna's database: the one given, else the environment's, else the folder's own."""
+    return options.storage or os.environ.get("SEQCLF_OPTUNA_URI") or stores.optuna_uri
+
+
+def main() -> int:
+    """Print what disagrees; status 1 where something is left that does."""
+    options = tyro.cli(Options, prog="python -m studies.engine.doctor")
+    diagnosis = examine(options)
+    if not diagnosis.found:
+        print("Optuna, MLflow, journals, weights and cache agree.")
+    elif not options.fix:
+        print(f"Found: {diagnosis.found}. `make doctor FIX=1` mends what can be mended.")
+    else:
+        print(f"Mended: {diagnosis.found - diagnosis.left} of {diagnosis.found}.")
+    return 1 if diagnosis.left else 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,51 @@
+"""What the runs of a study are called and tagged with."""
+
+from collections.abc import Mapping
+
+from optuna.trial import Trial
+
+from experiments.tracking.journal import Header
+from experiments.tracking.recorder import provenance
+from seqclf_core.config import RunConfig
+from studies.engine.storage import PLANNED
+from studies.study import Study
+
+
+def study_header(name: str, study: Study, tags: Mapping[str, str]) -> Header:
+    """Return the header of a study's own run, the parent of its trials."""
+    about = {"seqclf.study": name, "seqclf.question": study.question, **study.notes}
+    return Header(
+        key=f"{name}/study",
+        name=name,
+        experiment=name,
+        role="study",
+        params=study.base.flat(),
+        tags={**tags, **about},
+    )
+
+
+def trial_header(name: str, study: Study, trial: Trial, tags: Mapping[str, str]) -> Header:
+    """Return the header of a trial that was drawn."""
+    config = study.config(trial)
+    planned = trial.user_attrs.get(PLANNED)
+    own = next((each.tags for each in study.planned if each.name == planned), {})
+    return Header(
+        key=f"{name}/{trial.number:04d}",
+        name=_name(trial, config),
+        experiment=name,
+        role="trial",
+        parent=f"{name}/study",
+        params=config.flat(),
+        tags={**tags, "seqclf.study": name, "seqclf.trial": str(trial.number), **own},
+    )
+
+
+def _name(trial: Trial, config: RunConfig) -> str:
+    model = config.model
+    seed = f" s{config.seed}" if "seed" in trial.params else ""
+    return f"{trial.number:04d} {model.pooling} {model.loss} e{model.embed_dim} h{model.hidden_dim}{seed}"
+
+
+def study_tags(kind: str) -> dict[str, str]:
+    """Return the tags that every run of a study carries."""
+    return {"seqclf.kind": kind, **provenance()}

@@ -1,0 +1,180 @@
+"""The executor for one machine: worker processes that outlive their runs and are replaced when they die."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from seqclf_core.errors import UserError
+from seqclf_core.events import EVENT, Finished
+from studies.engine.executors import Died, Failed, Job, Message, NoRoom, Stopped
+
+
+class Processes:
+    """Worker processes, one torch thread each, in sessions of their own, so that Ctrl-C does not reach them."""
+
+    def __init__(self, places: int, log: Path, gpus: int = 0) -> None:
+        """Start ``places`` workers; what they say besides events goes to ``log``."""
+        self.places = places
+        self._log, self._gpus = log, gpus
+        self._selector = selectors.DefaultSelector()
+        self._idle: list[_Worker] = []
+        self._busy: dict[str, _Worker] = {}
+        self._stillborn = 0
+        log.parent.mkdir(parents=True, exist_ok=True)
+        for place in range(places):
+            self._spawn(place)
+
+    def _spawn(self, place: int) -> None:
+        worker = _Worker(place, self._log, place % self._gpus if self._gpus else None)
+        self._selector.register(worker.stdout, selectors.EVENT_READ, worker)
+        self._idle.append(worker)
+
+    def start(self, job: Job) -> None:
+        """Give a job to an idle worker; one that is still loading takes it up when it is ready."""
+        worker = self._idle.pop(0)
+        self._busy[job.key] = worker
+        worker.key = job.key
+        worker.send(
+            {
+                "do": "run",
+                "config": job.config.model_dump(mode="json"),
+                "folder": str(job.folder),
+                "cache": str(job.cache),
+            }
+        )
+
+    def messages(self, timeout: float) -> Iterator[tuple[str, Message]]:
+        """Yield (key, message) for what came within ``timeout`` seconds.
+
+        Raises:
+            UserError: if three workers in a row end before they are ready; shows their last words.
+        """
+        for ready, _ in self._selector.select(timeout):
+            worker: _Worker = ready.data
+            lines = worker.read()
+            if lines is None:
+                yield from self._buried(worker)
+                continue
+            for line in lines:
+                message = _parse(line)
+                if message is None:
+                    self._stillborn = 0  # ready: workers do start here
+                    worker.ready = True
+                elif worker.key is not None:
+                    key = worker.key
+                    if isinstance(message, Failed | Stopped | NoRoom | Finished):
+                        self._release(worker, answered=isinstance(message, Finished))
+                    yield key, message
+
+    def _release(self, worker: "_Worker", answered: bool) -> None:
+        assert worker.key is not None
+        if answered:
+            worker.send({"do": "go"})
+        del self._busy[worker.key]
+        worker.key = None
+        self._idle.append(worker)
+
+    def _buried(self, worker: "_Worker") -> Iterator[tuple[str, Message]]:
+        self._selector.unregister(worker.stdout)
+        reason = worker.end()
+        key = worker.key
+        # One that was killed while it loaded says nothing about whether workers start here.
+        self._stillborn += not worker.ready and worker.process.returncode >= 0
+        if self._stillborn >= 3:
+            raise UserError(f"Workers do not start ({reason}). The end of {self._log}:\n{_tail(self._log)}")
+        if key is None:
+            self._idle.remove(worker)
+        else:
+            del self._busy[key]
+        self._spawn(worker.place)
+        if key is not None:
+            yield key, Died(reason)
+
+    def answer(self, key: str, go: bool) -> None:
+        """Let the run go on after an event, or stop it."""
+        if key in self._busy:  # not after ``Finished``, which needs no answer
+            self._busy[key].send({"do": "go" if go else "stop"})
+
+    def kill(self, key: str) -> None:
+        """End a run's worker at once; ``Died`` follows."""
+        if key in self._busy:
+            self._busy[key].process.kill()
+
+    def close(self) -> None:
+        """End all workers at once."""
+        for worker in [*self._idle, *self._busy.values()]:
+            worker.process.kill()
+            worker.end()
+        self._selector.close()
+
+
+class _Worker:
+    """One worker process and the pipes to it."""
+
+    def __init__(self, place: int, log: Path, gpu: int | None) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        if gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "seqclf_core.worker"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment,
+                cwd=Path(__file__).parents[2], start_new_session=True,
+            )  # fmt: skip
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin: IO[bytes] = self.process.stdin
+        self.stdout: IO[bytes] = self.process.stdout
+        self.place = place
+        self.key: str | None = None
+        self.ready = False
+        self._partial = b""
+
+    def send(self, request: Mapping[str, object]) -> None:
+        with suppress(BrokenPipeError):  # it died; its end-of-file says so
+            self.stdin.write(json.dumps(request).encode() + b"\n")
+            self.stdin.flush()
+
+    def read(self) -> list[bytes] | None:
+        """Return the whole lines that have come, or None at end-of-file."""
+        data = os.read(self.stdout.fileno(), 1 << 16)
+        if not data:
+            return None
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        return lines
+
+    def end(self) -> str:
+        """Close the pipes, collect the process and say how it ended."""
+        for pipe in (self.stdin, self.stdout):
+            with suppress(BrokenPipeError):
+                pipe.close()
+        code = self.process.wait()
+        if code == -9:
+            return "the worker was killed by signal 9, as the system does when memory runs out"
+        return f"the worker ended with status {code}" if code >= 0 else f"the worker was ended by signal {-code}"
+
+
+def _parse(line: bytes) -> Message | None:
+    """Return what a worker's line says; None when it is only that it is ready."""
+    fields = json.loads(line)
+    match fields["event"]:
+        case "ready":
+            return None
+        case "stopped":
+            return Stopped()
+        case "failed":
+            return Failed(fields["reason"])
+        case "no_room":
+            return NoRoom(fields["reason"])
+        case _:
+            return EVENT.validate_python(fields)
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

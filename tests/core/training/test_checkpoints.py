@@ -1,0 +1,60 @@
+"""A process that is killed in the middle of a checkpoint, at any of its steps, leaves the one before it."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqclf_core.config import RunConfig
+from seqclf_core.events import Saved
+from seqclf_core.run import CHECKPOINT, run
+from seqclf_core.training.checkpoint import read_tensors
+
+ROOT = Path(__file__).parents[3]
+
+# Does a run, and kills itself as a step of its third checkpoint is about to happen.
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+from seqclf_core import saved
+from seqclf_core.config import RunConfig
+from seqclf_core.run import run
+
+torch.set_num_threads(1)
+config, folder, cache, step = json.loads(sys.argv[1])
+times = 0
+
+def last(real, *arguments, **options):
+    global times
+    times += any("checkpoint" in str(each) for each in arguments) or step == "sync"
+    if times == 3:
+        if step == "write":
+            Path(arguments[1]).write_bytes(b"half of it")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments, **options)
+
+holder, name = {"write": (saved, "save_file"), "sync": (os, "fsync"), "rename": (Path, "replace")}[step]
+real = getattr(holder, name)
+setattr(holder, name, lambda *arguments, **options: last(real, *arguments, **options))
+list(run(RunConfig.model_validate(config), Path(folder), Path(cache)))
+"""
+
+
+@pytest.mark.parametrize("step", ["write", "sync", "rename"])
+def test_it_goes_on_from_the_one_before(small: RunConfig, tmp_path: Path, cache: Path, step: str) -> None:
+    expected = [event for event in run(small, tmp_path / "whole", cache) if not isinstance(event, Saved)]
+    folder = tmp_path / "cut"
+    request = json.dumps([small.model_dump(mode="json"), str(folder), str(cache), step])
+    killed = subprocess.run([sys.executable, "-c", KILLED, request], cwd=ROOT, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    _, state = read_tensors(folder / CHECKPOINT)
+    assert list(folder.glob(f".{CHECKPOINT}.*")), "it was not killed in the middle"
+    assert state
+
+    again = [event for event in run(small, folder, cache) if not isinstance(event, Saved)]
+    times = {"seconds", "tokens_per_second"}
+    assert [e.model_dump(exclude=times) for e in again] == [e.model_dump(exclude=times) for e in expected]

@@ -1,0 +1,132 @@
+"""The report on a study is among the files of its run in MLflow: the latest one, once, over any tracker."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from experiments.tracking.database import prepare_database
+from experiments.tracking.pages import page_of
+from experiments.tracking.paths import Stores
+from experiments.tracking.recorder import Recorder
+from experiments.tracking.sync import deliver, deliver_pages, start_deliverer
+from tests.experiments.tracking.journal_samples import header, record_study, record_trial
+
+
+@pytest.fixture(autouse=True)
+def _own_tracker(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory) -> Path:
+    stores = Stores(tmp_path_factory.mktemp("empty"))
+    prepare_database(stores, stores.tracking_uri())
+    return stores.runs / "mlflow.db"
+
+
+@pytest.fixture
+def stores(tmp_path, empty_database) -> Stores:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    stores = Stores(tmp_path)
+    record_study(stores, trials=2)
+    return stores
+
+
+def write(stores: Stores, text: str, study: str = "imdb") -> Path:
+    """Write a page as a report does: in one step."""
+    page = page_of(stores.runs, study)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    beside = page.with_name("beside")
+    beside.write_text(text)
+    beside.replace(page)
+    return page
+
+
+def attached(uri: str, tmp_path: Path, study: str = "imdb") -> list[str]:
+    """Return the pages that MLflow holds of a study, of whichever run."""
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name(study)
+    found = []
+    for run in client.search_runs([experiment.experiment_id]):
+        files = [file.path for file in client.list_artifacts(run.info.run_id, "report")]
+        assert not files or (files, run.data.tags["seqclf.key"]) == (["report/index.html"], f"{study}/study")
+        found += [Path(client.download_artifacts(run.info.run_id, file, tmp_path)).read_text() for file in files]
+    return found
+
+
+def test_the_latest_page_is_with_the_studys_run(stores, tmp_path):
+    assert deliver(stores.runs).pages == 0
+    for text in ("first", "second"):
+        write(stores, text)
+        assert deliver(stores.runs).pages == 1
+        assert attached(stores.tracking_uri(), tmp_path) == [text]
+    os.utime(page_of(stores.runs, "imdb"))  # written again, and the same
+    assert deliver(stores.runs).pages == 0
+
+
+def test_pages_alone_leave_the_journals_for_a_delivery(stores, tmp_path):
+    write(stores, "page")
+    result = deliver_pages(stores.runs)
+    assert (result.pages, result.entries) == (1, 0)
+    assert attached(stores.tracking_uri(), tmp_path) == ["page"]
+    assert deliver(stores.runs).runs == 3
+    assert deliver_pages(stores.runs).pages == 0
+
+
+def test_another_mlflow_gets_it_too(stores, tmp_path, empty_database):
+    write(stores, "page")
+    deliver(stores.runs)
+    another = f"sqlite:///{shutil.copy(empty_database, tmp_path / 'another.db')}"
+    assert deliver(stores.runs, another).pages == 1
+    assert attached(another, tmp_path) == ["page"]
+
+
+def test_a_deleted_run_gets_none(stores, tmp_path):
+    deliver(stores.runs)
+    client = MlflowClient(tracking_uri=stores.tracking_uri())
+    experiment = client.get_experiment_by_name("imdb").experiment_id
+    [run] = client.search_runs([experiment], "tags.`seqclf.key` = 'imdb/study'")
+    client.delete_run(run.info.run_id)
+    write(stores, "page")
+    result = deliver(stores.runs)
+    assert (result.pages, result.undelivered) == (0, {})
+    assert not client.list_artifacts(run.info.run_id, "report")
+
+
+def test_a_page_of_no_study_or_of_no_page_is_no_trouble(stores):
+    write(stores, "page", "no such study")
+    record_trial(stores, "alone/0000", parent="alone/study")
+    write(stores, "page", "alone")
+    result = deliver(stores.runs)
+    assert (result.pages, result.undelivered) == (0, {})
+
+
+def test_a_name_that_is_no_folder_s_name_leads_to_its_page(stores, tmp_path):
+    with Recorder.open(stores.journal("größe/study"), header("größe/study")) as recorder:
+        recorder.close("complete")
+    assert write(stores, "page", "größe").parent.name.isascii()
+    assert deliver(stores.runs).pages == 1
+    assert attached(stores.tracking_uri(), tmp_path, "größe") == ["page"]
+
+
+def test_a_tracker_that_is_away_gets_it_later(stores, tmp_path):
+    page = write(stores, "page")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        away = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    assert set(deliver_pages(stores.runs, away).undelivered) == {str(page)}
+    assert str(page) in deliver(stores.runs, away).undelivered
+    assert not deliver(stores.runs).undelivered  # as `make sync` does
+    assert attached(stores.tracking_uri(), tmp_path) == ["page"]
+
+
+def test_beside_an_owner_a_page_that_is_written_meanwhile_arrives(stores, tmp_path):
+    deliverer = start_deliverer(stores.runs)
+    write(stores, "page")
+    assert deliverer.stop(timeout=60)
+    assert attached(stores.tracking_uri(), tmp_path) == ["page"]

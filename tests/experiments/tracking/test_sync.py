@@ -1,0 +1,168 @@
+"""MLflow ends up with the same, once, in whatever steps and however often it is delivered. Real SQLite."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from mlflow.entities import ViewType
+from mlflow.tracking import MlflowClient
+
+from experiments.tracking import journal
+from experiments.tracking.paths import Stores
+from experiments.tracking.recorder import Recorder
+from experiments.tracking.sync import ROOT, Delivery, deliver
+from tests.experiments.tracking.journal_samples import EVENTS, everything_in, header, record_study
+
+
+@pytest.fixture
+def stores(own_tracker) -> Stores:
+    return own_tracker
+
+
+def delivered(stores: Stores) -> dict[str, object]:
+    return everything_in(stores.tracking_uri())
+
+
+def test_everything_arrives(stores):
+    record_study(stores, trials=3)
+    result = deliver(stores.runs)
+    assert (result.runs, result.undelivered) == (4, {})
+
+    found = delivered(stores)
+    assert set(found) == {"imdb/study", "imdb/0000", "imdb/0001", "imdb/0002"}
+    run = found["imdb/0000"]
+    entries = journal.read(stores.journal("imdb/0000"))
+    times = [entry.time for entry in entries]
+    assert run["parent"] == "imdb/study"
+    assert run["info"] == ("0000 last bce", "FINISHED", times[0], times[-1])
+    assert run["params"] == {name: str(value) for name, value in header("a/1", "a/study").params.items()} | {
+        name: str(value) for name, value in entries[0].header.params.items()
+    }
+    assert run["metrics"]["val/accuracy"] == sorted(
+        zip(times[2:5], (100, 200, 300), (0.25, 0.5, 0.75), strict=True)
+    )
+    assert run["latest"]["test/accuracy"] == 0.7
+    assert run["latest"]["best/val_accuracy"] == 0.5
+    assert run["files"] == ["config.json", "predictions"]
+    assert run["predictions"] == ["predictions/test.parquet"]
+    assert [(name, context) for name, _, _, context in run["inputs"]] == [
+        (f"imdb ({part})", part) for part in ("test", "train", "val")
+    ]
+    expected = {"outcome": "complete", "seqclf.kind": "whole", "device": "cpu", "precision": "fp32"}
+    expected |= {"used.split": "group", "used.group_column": "movie", "used.digest": "ab" * 32, "used.val": "20"}
+    assert expected.items() <= run["tags"].items()
+
+
+def test_status_and_reason_tell_how_a_run_ended(stores):
+    record_study(stores, trials=3)
+    deliver(stores.runs)
+    found = delivered(stores)
+    ends = {key: (run["info"][1], run["tags"].get("seqclf.reason")) for key, run in found.items()}
+    assert ends == {
+        "imdb/study": ("FINISHED", None),
+        "imdb/0000": ("FINISHED", None),
+        "imdb/0001": ("KILLED", "it was pruned"),
+        "imdb/0002": ("FAILED", "it was failed"),
+    }
+    assert "test/accuracy" not in found["imdb/0001"]["latest"]
+
+
+def test_delivered_entry_by_entry_is_the_same_as_at_once(tmp_path, stores, empty_database):
+    delivery = Delivery(stores)
+    with Recorder.open(stores.journal("imdb/0001"), header("imdb/0001")) as recorder:
+        for event in EVENTS:
+            recorder.record(event)
+            assert not delivery.once().undelivered
+            assert delivered(stores)["imdb/0001"]["info"][1] == "RUNNING"
+        recorder.close("complete")
+    assert delivery.once().entries == 1
+    assert delivery.once().entries == 0
+
+    other = Stores(tmp_path / "other")
+    shutil.copytree(stores.journals, other.journals)
+    shutil.copy(empty_database, other.runs / "mlflow.db")
+    deliver(other.runs)
+    assert delivered(other) == delivered(stores)
+
+
+def test_a_second_delivery_has_nothing_to_do(stores):
+    record_study(stores, trials=2)
+    deliver(stores.runs)
+    before = delivered(stores)
+    assert deliver(stores.runs).entries == 0
+    assert delivered(stores) == before
+
+
+def test_a_lost_mlflow_is_filled_again(stores, empty_database):
+    record_study(stores, trials=2)
+    deliver(stores.runs)
+    before = delivered(stores)
+    shutil.copy(empty_database, stores.runs / "another.db")
+    another = f"sqlite:///{stores.runs}/another.db"
+    deliver(stores.runs, another)
+    assert everything_in(another) == before
+
+
+def test_a_run_made_twice_by_a_lost_reply_is_kept_once(stores):
+    record_study(stores, trials=1)
+    client = MlflowClient(tracking_uri=stores.tracking_uri())
+    experiment = client.create_experiment("imdb", stores.artifacts.as_uri())
+    for _ in range(2):
+        for key in ("imdb/study", "imdb/0000"):
+            client.create_run(experiment, 0, {"seqclf.key": key})
+    deliver(stores.runs)
+    assert set(delivered(stores)) == {"imdb/study", "imdb/0000"}  # it asserts that each is there once
+    assert delivered(stores)["imdb/0000"]["info"][1] == "FINISHED"
+
+
+def test_a_run_deleted_in_mlflow_stays_deleted(stores):
+    record_study(stores, trials=2)
+    deliver(stores.runs)
+    client = MlflowClient(tracking_uri=stores.tracking_uri())
+    experiment = client.get_experiment_by_name("imdb").experiment_id
+    [run] = client.search_runs([experiment], "tags.`seqclf.key` = 'imdb/0001'")
+    client.delete_run(run.info.run_id)
+    assert not deliver(stores.runs).undelivered
+    assert set(delivered(stores)) == {"imdb/study", "imdb/0000"}
+    assert len(client.search_runs([experiment], run_view_type=ViewType.ALL)) == 3
+
+
+def test_a_damaged_journal_keeps_no_other_waiting(stores):
+    record_study(stores, trials=3)
+    stores.journal("imdb/0000").write_text("not an entry\n")
+    result = deliver(stores.runs)
+    [(path, reason)] = result.undelivered.items()
+    assert path.endswith("0000.jsonl")
+    assert "line 1" in reason
+    assert set(delivered(stores)) == {"imdb/study", "imdb/0001", "imdb/0002"}
+
+
+def test_a_study_that_goes_on_runs_again_until_it_ends_again(stores):
+    with Recorder.open(stores.journal("imdb/study"), header("imdb/study")) as recorder:
+        recorder.close("complete")
+        deliver(stores.runs)
+        recorder.reopen()
+        deliver(stores.runs)
+        assert delivered(stores)["imdb/study"]["info"][1] == "RUNNING"
+        recorder.close("complete")
+        deliver(stores.runs)
+        assert delivered(stores)["imdb/study"]["info"][1] == "FINISHED"
+        assert delivered(stores)["imdb/study"]["info"][3] == recorder.closed.time
+
+
+def test_make_sync_says_what_it_did(stores):
+    record_study(stores, trials=1)
+    command = [sys.executable, "-m", "experiments.tracking.sync", "--runs", str(stores.runs)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "9 entries of 2 runs and 0 pages; 0 are left" in done.stdout
+
+
+def test_help_and_an_idle_delivery_import_no_mlflow(tmp_path):
+    command = (
+        "import sys; from pathlib import Path; from experiments.tracking.sync import deliver; import experiments.tracking.ui;"
+        f"deliver(Path({str(tmp_path)!r})); assert not {{'mlflow', 'torch'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", command], check=True, cwd=ROOT, env={**os.environ})

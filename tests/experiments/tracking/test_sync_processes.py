@@ -1,0 +1,129 @@
+"""MLflow ends up with the same, once, whatever happens to deliverers and owners on the way. Real processes."""
+
+import multiprocessing
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.tracking.paths import Stores
+from experiments.tracking.sync import ROOT, deliver, start_deliverer
+from tests.experiments.tracking.journal_samples import everything_in, record_study, record_trial
+
+
+@pytest.fixture
+def stores(own_tracker) -> Stores:
+    return own_tracker
+
+
+def delivered(stores: Stores) -> dict[str, object]:
+    return everything_in(stores.tracking_uri())
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that start with MLflow imported already, so that a kill hits the delivery and not the import."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["experiments.tracking.client", "mlflow.store.tracking.sqlalchemy_store"])
+    first = context.Process(target=int)
+    first.start()
+    first.join()
+    return context
+
+
+def test_killed_at_any_moment_and_repeated_it_ends_the_same(stores, tmp_path, empty_database, processes):
+    record_study(stores, trials=4)
+    undisturbed = Stores(tmp_path / "undisturbed")
+    shutil.copytree(stores.journals, undisturbed.journals)
+    shutil.copytree(stores.runs / "work", undisturbed.runs / "work")
+    shutil.copy(empty_database, undisturbed.runs / "mlflow.db")
+    deliver(undisturbed.runs)
+
+    moments = random.Random(0)
+    for _ in range(15):
+        process = processes.Process(target=deliver, args=(stores.runs,))
+        process.start()
+        process.join(moments.uniform(0, 0.3))
+        process.kill()
+        process.join()
+    assert not deliver(stores.runs).undelivered
+    assert delivered(stores) == delivered(undisturbed)
+
+
+def test_killed_while_the_database_is_made_it_is_made_anew(tmp_path, processes):
+    stores = Stores(tmp_path)
+    record_trial(stores, "imdb/0000", parent="imdb/none")
+    for size in (100_000, 500_000):  # of the 950,000 bytes that it has in the end
+        process = processes.Process(target=deliver, args=(stores.runs,))
+        process.start()
+        while max(_size(stores.runs / name) for name in ("mlflow.db", "mlflow.db.new")) < size:
+            assert process.is_alive()
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+    assert not deliver(stores.runs).undelivered
+    assert set(delivered(stores)) == {"imdb/0000"}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def test_two_at_once_write_nothing_twice(stores, tmp_path, processes):
+    record_study(stores, trials=3)
+    both = [processes.Process(target=deliver, args=(stores.runs,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    found = delivered(stores)
+    assert set(found) == {"imdb/study", "imdb/0000", "imdb/0001", "imdb/0002"}
+    assert all(len(history) == 3 for history in [found["imdb/0000"]["metrics"]["val/loss"]])
+
+
+def test_beside_an_owner_it_delivers_to_the_last(stores):
+    deliverer = start_deliverer(stores.runs)
+    record_study(stores, trials=2)
+    assert deliverer.stop(timeout=60)
+    assert set(delivered(stores)) == {"imdb/study", "imdb/0000", "imdb/0001"}
+    assert deliverer.stop(timeout=0)  # asking twice is no harm
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from experiments.tracking.sync import start_deliverer
+deliverer = start_deliverer(Path(sys.argv[1]))
+print(deliverer.process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_it_ends_with_an_owner_that_is_killed_and_delivers_before(stores):
+    record_trial(stores, "imdb/0000", parent="imdb/none")
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, stores.runs], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    deliverer = int(owner.stdout.readline())
+    owner.kill()
+    owner.wait()
+    deadline = time.monotonic() + 60
+    while _alive(deliverer) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _alive(deliverer)
+    assert delivered(stores)["imdb/0000"]["info"][1] == "FINISHED"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

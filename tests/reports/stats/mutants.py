@@ -1,0 +1,155 @@
+"""Do the tests of the statistics see mistakes? Make each known mistake in a copy, and show which test fails.
+
+    python -m tests.reports.stats.mutants [NAME ...]
+
+Prints one line per mutant and exits with status 1 where one survives.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+SIMULATED = "tests/reports/stats/test_simulations.py::test_what_is_claimed_holds_in_simulation"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake: in which file, what was right, what is wrong, and the tests that must see it."""
+
+    file: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+
+
+def simulated(*names: str) -> tuple[str, ...]:
+    """Return the tests of these simulations."""
+    return tuple(f"{SIMULATED}[{name}]" for name in names)
+
+
+MUTANTS = {
+    "z for t": Mutant(
+        "reports/stats/estimates.py",
+        "stats.t.ppf((1 + level) / 2, df)",
+        "stats.norm.ppf((1 + level) / 2)",
+        simulated("t_on_normal"),
+    ),
+    "unpaired": Mutant(
+        "reports/stats/contrasts.py",
+        "values @ np.asarray",
+        "np.random.default_rng(0).permuted(values, axis=-2) @ np.asarray",
+        simulated("trimmed_bias_and_width", "power_as_computed"),
+    ),
+    "runs counted as blocks": Mutant(
+        "reports/stats/contrasts.py",
+        "values @ np.asarray(contrast.weights)",
+        "np.repeat(values @ np.asarray(contrast.weights), values.shape[-1], axis=-1)",
+        simulated("trimmed_t"),
+    ),
+    "no Holm": Mutant(
+        "reports/stats/estimates.py",
+        " * np.arange(p.shape[-1], 0, -1)",
+        "",
+        simulated("false_verdicts"),
+    ),
+    "or for and in equivalence": Mutant(
+        "reports/stats/estimates.py",
+        " & (np.asarray(high) < margin)",
+        " | (np.asarray(high) < margin)",
+        simulated("equivalence"),
+    ),
+    "halved interaction": Mutant(
+        "reports/stats/contrasts.py",
+        "weights = reduce(np.kron, signs)",
+        "weights = reduce(np.kron, signs) / len(chosen)",
+        simulated("trimmed_bias_and_width"),
+    ),
+    "search luck against test": Mutant(
+        "reports/stats/finalists.py",
+        'runs.groupby("config")["val/accuracy"].mean()',
+        'runs.groupby("config")["test/accuracy"].mean()',
+        simulated("search_luck"),
+    ),
+    "mean of all runs as headline": Mutant(
+        "reports/stats/estimates.py",
+        "TRIM = 0.2",
+        "TRIM = 0.0",
+        simulated("trimmed_t"),
+    ),
+    "mean of all runs beside it": Mutant(
+        "reports/stats/training_rates.py",
+        "return trained.loc[:, used].all(axis=1)",
+        "return trained.loc[:, used].any(axis=1)",
+        simulated("trained_mean"),
+    ),
+    "failed runs dropped": Mutant(
+        "reports/stats/contrasts.py",
+        'if "diverged" not in runs:',
+        "if True:",
+        (
+            "tests/reports/stats/test_contrasts.py::test_a_loss_that_left_the_real_numbers_is_an_outcome_and_no_gap",
+        ),
+    ),
+    "movies ignored": Mutant(
+        "reports/stats/generalisation.py",
+        "count = int(movies.max()) + 1",
+        "movies = np.arange(reviews)\n    count = reviews",
+        simulated("new_reviews"),
+    ),
+    "verdict before the end": Mutant(
+        "reports/stats/factorial.py",
+        "return self.finished < self.plan.wanted",
+        "return False",
+        ("tests/reports/stats/test_factorial.py::test_unfinished_studies_have_no_verdict",),
+    ),
+    "beats by p alone": Mutant(
+        "reports/stats/factorial.py",
+        "self.p_holm < ALPHA and self.trimmed.excludes(0)",
+        "self.p_holm < ALPHA or self.trimmed.excludes(0)",
+        ("tests/reports/stats/test_factorial.py::test_to_beat_takes_both_a_test_and_an_interval",),
+    ),
+}
+
+
+def survival(mutant: Mutant) -> str:
+    """Return an empty string if an assertion fails for the mutant, else what pytest said.
+
+    Raises:
+        ValueError: if the text to be changed is not in the file exactly once.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for part in ("reports", "seqclf_core", "tests/reports"):
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", "imdb"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        target = copy / mutant.file
+        text = target.read_text(encoding="utf-8")
+        if text.count(mutant.right) != 1:
+            raise ValueError(f"{mutant.file} has {mutant.right!r} {text.count(mutant.right)} times, not once")
+        target.write_text(text.replace(mutant.right, mutant.wrong), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-x", "--noconftest", *mutant.tests]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 1 and "AssertionError" in done.stdout:
+        return ""
+    return f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-500:]}"
+
+
+def main() -> int:
+    """Try every mutant that is named, or all."""
+    survivors = 0
+    for name in sys.argv[1:] or MUTANTS:
+        said = survival(MUTANTS[name])
+        survivors += bool(said)
+        tests = ", ".join(test.split("::")[1].split("holds_in_")[-1] for test in MUTANTS[name].tests)
+        print(f"SURVIVED {name}\n{said}" if said else f"caught    {name}: {tests}", flush=True)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Does every interval cover, every test keep its level? Each simulation checks one claim on the real code.
+
+`python -m tests.simulate` runs them all, pytest the same with fewer repetitions of the slow ones.
+"""
+
+import numpy as np
+
+from tests.reports.stats import simulated_effects as effects
+from tests.reports.stats import simulated_runs as runs
+from tests.reports.stats.checks import Check, Simulation
+
+SIMULATIONS: dict[str, Simulation] = {
+    simulation.__name__: simulation
+    for simulation in (
+        effects.t_on_normal,
+        effects.trimmed_t,
+        effects.trimmed_bias_and_width,
+        effects.median_covers,
+        effects.trained_mean,
+        effects.power_as_computed,
+        effects.equivalence,
+        effects.sign_flips,
+        effects.false_verdicts,
+        effects.looking_twice,
+        effects.training_rate,
+        runs.new_reviews,
+        runs.search_luck,
+        runs.rank_correlation,
+        runs.slopes,
+        runs.tuning_band,
+    )
+}
+SHORT = {
+    "trimmed_t": 0.5,
+    "median_covers": 0.2,
+    "trained_mean": 0.4,
+    "sign_flips": 0.2,
+    "false_verdicts": 0.25,
+    "search_luck": 0.15,
+    "rank_correlation": 0.3,
+    "slopes": 0.25,
+    "tuning_band": 0.2,
+}
+"""Share of the repetitions that pytest makes of the slow ones."""
+
+
+def simulate(name: str, scale: float = 1.0) -> list[Check]:
+    """Run one simulation; the same name and scale give the same numbers."""
+    return list(SIMULATIONS[name](np.random.default_rng(20_240), scale))

@@ -1,0 +1,74 @@
+"""Finalists are ranked by validation; the luck of a search is taken apart without the test part."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.stats.finalists import finalists, luck
+from seqclf_core.errors import UserError
+
+
+def fresh(gap: float = 0.01, sd: float = 0.002, seeds: int = 5) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"config": name, "seed": seed, "val/accuracy": true + gap + rng.normal(0, sd), "test/accuracy": true}
+        for name, true in (("a", 0.87), ("b", 0.89), ("c", 0.88))
+        for seed in range(seeds)
+    ]
+    return pd.DataFrame(rows)
+
+
+UNSELECTED = pd.DataFrame(
+    {"val/accuracy": np.linspace(0.8, 0.88, 30), "test/accuracy": np.linspace(0.79, 0.87, 30)}
+)
+
+
+def test_the_order_is_that_of_validation_whatever_the_test_says():
+    runs = fresh(sd=0)
+    runs.loc[runs["config"] == "a", "test/accuracy"] = 0.99
+    table = finalists(runs)
+    assert list(table["config"]) == ["b", "c", "a"]
+    assert list(table["seeds"]) == [5, 5, 5]
+
+
+def test_the_interval_is_student_s_on_the_seeds():
+    runs = fresh()
+    runs["test/accuracy"] += np.tile([-0.002, -0.001, 0, 0.001, 0.002], 3)
+    row = finalists(runs).iloc[0]
+    sd = np.std([-0.2, -0.1, 0, 0.1, 0.2], ddof=1)
+    assert row["test"] == pytest.approx(89)
+    assert row["test_sd"] == pytest.approx(sd)
+    assert row["high"] - row["test"] == pytest.approx(2.776 * sd / np.sqrt(5), rel=1e-3)
+
+
+def test_one_seed_has_a_mean_and_no_spread():
+    table = finalists(fresh(seeds=1))
+    assert table["test"].notna().all()
+    assert table[["val_sd", "test_sd", "low", "high"]].isna().all(axis=None)
+
+
+def test_a_gap_to_the_test_part_is_not_the_luck_of_a_seed():
+    """Validation flatters every run by 3 points here, but the search was not lucky."""
+    runs = fresh(gap=0.03)
+    means = runs.groupby("config")["val/accuracy"].mean()
+    found = luck(dict(means), runs, UNSELECTED)
+    assert found.seed.value == pytest.approx(0, abs=1e-9)
+    assert found.validation.value == pytest.approx(2, abs=0.15)  # the others' gap is 1 point
+
+
+def test_what_the_search_saw_above_fresh_seeds_is_the_seed_s_luck():
+    runs = fresh()
+    searched = {name: mean + 0.01 for name, mean in runs.groupby("config")["val/accuracy"].mean().items()}
+    found = luck(searched, runs, UNSELECTED)
+    assert found.seed.value == pytest.approx(1)
+    assert found.seed.low < 1 < found.seed.high
+    assert found.validation.low < 0 < found.validation.high
+
+
+def test_too_little_to_say_is_said():
+    single = luck({"a": 0.9, "b": 0.9, "c": 0.9}, fresh(seeds=1), UNSELECTED)
+    assert np.isnan(single.seed.low)
+    failed = UNSELECTED.assign(**{"val/accuracy": 0.5})
+    assert luck({"a": 0.9, "b": 0.9, "c": 0.9}, fresh(), failed).validation is None
+    with pytest.raises(UserError, match="'c'"):
+        luck({"a": 0.9, "b": 0.9}, fresh(), UNSELECTED)

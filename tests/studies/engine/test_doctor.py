@@ -1,0 +1,250 @@
+"""What disagrees is found, told in plain words and mended: a second look finds nothing."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from mlflow.tracking import MlflowClient
+from optuna.trial import Trial, TrialState
+
+from experiments.tracking.journal import Journal
+from experiments.tracking.paths import Stores
+from experiments.tracking.sync import deliver
+from seqclf_core.config import RunConfig
+from seqclf_core.data.cache import load_corpus
+from seqclf_core.errors import UserError
+from studies.engine.cleanup import KEPT_MODELS
+from studies.engine.doctor import Options, examine
+from studies.engine.executors import Inline
+from studies.engine.run_study import owned
+from studies.engine.scheduler import Owner
+from studies.engine.storage import open_storage, open_study
+from studies.study import Study
+from tests.studies.engine.stepping import run_all
+
+TRIALS = KEPT_MODELS + 1
+
+
+def sample(trial: Trial) -> None:
+    trial.suggest_float("train.lr", 1e-3, 5e-2, log=True)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path) -> Stores:
+    """A finished study, delivered. Each test breaks it and has it mended, so that all share it."""
+    stores = Stores(tmp_path_factory.mktemp("doctor") / "runs")
+    base = RunConfig().override(
+        {"data.source": str(reviews_folder), "model.embed_dim": 8, "model.hidden_dim": 8, "train.batch_size": 8,
+         "train.epochs": 1, "train.evaluations": 1, "model.word_dropout": 0.05}
+    )  # fmt: skip
+    data = load_corpus(base.data, cache).summary
+    shutil.copytree(cache, stores.cache)
+    study = Study("What learns?", base, sample, total=TRIALS)
+    opened = open_study(open_storage(stores.optuna_uri), "test", study, data)
+    tags = {"seqclf.kind": "whole"}
+    run_all(Owner("test", study, opened, stores, Inline(), tags, patience=60.0))
+    assert not deliver(stores.runs).undelivered
+    return stores
+
+
+def study_of(stores: Stores) -> optuna.Study:
+    return optuna.load_study(study_name="test", storage=stores.optuna_uri)
+
+
+def kept(stores: Stores) -> Path:
+    return next(path.parent for path in sorted(stores.work("test").glob("*/model")))
+
+
+def mlflow_run(stores: Stores, key: str = "test/0001") -> tuple[MlflowClient, str]:
+    client = MlflowClient(tracking_uri=stores.tracking_uri())
+    experiment = client.get_experiment_by_name("test")
+    [run] = client.search_runs([experiment.experiment_id], f"tags.`seqclf.key` = '{key}'")
+    return client, run.info.run_id
+
+
+def delete_in_mlflow(stores: Stores) -> None:
+    client, run = mlflow_run(stores)
+    client.delete_run(run)
+
+
+def lose_in_mlflow(stores: Stores, key: str = "test/0001") -> None:
+    _, run = mlflow_run(stores, key)
+    with sqlite3.connect(stores.runs / "mlflow.db") as database:
+        for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+            database.execute(f"delete from {table} where run_uuid = ?", [run])
+
+
+def say_running_in_mlflow(stores: Stores) -> None:
+    client, run = mlflow_run(stores)
+    client.update_run(run, "RUNNING")
+
+
+def change_a_number_in_mlflow(stores: Stores) -> None:
+    _, run = mlflow_run(stores)
+    with sqlite3.connect(stores.runs / "mlflow.db") as database:
+        for table in ("metrics", "latest_metrics"):
+            changed = "update {} set value = 0.123 where run_uuid = ? and key = 'test/accuracy'"
+            assert database.execute(changed.format(table), [run]).rowcount == 1
+
+
+def cut_the_journals_end(stores: Stores) -> None:
+    path = stores.journal("test/0001")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]) + b'{"entry": "clo')
+
+
+def remove_the_journal(stores: Stores) -> None:
+    stores.journal("test/0001").unlink()
+
+
+def damage_the_journal(stores: Stores) -> None:
+    path = stores.journal("test/0001")
+    path.write_bytes(path.read_bytes().replace(b'"started"', b"\0\0\0\0\0\0\0\0\0"))
+
+
+def close_the_journal_otherwise(stores: Stores) -> None:
+    with Journal(stores.journal("test/0001")) as journal:
+        journal.append({"entry": "reopened"})
+        journal.append({"entry": "closed", "outcome": "failed", "reason": "no reason"})
+
+
+def leave_a_trial_running(stores: Stores) -> None:
+    study_of(stores).ask()
+
+
+def fail_a_trial_without_a_word(stores: Stores) -> None:
+    study = study_of(stores)
+    trial = study.ask()
+    study.tell(trial, state=TrialState.FAIL)
+    stores.work(f"test/{trial.number:04d}").mkdir(parents=True, exist_ok=True)
+
+
+def damage_a_checkpoint(stores: Stores) -> None:
+    trial = study_of(stores).ask()
+    folder = stores.work(f"test/{trial.number:04d}")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "checkpoint.safetensors").write_bytes(b"half of i")
+
+
+def close_a_trial_that_waits(stores: Stores) -> None:
+    study = study_of(stores)
+    study.enqueue_trial({})
+    copy_the_journal(stores, f"test/{len(study.trials) - 1:04d}")
+
+
+def copy_the_journal(stores: Stores, key: str) -> Path:
+    text = stores.journal("test/0001").read_text().replace("test/0001", key)
+    stores.journal(key).write_text(text)
+    return stores.journal(key)
+
+
+def cut_the_weights(stores: Stores) -> None:
+    path = kept(stores) / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def leave_a_checkpoint(stores: Stores) -> None:
+    (kept(stores) / "checkpoint.safetensors").write_bytes(b"anything")
+
+
+def leave_superseded_weights(stores: Stores) -> None:
+    ended = [path.parent for path in stores.work("test").glob("*/events.json")]
+    [without] = [path for path in ended if not (path / "model").exists()]
+    shutil.copytree(kept(stores) / "model", without / "model")
+
+
+def leave_a_folder(stores: Stores) -> None:
+    (stores.work("test/0099") / "predictions").mkdir(parents=True)
+
+
+def cut_the_cache(stores: Stores) -> None:
+    path = next((stores.cache / "corpus").glob("*/train.tokens.npy"))
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def leave_half_an_entry(stores: Stores) -> None:
+    (stores.cache / "corpus" / "new-0123").mkdir()
+
+
+FAULTS: list[tuple[Callable[[Stores], None], str]] = [
+    (delete_in_mlflow, "test/0001: this run was deleted in MLflow"),
+    (lose_in_mlflow, "test/0001: MLflow does not know this run"),
+    (say_running_in_mlflow, "test/0001: MLflow says RUNNING, its journal says FINISHED"),
+    (change_a_number_in_mlflow, "test/0001: MLflow's test/accuracy are not those of its journal"),
+    (cut_the_journals_end, "test/0001: Optuna says complete, and its journal is not closed"),
+    (remove_the_journal, "test/0001: Optuna says complete, and there is no journal of it"),
+    (damage_the_journal, "0001.jsonl, line 2"),
+    (close_the_journal_otherwise, "test/0001: Optuna says complete, its journal says failed"),
+    (leave_a_folder, "test/0099: here is a folder that belongs to no run"),
+    (leave_superseded_weights, "it is not among the best, and its weights are still there"),
+    (leave_a_checkpoint, "it has ended, and checkpoint.safetensors is still there"),
+    (cut_the_weights, "its weights cannot be used"),
+    (leave_half_an_entry, "new-0123: this is not whole"),
+    (cut_the_cache, "this is not whole, and is made anew"),
+    (leave_a_trial_running, "Optuna says that it is running, and nobody works on it"),
+    (damage_a_checkpoint, "it will start from the beginning"),
+    (close_a_trial_that_waits, "its journal is closed, and Optuna knows of no end"),
+    (fail_a_trial_without_a_word, "Optuna says failed, and there is no journal of it"),
+]
+
+
+def found_in(stores: Stores, capsys: pytest.CaptureFixture[str], fix: bool = False) -> tuple[int, int, str]:
+    diagnosis = examine(Options(stores.runs, fix=fix))
+    return diagnosis.found, diagnosis.left, capsys.readouterr().out
+
+
+def test_a_sound_study_is_left_alone(stores: Stores, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in stores.journals.rglob("*.jsonl")}
+    assert found_in(stores, capsys, fix=True) == (0, 0, "")
+    assert {path: path.read_bytes() for path in stores.journals.rglob("*.jsonl")} == before
+
+
+@pytest.mark.parametrize(("fault", "told"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_each_fault_is_told_and_mended(
+    stores: Stores, capsys: pytest.CaptureFixture[str], fault: Callable[[Stores], None], told: str
+) -> None:
+    fault(stores)
+    found, left, text = found_in(stores, capsys)
+    assert found == left > 0
+    assert told in text
+    assert found_in(stores, capsys, fix=True)[1] == 0
+    assert found_in(stores, capsys) == (0, 0, "")
+    best = max(study_of(stores).trials, key=lambda trial: trial.value or 0)
+    assert best.state == TrialState.COMPLETE
+    client, run = mlflow_run(stores)
+    shown = client.get_run(run)
+    finished = json.loads((stores.work("test/0001") / "events.json").read_text())["events"][-1]
+    assert shown.info.status == "FINISHED"
+    assert shown.data.metrics["test/accuracy"] == finished["test_accuracy"]
+
+
+def test_a_study_at_work_is_not_looked_at(stores: Stores, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = stores.work("test/0098")
+    folder.mkdir()
+    with owned(stores, "test"):
+        found, _, text = found_in(stores, capsys, fix=True)
+    assert found == 0
+    assert "is being run by process" in text
+    assert folder.exists()
+    folder.rmdir()
+
+
+def test_what_only_a_person_can_decide_is_left(stores: Stores, capsys: pytest.CaptureFixture[str]) -> None:
+    stray = copy_the_journal(stores, "test/0097")
+    found, left, text = found_in(stores, capsys, fix=True)
+    assert (found, left) == (2, 1)
+    assert "Optuna knows no such trial" in text
+    assert "test/0097: MLflow does not know this run. (mended)" in text
+    stray.unlink()
+    assert found_in(stores, capsys, fix=True)[:2] == (1, 1)  # what MLflow alone knows is left to a person, too
+    lose_in_mlflow(stores, "test/0097")
+
+
+def test_without_records_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing has been recorded"):
+        examine(Options(tmp_path / "nowhere"))
+    assert examine(Options(tmp_path, fix=True)).found == 0
+    assert list(tmp_path.iterdir()) == []
