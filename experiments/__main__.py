@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from experiments import bag_of_words, baseline, majority, nbsvm, next_word, padding_pitfall, tagger_to_classifier
 from experiments.experiment import Experiment, Result
-from experiments.tracking.paths import Stores, mask
+from experiments.tracking.paths import RunPaths, mask
 from seqclf_core.cli import named_settings, run_command
 from seqclf_core.config import DataConfig, RunConfig, Settings
 from seqclf_core.errors import UserError
@@ -69,7 +69,7 @@ def main() -> int:
             f"{name[0]} sets {' and '.join(varied)} itself, since that is what it compares. "
             "Leave it out, or do a single run with another value: make experiment NAME=baseline"
         )
-    return conduct(name[0], experiment, options)
+    return run_study(name[0], experiment, options)
 
 
 def listed() -> str:
@@ -77,36 +77,39 @@ def listed() -> str:
     return "\n".join(f"  {name:22} {each.purpose}" for name, each in EXPERIMENTS.items())
 
 
-def conduct(name: str, experiment: Experiment, options: Options[Settings]) -> int:
+def run_study(name: str, experiment: Experiment, options: Options[Settings]) -> int:
     """Prepare the data, do the runs while MLflow is fed beside them, and say what came out."""
     from rich.console import Console
 
     from experiments.runner import Session, ended, session_name, track_all
-    from experiments.tracking.sync import start_deliverer
+    from experiments.tracking.sync import start_sync
     from seqclf_core.data.cache import load_corpus
     from seqclf_core.data.reviews import resolve
 
     # As in a study's worker, and before torch is imported: one thread gives the same curve every time.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    stores = Stores(options.runs)
+    paths = RunPaths(options.runs)
     base = options.config.override({"data.source": resolve(options.config.data.source)})
     print(f"Experiment {name}: {experiment.purpose}", flush=True)
-    corpus = load_corpus(DataConfig.model_validate(base.data.model_dump()), stores.cache)
+    corpus = load_corpus(DataConfig.model_validate(base.data.model_dump()), paths.cache)
     data = corpus.summary
     sizes = ", ".join(f"{count:,} {part}" for part, count in data.sizes.items())
-    print(f"  {mask(data.source)}: {sizes} reviews ({data.kind}), validation split: {data.split}", flush=True)
+    print(
+        f"  {mask(data.source)}: {sizes} reviews ({data.data_scope}), validation split: {data.split_method}",
+        flush=True,
+    )
     session = Session(
-        name=session_name(name, data), question=experiment.purpose, data=data, stores=stores, console=Console(),
+        name=session_name(name, data), question=experiment.purpose, data=data, paths=paths, console=Console(),
         command=f"python -m experiments {shlex.join(sys.argv[1:])}", stream=experiment.stream,
     )  # fmt: skip
 
     group = session.group(base)
-    with only_one(stores, group), stoppable() as stopping:
-        runs = experiment.runs(base, lambda settings: stores.work(session.key(settings)))
+    with only_one(paths, group), stoppable() as stopping:
+        runs = experiment.runs(base, lambda settings: paths.work(session.key(settings)))
         if all(ended(session, run) for run in runs):
             results, delivered = track_all(session, base, runs, stopping), True
         else:
-            deliverer = start_deliverer(options.runs, options.tracking_uri)
+            deliverer = start_sync(options.runs, options.tracking_uri)
             # Should anything below fail, the deliverer hears the end of this process and ends by itself.
             results = track_all(session, base, runs, stopping)
             delivered = deliverer.stop(STOPPED_DELIVERY_SECONDS if stopping() else DELIVERY_SECONDS)
@@ -137,13 +140,13 @@ def say_the_end(results: Sequence[Result], options: Options[Settings], delivered
 
 
 @contextmanager
-def only_one(stores: Stores, key: str) -> Iterator[None]:
+def only_one(paths: RunPaths, key: str) -> Iterator[None]:
     """Be the only process that does these runs.
 
     Raises:
         UserError: if another one does.
     """
-    lock = stores.work(f"{key}.lock")
+    lock = paths.work(f"{key}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=0):

@@ -34,7 +34,7 @@ TAGGER = {
     "train.batch_size": 32,
     "train.lr": 4e-3,
     "train.weight_decay": 0.0,
-    "train.average": 0.0,
+    "train.ema_decay": 0.0,
 }
 """Little dropout and no decay: there is more text than so small a model can learn by heart."""
 
@@ -49,7 +49,7 @@ BASE = RunConfig().override(
         "train.batch_size": 16,
         "train.lr": 3e-3,
         "train.weight_decay": 0.1,
-        "train.average": 0.999,
+        "train.ema_decay": 0.999,
         "train.patience": 1000,  # neither run stops before the other
     }
 )
@@ -64,7 +64,7 @@ def runs(config: RunConfig, place: Place) -> list[NamedRun]:
         )
     settings = config.override(TAGGER)
     tagger = NamedRun("next-word tagger", settings, tagger_stream=train)
-    started = config.override({"model.start_from": str((place(settings) / experiment.TAGGER).absolute())})
+    started = config.override({"model.init_from": str((place(settings) / experiment.TAGGER).absolute())})
     return [tagger, NamedRun("from the tagger", started), NamedRun("from scratch", config)]
 
 
@@ -84,7 +84,7 @@ def comparison(results: Sequence[Result], _: "Corpus") -> str:
     lines = [
         f"  The tagger guesses {tagger.finished.val_accuracy:.1%} of the next words of reviews that it has not",
         f"  seen, at {tagger.finished.val_loss:.3f} nats per word; rare words count as one. To go on from it:",
-        f"  make study STUDY=transfer TAGGER={shlex.quote(str(started.model.start_from))}",
+        f"  make study STUDY=transfer TAGGER={shlex.quote(str(started.model.init_from))}",
         "",
         f"  {'accuracy':16} validation      test",
     ]
@@ -99,6 +99,6 @@ EXPERIMENT = Experiment(
     purpose="Does reading without labels help? A tagger of next words starts the classifier.",
     base=BASE,
     runs=runs,
-    varies=frozenset({"model.start_from"}),
+    varies=frozenset({"model.init_from"}),
     conclude=comparison,
 )

@@ -19,7 +19,7 @@ from experiments.experiment import TAGGER, NamedRun, Result, Stream, train
 from experiments.progress import Display, result_line
 from experiments.tracking import journal
 from experiments.tracking.journal import Closed, Header
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder, provenance
 from seqclf_core.config import RunConfig, Settings
 from seqclf_core.errors import NotFiniteError
@@ -36,7 +36,7 @@ class Session:
     command: str
     """What a person types to get the same."""
     data: DataSummary
-    stores: Stores
+    paths: RunPaths
     console: Console
     stream: Stream = train
     """Does one run."""
@@ -60,7 +60,7 @@ class Session:
     def tags(self) -> dict[str, str]:
         """Return what every run carries."""
         about = {"seqclf.question": self.question, "seqclf.command": self.command}
-        return {"seqclf.kind": self.data.kind, **about, **provenance()}
+        return {"seqclf.data_scope": self.data.data_scope, **about, **provenance()}
 
 
 def session_name(experiment: str, data: DataSummary) -> str:
@@ -69,7 +69,7 @@ def session_name(experiment: str, data: DataSummary) -> str:
     >>> session_name("baseline", limited)  # doctest: +SKIP
     'baseline-limited'
     """
-    return experiment if data.kind == "whole" else f"{experiment}-{data.kind}"
+    return experiment if data.data_scope == "whole" else f"{experiment}-{data.data_scope}"
 
 
 def track_all(
@@ -110,12 +110,12 @@ def _parent(session: Session, base: Settings) -> Recorder:
         key=key, name=f"{session.name}{_settings(base)}", experiment=session.name, role="study",
         params=base.flat(), tags=session.tags(),
     )  # fmt: skip
-    return Recorder.open(session.stores.journal(key), header)
+    return Recorder.open(session.paths.journal(key), header)
 
 
 def ended(session: Session, run: NamedRun) -> bool:
     """Tell whether a run has ended before, so that there is nothing to do."""
-    entries = journal.read(session.stores.journal(session.key(run.config)))
+    entries = journal.read(session.paths.journal(session.key(run.config)))
     return bool(entries) and isinstance(entries[-1], Closed)
 
 
@@ -131,8 +131,8 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
         role="tagger" if run.tagger_stream else "experiment", parent=parent, params=run.config.flat(),
         tags=session.tags() | dict(run.tags),
     )  # fmt: skip
-    folder = session.stores.work(key)
-    with Recorder.open(session.stores.journal(key), header) as recorder:
+    folder = session.paths.work(key)
+    with Recorder.open(session.paths.journal(key), header) as recorder:
         result = Result(run, key, folder, recorder.closed, _finished(recorder))
         gone = run.tagger_stream and result.finished and not (folder / TAGGER).exists()
         if result.closed is None or gone:
@@ -148,7 +148,7 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
 def _follow(
     session: Session, run: NamedRun, folder: Path, recorder: Recorder, stopping: Callable[[], bool]
 ) -> None:
-    stream = (run.tagger_stream or session.stream)(run.config, folder.absolute(), session.stores.cache.absolute())
+    stream = (run.tagger_stream or session.stream)(run.config, folder.absolute(), session.paths.cache.absolute())
     with Display(run.config, session.console) as display, closing(stream):  # type: ignore[type-var]
         try:
             for event in stream:

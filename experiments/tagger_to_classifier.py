@@ -50,7 +50,7 @@ def runs(config: RunConfig, place: Place) -> list[NamedRun]:
         flush=True,
     )
     about = {"tagger.accuracy": f"{score.accuracy:.4f}", "tagger.baseline": f"{score.baseline:.4f}"}
-    started = config.override({"model.start_from": str(tagger.absolute())})
+    started = config.override({"model.init_from": str(tagger.absolute())})
     return [NamedRun("from the tagger", started, about), NamedRun("from scratch", config)]
 
 
@@ -69,6 +69,6 @@ EXPERIMENT = Experiment(
     # Patience: neither run stops before the other.
     base=RunConfig().override({"model.embed_dim": 64, "model.hidden_dim": 64, "train.patience": 1000}),
     runs=runs,
-    varies=frozenset({"model.start_from"}),
+    varies=frozenset({"model.init_from"}),
     conclude=comparison,
 )

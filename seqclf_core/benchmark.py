@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from seqclf_core.config import RunConfig
-from seqclf_core.data.batches import CutReviews, evaluation_order, training_order
+from seqclf_core.data.batches import EncodedSplit, evaluation_order, training_order
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.run import new_trainer
 
@@ -41,19 +41,19 @@ def measure(config: RunConfig, cache: Path, seconds: float = 2.0) -> Speed:
     for reviews in order[3:] or order:
         batch = trainer.train.batch(reviews, trainer.device)
         float(trainer.train_step(batch).loss)
-        tokens += batch.real_tokens
+        tokens += batch.num_tokens
         if time.perf_counter() - start > seconds:
             break
     training = tokens / (time.perf_counter() - start)
 
-    test = CutReviews(corpus.test, config.data)
+    test = EncodedSplit(corpus.test, config.data)
     tokens, start = 0, time.perf_counter()
     with torch.inference_mode():
         trainer.model.eval()
-        for reviews in list(evaluation_order(test.widths))[::7]:
+        for reviews in list(evaluation_order(test.padded_lengths))[::7]:
             batch = test.batch(reviews, trainer.device)
             float(trainer.model(batch.tokens, batch.lengths).sum())
-            tokens += batch.real_tokens
+            tokens += batch.num_tokens
             if time.perf_counter() - start > seconds:
                 break
     evaluation = tokens / (time.perf_counter() - start)

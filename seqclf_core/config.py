@@ -67,7 +67,7 @@ class ReviewsConfig(Config):
     """Use this many training reviews, balanced, and as many test reviews; none means all."""
     group_column: str = Field(default="auto", min_length=1)
     """Column whose rows stay on one side of the split; auto: movie or group where there is one."""
-    split: Literal["auto", "group", "random", "contiguous"] = "auto"
+    split_method: Literal["auto", "group", "random", "contiguous"] = "auto"
     """How the validation part is drawn; auto: by group where the data has one, else at random."""
     val_fraction: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the training part that becomes the validation part."""
@@ -95,7 +95,7 @@ class ModelConfig(Config):
     """Width of a token vector."""
     hidden_dim: int = Field(default=128, gt=0, le=4096)
     """Width of the LSTM state, per direction."""
-    layers: int = Field(default=1, ge=1, le=8)
+    num_layers: int = Field(default=1, ge=1, le=8)
     """LSTM layers on top of each other."""
     bidirectional: bool = False
     """Add a second LSTM that reads each review from its last real token to its first."""
@@ -109,7 +109,7 @@ class ModelConfig(Config):
     """Dropout on token vectors, one mask per review shared over its tokens (Gal & Ghahramani 2016)."""
     head_dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout on what the head reads."""
-    start_from: str | None = None
+    init_from: str | None = None
     """Folder of a saved tagger whose encoder weights this model starts from; none starts from scratch."""
 
 
@@ -126,15 +126,15 @@ class TrainConfig(Config):
     """AdamW's decoupled weight decay."""
     warmup_steps: int = Field(default=200, ge=0)
     """Optimizer steps over which the learning rate rises from 0; at most a fifth of all steps."""
-    clip_norm: float = Field(default=1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; a longer one is scaled down to it."""
-    average: float = Field(default=0.0, ge=0, lt=1)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay per step of the moving average of the weights, which is evaluated and kept; 0: the plain weights."""
-    evaluations: int = Field(default=2, ge=1)
+    evals_per_epoch: int = Field(default=2, ge=1)
     """Evaluations on the validation part per epoch."""
     patience: int = Field(default=6, ge=1)
     """Stop after this many evaluations in a row without a better validation accuracy."""
-    diverged: Literal["fail", "score"] = "fail"
+    on_divergence: Literal["fail", "score"] = "fail"
     """What a loss that is not finite means: the run fails, or is scored with its best weights so far."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes CUDA where there is one."""

@@ -14,13 +14,13 @@ class DataSummary(_Value):
 
     source: str
     """Where it came from, in words for a person: a path, hub name or 'synthetic (seed 0)'."""
-    kind: Literal["whole", "limited", "synthetic"]
+    data_scope: Literal["whole", "limited", "synthetic"]
     """Runs of different kinds never share a study, an MLflow experiment or a leaderboard."""
     digest: str
     """SHA-256 over the texts, labels and groups that were used, and over how they were split."""
     sizes: dict[str, int]
     """Reviews per part: train, val, test; pieces of reviews where a tagger learns."""
-    split: Literal["group", "random", "contiguous"]
+    split_method: Literal["group", "random", "contiguous"]
     group_column: str | None
     """The column that the split kept together, where there was one."""
     skipped: int

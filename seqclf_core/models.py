@@ -24,7 +24,7 @@ class Encoder(nn.Module):
         self.bf16 = False  # set by the trainer, where the device computes it natively
         self.directions = 2 if config.bidirectional else 1
         self.embedding = nn.Embedding(vocab_size, config.embed_dim, padding_idx=PAD)
-        widths = [config.embed_dim] + [config.hidden_dim * self.directions] * (config.layers - 1)
+        widths = [config.embed_dim] + [config.hidden_dim * self.directions] * (config.num_layers - 1)
         # One single-layer LSTM per layer and direction. nn.LSTM(bidirectional=True) would start in the padding.
         self.lstms = nn.ModuleList(
             nn.ModuleList(nn.LSTM(width, config.hidden_dim, batch_first=True) for _ in range(self.directions))
@@ -88,7 +88,7 @@ def reorder(states: Tensor, positions: Tensor) -> Tensor:
     return states.gather(1, positions[..., None].expand_as(states))
 
 
-def real(states: Tensor, lengths: Tensor) -> Tensor:
+def padding_mask(states: Tensor, lengths: Tensor) -> Tensor:
     """Mark the real positions: (B, T, D, H), (B,) -> (B, T, 1, 1) bool."""
     positions = torch.arange(states.shape[1], device=states.device)
     return (positions < lengths[:, None])[..., None, None]
@@ -107,12 +107,12 @@ def last_position(states: Tensor, lengths: Tensor) -> Tensor:
 
 def mean_state(states: Tensor, lengths: Tensor) -> Tensor:
     """Average each sequence's states over its real tokens: (B, T, D, H), (B,) -> (B, D*H)."""
-    return (states * real(states, lengths)).sum(dim=1).flatten(1) / lengths[:, None]
+    return (states * padding_mask(states, lengths)).sum(dim=1).flatten(1) / lengths[:, None]
 
 
 def max_state(states: Tensor, lengths: Tensor) -> Tensor:
     """Take each feature's largest value over the real tokens: (B, T, D, H), (B,) -> (B, D*H)."""
-    return states.masked_fill(~real(states, lengths), -torch.inf).amax(dim=1).flatten(1)
+    return states.masked_fill(~padding_mask(states, lengths), -torch.inf).amax(dim=1).flatten(1)
 
 
 def mean_max_state(states: Tensor, lengths: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ class SequenceClassifier(nn.Module):
         self.pool = POOLINGS[config.pooling]
         self.head_dropout = config.head_dropout
         features = config.hidden_dim * self.encoder.directions * (2 if config.pooling == "mean_max" else 1)
-        self.head = linear(features, LOSSES[config.loss].outputs, seed)
+        self.head = linear(features, LOSSES[config.loss].num_logits, seed)
         self.dropout_generator: torch.Generator | None = None
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -221,7 +221,7 @@ class SequenceClassifier(nn.Module):
                 shapes = [None if value is None else tuple(value.shape) for value in (theirs, own)]
                 raise ValueError(
                     f"the tagger's encoder does not fit: {name} is {shapes[0]} there, {shapes[1]} here; "
-                    "set embed_dim, hidden_dim, layers and bidirectional as the tagger has them"
+                    "set embed_dim, hidden_dim, num_layers and bidirectional as the tagger has them"
                 )
         model.encoder.load_state_dict(weights)
         return model

@@ -5,7 +5,7 @@
 
 It reads the training reviews, without their labels, and the source's unlabelled ones where there are some; none of
 them is in the validation or the test part. What it learns of words and their order can start a classifier
-(``model.start_from``), as in Dai & Le, "Semi-supervised Sequence Learning" (NeurIPS 2015).
+(``model.init_from``), as in Dai & Le, "Semi-supervised Sequence Learning" (NeurIPS 2015).
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqclf_core.config import RunConfig
-from seqclf_core.data.batches import Batch, CutReviews
+from seqclf_core.data.batches import Batch, EncodedSplit
 from seqclf_core.data.cache import Corpus, Part, load_corpus
 from seqclf_core.data.unlabelled import unlabelled_texts
 from seqclf_core.data.vocabulary import PAD, UNK, encode
@@ -70,7 +70,7 @@ def train_tagger(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event
 
     Args:
         config: its ``model`` gives the encoder, its ``train`` the optimizer, its ``data`` reviews and vocabulary;
-            ``data.max_length`` and ``train.diverged`` are not read.
+            ``data.max_length`` and ``train.on_divergence`` are not read.
         folder: the run's own; afterwards it holds the tagger's model folder.
         cache: for encoded data; shared by all runs. Unlabelled reviews are not kept in it but read at every start.
 
@@ -231,7 +231,7 @@ def _new_trainer(config: RunConfig, texts: Texts, checkpoint: Path) -> Trainer[S
     vocab_size = texts.summary.vocab_size
     model = SequenceTagger(config.model, vocab_size, min(TAGS, vocab_size), config.seed)
     model.encoder.bf16 = use_bf16(config.train.precision, device)
-    parts = CutReviews(texts.train, data), CutReviews(texts.val, data)
+    parts = EncodedSplit(texts.train, data), EncodedSplit(texts.val, data)
     return Trainer(model, next_words(model, SHARE), config, *parts, device, checkpoint)
 
 

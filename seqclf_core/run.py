@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer
 
 from seqclf_core.config import RunConfig
-from seqclf_core.data.batches import CutReviews
+from seqclf_core.data.batches import EncodedSplit
 from seqclf_core.data.cache import Corpus, load_corpus
 from seqclf_core.errors import NotFiniteError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Started
@@ -43,7 +43,8 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
 
     Raises:
         DataError: if the reviews cannot be used; names the file and row.
-        NotFiniteError: if the loss leaves the real numbers, unless ``train.diverged`` says to score it; names the
+        NotFiniteError: if the loss leaves the real numbers, unless ``train.on_divergence`` says to score it; names
+            the
             step.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
                 progress.append(event)
             yield event
     except NotFiniteError:
-        if config.train.diverged == "fail":
+        if config.train.on_divergence == "fail":
             raise
         diverged = True
 
@@ -107,16 +108,16 @@ def new_trainer(config: RunConfig, corpus: Corpus, checkpoint: Path) -> Trainer[
     device = torch.device(pick_device(config.train.device))
     model = _build(config, corpus)
     model.encoder.bf16 = use_bf16(config.train.precision, device)
-    train, val = CutReviews(corpus.train, config.data), CutReviews(corpus.val, config.data)
+    train, val = EncodedSplit(corpus.train, config.data), EncodedSplit(corpus.val, config.data)
     objective = classification(model, LOSSES[config.model.loss])
     return Trainer(model, objective, config, train, val, device, checkpoint)
 
 
 def _build(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
     vocab_size = corpus.summary.vocab_size
-    if config.model.start_from is None:
+    if config.model.init_from is None:
         return SequenceClassifier(config.model, vocab_size, config.seed)
-    folder = Path(config.model.start_from)
+    folder = Path(config.model.init_from)
     tagger, _, _ = load_tagger(folder)
     theirs = Tokenizer.from_file(str(folder / TOKENIZER)).get_vocab()
     ours = Tokenizer.from_file(str(corpus.tokenizer)).get_vocab()
@@ -126,7 +127,7 @@ def _build(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
             tagger, config.model, vocab_size, config.seed, torch.tensor(shared).reshape(-1, 2)
         )
     except ValueError as error:
-        raise UserError(f"model.start_from={folder}: {error}") from error
+        raise UserError(f"model.init_from={folder}: {error}") from error
 
 
 def _finish(trainer: Trainer[SequenceClassifier], corpus: Corpus, folder: Path, diverged: bool) -> Finished:
@@ -138,7 +139,7 @@ def _finish(trainer: Trainer[SequenceClassifier], corpus: Corpus, folder: Path, 
     scores: dict[str, tuple[float, float]] = {}
     loss = LOSSES[config.model.loss]
     for name, part in {"val": corpus.val, "test": corpus.test}.items():
-        odds = log_odds(trainer.model, loss, CutReviews(part, config.data), trainer.device)
+        odds = log_odds(trainer.model, loss, EncodedSplit(part, config.data), trainer.device)
         files[f"{name}_predictions"] = f"predictions/{name}.parquet"
         write_predictions(folder / files[f"{name}_predictions"], part, odds)
         scores[name] = score(part.labels, odds)

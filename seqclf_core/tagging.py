@@ -1,6 +1,6 @@
 """Trains a tagger on the embedded tagged sentences: seconds on one core, and the start of a classifier.
 
-train_tagger(config, folder)    # a model folder that ``model.start_from`` takes
+train_tagger(config, folder)    # a model folder that ``model.init_from`` takes
 score_tagger(folder)            # on sentences that it has not seen, against a baseline
 """
 
@@ -109,7 +109,7 @@ def train_tagger(config: RunConfig, folder: Path) -> None:
         loss = tag_loss(model(batch.tokens, batch.lengths), batch.tags) / batch.lengths.sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
         optimizer.step()
     with TemporaryDirectory() as temporary:
         path = Path(temporary) / TOKENIZER

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 import studies
-from experiments.tracking.paths import Stores, mask
+from experiments.tracking.paths import RunPaths, mask
 from seqclf_core.cli import named_settings, run_command
 from seqclf_core.errors import UserError
-from studies.engine.run_study import Options, conduct, owned
+from studies.engine.run_study import Options, owned, run_study
 
 if TYPE_CHECKING:
     from studies.study import Study
@@ -56,13 +56,13 @@ def parse(arguments: Sequence[str]) -> "tuple[Study, Options[Any]]":
         arguments = ["imdb", *(arguments or ["--help"])]
     module = load_study(arguments[0])
     options = tyro.cli(
-        Options[module.Question],  # type: ignore[name-defined]
+        Options[module.Params],  # type: ignore[name-defined]
         prog=f"python -m studies {arguments[0]}",
         args=arguments[1:],
-        default=Options(question=module.Question(), config=module.BASE, name=arguments[0]),
+        default=Options(question=module.Params(), config=module.BASE, name=arguments[0]),
     )
-    stores = Stores(options.runs)
-    study: Study = module.declare(options.question, options.optuna_uri(stores))
+    paths = RunPaths(options.runs)
+    study: Study = module.build_study(options.question, options.optuna_uri(paths))
     if study.total < 1 or (options.workers is not None and options.workers < 1):
         raise UserError("a study takes at least 1 trial and 1 worker")
     named, given = named_settings(arguments[1:]), options.config.flat()
@@ -75,9 +75,9 @@ def parse(arguments: Sequence[str]) -> "tuple[Study, Options[Any]]":
 def main() -> int:
     """Run the study that the command line names."""
     study, options = parse(sys.argv[1:])
-    stores = Stores(options.runs)
-    with owned(stores, options.name):
-        return conduct(study, options)
+    paths = RunPaths(options.runs)
+    with owned(paths, options.name):
+        return run_study(study, options)
 
 
 if __name__ == "__main__":

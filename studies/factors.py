@@ -26,7 +26,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from studies.study import Planned, Study, sampling
 
-BASE = RunConfig().override({"train.diverged": "score", "train.epochs": 3})
+BASE = RunConfig().override({"train.on_divergence": "score", "train.epochs": 3})
 
 SHARED: dict[str, BaseDistribution] = {
     "model.embed_dim": IntDistribution(32, 128, log=True),
@@ -45,7 +45,7 @@ MARGIN = 0.3
 
 
 @dataclass(frozen=True)
-class Question:
+class Params:
     """What this study can be asked besides its settings."""
 
     blocks: int = 24
@@ -54,7 +54,7 @@ class Question:
     """Settings and their levels; every combination runs in every block."""
 
 
-def declare(question: Question, _: str, drawn: Mapping[str, BaseDistribution] = SHARED) -> Study:
+def build_study(question: Params, _: str, drawn: Mapping[str, BaseDistribution] = SHARED) -> Study:
     """Declare the blocks.
 
     Args:
@@ -88,7 +88,7 @@ def declare(question: Question, _: str, drawn: Mapping[str, BaseDistribution] = 
         sample=sampling({**shared, **levels}),
         total=len(planned),
         planned=tuple(planned),
-        is_list=True,
+        fixed_trials=True,
         counted=("BLOCKS", len(cells)),
         subject=question.factors,
         notes={

@@ -29,7 +29,7 @@ FIRST_SEED = 1001
 
 
 @dataclass(frozen=True)
-class Question:
+class Params:
     """What this study can be asked besides its settings."""
 
     of: str = "imdb"
@@ -64,7 +64,7 @@ class Search:
     complete: Sequence[Candidate]
 
 
-def declare(question: Question, storage: str) -> Study:
+def build_study(question: Params, storage: str) -> Study:
     """Declare the runs.
 
     Raises:
@@ -95,11 +95,11 @@ def declare(question: Question, storage: str) -> Study:
     return Study(
         question=f"How good are the best {question.best} settings of {question.of!r} on fresh seeds?",
         # A finalist that diverges on a fresh seed tells of its settings: it counts, and is not run again.
-        base=search.base.override({"train.diverged": "score"}),
+        base=search.base.override({"train.on_divergence": "score"}),
         sample=sampling({**search.ranges, "seed": IntDistribution(0, 2**31 - 1)}),
         total=len(planned),
         planned=tuple(planned),
-        is_list=True,
+        fixed_trials=True,
         counted=("SEEDS", question.best),
         subject=", ".join(candidate.key for candidate in chosen),
         notes={

@@ -28,13 +28,13 @@ BASE = RunConfig().override(
         "train.batch_size": 16,
         "train.lr": 6e-3,
         "train.weight_decay": 0.1,
-        "train.average": 0.999,
+        "train.ema_decay": 0.999,
     }
 )
 
 
 @dataclass(frozen=True)
-class Question:
+class Params:
     """What this study can be asked besides its settings."""
 
     trials: int = 24
@@ -69,7 +69,7 @@ SEARCHED = (
 )
 
 
-def declare(question: Question, _: str) -> Study:
+def build_study(question: Params, _: str) -> Study:
     """Declare the search."""
     return Study(
         question="Which width, pooling, loss and regularisation make the best IMDB classifier?",

@@ -17,27 +17,27 @@ from studies.study import Study
 
 # Patience: as long for every kind, however its validation score fools it. The kind of split itself is drawn; that
 # of the base lets data without groups be refused before anything runs.
-BASE = factors.BASE.override({"data.split": "group", "train.patience": 1000})
+BASE = factors.BASE.override({"data.split_method": "group", "train.patience": 1000})
 
 
 @dataclass(frozen=True)
-class Question:
+class Params:
     """What this study can be asked besides its settings."""
 
     blocks: int = 8
     """How many in all; fewer than 6 allow no test."""
 
 
-def declare(question: Question, storage: str) -> Study:
+def build_study(question: Params, storage: str) -> Study:
     """Declare the blocks.
 
     Raises:
         UserError: if there is less than one block.
     """
-    kinds = "data.split=group,random,contiguous"
+    kinds = "data.split_method=group,random,contiguous"
     # What is true of one validation part need not be of its kind, so each block has parts of its own.
     drawn = {**factors.SHARED, "data.split_seed": IntDistribution(0, 2**31 - 1)}
-    study = factors.declare(factors.Question(question.blocks, kinds), storage, drawn)
+    study = factors.build_study(factors.Params(question.blocks, kinds), storage, drawn)
     return replace(
         study,
         question="Which validation part predicts the test score?",

@@ -52,7 +52,7 @@ class Study:
     """How many trials in all, finished or pruned."""
     planned: tuple[Planned, ...] = ()
     """In a search, what is tried before anything is drawn; in a list, everything."""
-    is_list: bool = False
+    fixed_trials: bool = False
     counted: tuple[str, int] = ("TRIALS", 1)
     """The variable of make that says how many there are in all, and how many trials one of those is."""
     sampler: Callable[[int], BaseSampler] = lambda seed: RandomSampler(seed=seed)
@@ -88,7 +88,7 @@ class Study:
         """
         searched = replace(self, base=base).space()
         fixed = frozenset(named & searched.keys())
-        if self.is_list and fixed:
+        if self.fixed_trials and fixed:
             raise UserError(
                 f"{', '.join(sorted(fixed))} cannot be named: this study sets it for every trial itself"
             )

@@ -31,7 +31,7 @@ BASE = next_word.BASE.override(
 
 
 @dataclass(frozen=True)
-class Question:
+class Params:
     """What this study can be asked besides its settings."""
 
     trials: int = 16
@@ -64,7 +64,7 @@ SEARCHED = (
 )
 
 
-def declare(question: Question, storage: str) -> Study:
+def build_study(question: Params, storage: str) -> Study:
     """Declare the search.
 
     Raises:
@@ -89,9 +89,9 @@ def declare(question: Question, storage: str) -> Study:
     widths = {
         name: value
         for name, value in tagger.flat().items()
-        if name in ("model.embed_dim", "model.hidden_dim", "model.layers", "model.bidirectional")
+        if name in ("model.embed_dim", "model.hidden_dim", "model.num_layers", "model.bidirectional")
     }
-    base = BASE.override({**widths, "model.start_from": str(folder)})
+    base = BASE.override({**widths, "model.init_from": str(folder)})
     return Study(
         question="How good a classifier does a tagger of next words become?",
         base=base,

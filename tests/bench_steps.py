@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from seqclf_core.config import RunConfig
-from seqclf_core.data.batches import CutReviews, training_order
+from seqclf_core.data.batches import EncodedSplit, training_order
 from seqclf_core.data.cache import Part, load_corpus
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
@@ -28,7 +28,7 @@ Ints = npt.NDArray[np.int64]
 Step = Callable[[Ints], object]
 
 
-def reviews_like_imdb(source: str | None, cache: Path) -> tuple[CutReviews, RunConfig]:
+def reviews_like_imdb(source: str | None, cache: Path) -> tuple[EncodedSplit, RunConfig]:
     """Return IMDB's training reviews where they are given, else random tokens of IMDB's lengths."""
     config = RunConfig().override(
         {
@@ -47,10 +47,10 @@ def reviews_like_imdb(source: str | None, cache: Path) -> tuple[CutReviews, RunC
         tokens = (draw.zipf(1.3, offsets[-1]) % (VOCAB - 2) + 2).astype(np.uint16)
         rows = np.arange(len(lengths))
         part = Part(tokens, offsets, rows % 2, rows, None)
-    return CutReviews(part, config.data), config
+    return EncodedSplit(part, config.data), config
 
 
-def trainer(reviews: CutReviews, config: RunConfig, bf16: bool) -> Trainer[SequenceClassifier]:
+def trainer(reviews: EncodedSplit, config: RunConfig, bf16: bool) -> Trainer[SequenceClassifier]:
     """Make our trainer."""
     model = SequenceClassifier(config.model, VOCAB, seed=0)
     model.encoder.bf16 = bf16
@@ -59,13 +59,13 @@ def trainer(reviews: CutReviews, config: RunConfig, bf16: bool) -> Trainer[Seque
     return Trainer(model, objective, config, reviews, reviews, CPU, Path("unused"))
 
 
-def our_step(reviews: CutReviews, config: RunConfig, bf16: bool) -> Step:
+def our_step(reviews: EncodedSplit, config: RunConfig, bf16: bool) -> Step:
     """Return our training step."""
     ours = trainer(reviews, config, bf16)
     return lambda batch: float(ours.train_step(reviews.batch(batch, CPU)).loss)
 
 
-def our_evaluation(reviews: CutReviews, config: RunConfig, bf16: bool) -> Step:
+def our_evaluation(reviews: EncodedSplit, config: RunConfig, bf16: bool) -> Step:
     """Return our forward pass without gradients."""
     model = trainer(reviews, config, bf16).model.eval()
 
@@ -77,7 +77,7 @@ def our_evaluation(reviews: CutReviews, config: RunConfig, bf16: bool) -> Step:
     return score
 
 
-def packed_step(reviews: CutReviews) -> Step:
+def packed_step(reviews: EncodedSplit) -> Step:
     """Return the step that tutorials teach: packed sequences, float32, elementwise dropout."""
     embedding, drop = nn.Embedding(VOCAB, EMBED, padding_idx=0), nn.Dropout(0.5)
     lstm, head = nn.LSTM(EMBED, HIDDEN, batch_first=True), nn.Linear(HIDDEN, 1)

@@ -12,7 +12,7 @@ from statistics import fmean
 from experiments.serving.selection import FinishedModel, best_of, finished_models
 from experiments.tracking import journal
 from experiments.tracking.journal import Closed, Entry, Happened
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
 
@@ -54,50 +54,50 @@ class Choice:
         )
 
 
-def choose(stores: Stores, name: str | None) -> Choice:
+def choose(paths: RunPaths, name: str | None) -> Choice:
     """Return the model that should be the champion.
 
     Args:
-        stores: the folder with all that is recorded.
+        paths: the folder with all that is recorded.
         name: of a study or experiment; None: finished finalists where there are some, else all on whole data.
 
     Raises:
         UserError: if there is none, the study of that name is not finished finalists yet, the weights of the best
             finalist are gone, or the best under this name did not learn from whole data.
     """
-    models = finished_models(stores.runs)
-    ranked = [each for each in finalists(stores, name) if each.fit_for_all or name is not None]
+    models = finished_models(paths.runs)
+    ranked = [each for each in finalists(paths, name) if each.fit_for_all or name is not None]
     if ranked:
         best = ranked[0]
         choice = Choice(_best_seed(best, models), best)
     else:
-        choice = Choice(best_of(models, name, stores.runs))
+        choice = Choice(best_of(models, name, paths.runs))
     if not choice.model.fit_for_all:
         raise UserError(
-            f"The best model under the name {name!r} learned from {choice.model.kind} data with pooling "
+            f"The best model under the name {name!r} learned from {choice.model.data_scope} data with pooling "
             f"{choice.model.pooling}; a champion learns from a whole data set, and not by a named mistake. "
             f"`make predict NAME={name}` uses this one as it is."
         )
     return choice
 
 
-def finalists(stores: Stores, name: str | None = None) -> list[Finalist]:
+def finalists(paths: RunPaths, name: str | None = None) -> list[Finalist]:
     """Return the finalists of finished studies, best mean validation accuracy over seeds first.
 
     Args:
-        stores: the folder with all that is recorded.
+        paths: the folder with all that is recorded.
         name: of a study; None: of all.
 
     Raises:
         UserError: if the study of that name has finalists and is not finished.
     """
     found: list[Finalist] = []
-    for folder in [stores.journals / name] if name else sorted(stores.journals.glob("*")):
+    for folder in [paths.journals / name] if name else sorted(paths.journals.glob("*")):
         entries = journal.read(folder / "study.jsonl")
         if not entries or "seqclf.of" not in journal.opened(entries).header.tags:
             continue
         if isinstance(entries[-1], Closed):
-            found += _finalists_of(stores, folder.name)
+            found += _finalists_of(paths, folder.name)
         elif name is not None:
             raise UserError(
                 f"The study {name!r} is not finished, and a mean over fewer seeds is no match for others. Run the "
@@ -106,17 +106,17 @@ def finalists(stores: Stores, name: str | None = None) -> list[Finalist]:
     return sorted(found, key=lambda each: -each.mean)
 
 
-def _finalists_of(stores: Stores, study: str) -> Iterator[Finalist]:
+def _finalists_of(paths: RunPaths, study: str) -> Iterator[Finalist]:
     scores: dict[str, dict[str, float]] = {}
     fit: dict[str, bool] = {}
-    for path in sorted((stores.journals / study).glob("*.jsonl")):
+    for path in sorted((paths.journals / study).glob("*.jsonl")):
         entries = journal.read(path)
         score = _score(entries)
         if score is None or "seqclf.finalist" not in (header := journal.opened(entries).header).tags:
             continue
         settings = header.tags["seqclf.finalist"]
         scores.setdefault(settings, {})[header.key] = score
-        whole, pooling = header.tags.get("seqclf.kind") == "whole", header.params.get("model.pooling")
+        whole, pooling = header.tags.get("seqclf.data_scope") == "whole", header.params.get("model.pooling")
         fit[settings] = whole and pooling != "last_position"
     for settings in sorted(scores):
         yield Finalist(settings, study, scores[settings], fit[settings])

@@ -65,7 +65,7 @@ class Classifier:
         """
         import torch
 
-        from seqclf_core.data.batches import CutReviews
+        from seqclf_core.data.batches import EncodedSplit
         from seqclf_core.data.cache import Part
         from seqclf_core.data.vocabulary import encode
         from seqclf_core.losses import LOSSES
@@ -77,7 +77,7 @@ class Classifier:
         count = len(texts)
         part = Part(tokens, offsets, np.zeros(count, np.int64), np.arange(count), None)
         loss = LOSSES[self._config.model.loss]
-        odds = log_odds(self._model, loss, CutReviews(part, self._config.data), torch.device("cpu"))
+        odds = log_odds(self._model, loss, EncodedSplit(part, self._config.data), torch.device("cpu"))
         return np.asarray(1 / (1 + np.exp(-odds)))
 
 

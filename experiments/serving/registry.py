@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from experiments.serving.choosing import Choice, choose
 from experiments.serving.selection import CHAMPION, FinishedModel
-from experiments.tracking.paths import Stores, mask, set_mlflow_environment
+from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
 
@@ -56,19 +56,19 @@ def main(
         name: Of a study or experiment; none: finished finalists where there are some, else all on whole data.
         tracking_uri: MLflow's address; else $MLFLOW_TRACKING_URI, else mlflow.db under RUNS.
     """
-    stores = Stores(runs)
-    choice = choose(stores, name)
+    paths = RunPaths(runs)
+    choice = choose(paths, name)
     set_mlflow_environment()
-    uri = stores.tracking_uri(tracking_uri)
-    with FileLock(stores.runs / "champion.lock"):  # two of these at once would register twice
-        number, new = register(stores, choice, uri)
-        keep_copy(stores, choice.model, number)
+    uri = paths.tracking_uri(tracking_uri)
+    with FileLock(paths.runs / "champion.lock"):  # two of these at once would register twice
+        number, new = register(paths, choice, uri)
+        keep_copy(paths, choice.model, number)
     what = "is now" if new else "is already"
     print(f"{choice} {what} version {number} of {MODEL_NAME!r}, alias {ALIAS!r}, in {mask(uri)}")
     return 0
 
 
-def register(stores: Stores, choice: Choice, uri: str) -> tuple[str, bool]:
+def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[str, bool]:
     """Make a model the champion in MLflow's registry, unless it is already.
 
     Returns:
@@ -80,7 +80,7 @@ def register(stores: Stores, choice: Choice, uri: str) -> tuple[str, bool]:
     from experiments.tracking.sync import deliver
 
     model = choice.model
-    undelivered = deliver(stores.runs, uri).undelivered
+    undelivered = deliver(paths.runs, uri).undelivered
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -144,9 +144,9 @@ def save(model: Path, folder: Path) -> None:
     )
 
 
-def keep_copy(stores: Stores, model: FinishedModel, number: str) -> None:
+def keep_copy(paths: RunPaths, model: FinishedModel, number: str) -> None:
     """Copy the champion under RUNS and let ``champion.json`` point to it; then the one before goes."""
-    copies = stores.runs / FOLDER
+    copies = paths.runs / FOLDER
     folder = copies / model.key.replace("/", "-")
     if not folder.exists():
         new = copies / "new"
@@ -154,12 +154,12 @@ def keep_copy(stores: Stores, model: FinishedModel, number: str) -> None:
         shutil.copytree(model.folder, new)
         new.rename(folder)
     about = {
-        "folder": folder.relative_to(stores.runs).as_posix(),
+        "folder": folder.relative_to(paths.runs).as_posix(),
         "key": model.key,
         "val_accuracy": model.val_accuracy,
         "version": number,
     }
-    path = stores.runs / CHAMPION
+    path = paths.runs / CHAMPION
     beside = path.with_name(f".{path.name}")
     beside.write_text(json.dumps(about, indent=1), encoding="utf-8")
     beside.replace(path)

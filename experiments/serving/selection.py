@@ -19,14 +19,14 @@ class FinishedModel:
     key: str
     """Of the run: ``imdb/0007``."""
     val_accuracy: float
-    kind: str
+    data_scope: str
     """Of its data: whole, limited or synthetic."""
     pooling: str
 
     @property
     def fit_for_all(self) -> bool:
         """Whether it may stand for all models: of a whole data set, and not the mistake kept to measure."""
-        return self.kind == "whole" and self.pooling != "last_position"
+        return self.data_scope == "whole" and self.pooling != "last_position"
 
 
 def finished_models(runs: Path) -> list[FinishedModel]:
@@ -41,9 +41,9 @@ def finished_models(runs: Path) -> list[FinishedModel]:
         try:
             started, *_, finished = json.loads(path.read_text(encoding="utf-8"))["events"]
             settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            kind, pooling = started["data"]["kind"], settings["config"]["model"]["pooling"]
+            data_scope, pooling = started["data"]["data_scope"], settings["config"]["model"]["pooling"]
             key = f"{path.parent.parent.name}/{path.parent.name}"
-            found.append(FinishedModel(folder, key, finished["val_accuracy"], kind, pooling))
+            found.append(FinishedModel(folder, key, finished["val_accuracy"], data_scope, pooling))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # a run that has not ended, or whose folder is damaged: not a candidate
     return found

@@ -19,7 +19,7 @@ import tyro
 
 from experiments.serving.registry import MODEL_URI
 from experiments.tracking.database import prepare_database
-from experiments.tracking.paths import Stores, mask, set_mlflow_environment
+from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
 from experiments.tracking.ui import LOOPBACK, find_port
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
@@ -122,11 +122,11 @@ def main(
             f"This server asks nobody for a password, so it does not serve at {host}. From another machine, "
             f"tunnel: ssh -L {port or DEFAULT_PORT}:127.0.0.1:{port or DEFAULT_PORT} THIS_MACHINE"
         )
-    stores = Stores(runs)
-    uri = stores.tracking_uri(tracking_uri)
+    paths = RunPaths(runs)
+    uri = paths.tracking_uri(tracking_uri)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     set_mlflow_environment()
-    prepare_database(stores, uri)
+    prepare_database(paths, uri)
     app = application(uri)
     import uvicorn
 

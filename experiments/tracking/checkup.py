@@ -15,14 +15,14 @@ from filelock import FileLock
 
 from experiments.tracking import journal
 from experiments.tracking.journal import Closed, Entry, Opened
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import LOCK_SECONDS, deliver
 from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-    from experiments.tracking.client import Tracker
+    from experiments.tracking.client import MlflowWriter
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class Finding:
     """Mends it, or raises a ``UserError``; None where only a person can decide."""
 
 
-def compare_with_mlflow(stores: Stores, uri: str, busy: frozenset[str] = frozenset()) -> list[Finding]:
+def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozenset()) -> list[Finding]:
     """Return where MLflow differs from the journals.
 
     Args:
-        stores: the folder with all that is recorded.
+        paths: the folder with all that is recorded.
         uri: MLflow's address.
         busy: names of studies at work, which are left out.
     """
     recorded = {
-        path: entries for path in sorted(stores.journals.rglob("*.jsonl")) if (entries := _whole(path)) is not None
+        path: entries for path in sorted(paths.journals.rglob("*.jsonl")) if (entries := _whole(path)) is not None
     }
     recorded = {
         path: entries
@@ -56,11 +56,11 @@ def compare_with_mlflow(stores: Stores, uri: str, busy: frozenset[str] = frozens
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not database.exists():
         what = f"MLflow's database is not there, and {len(recorded)} runs are recorded."
-        return [Finding(what, lambda: _deliver(stores, uri))]
-    from experiments.tracking.client import Tracker  # takes more than a second
+        return [Finding(what, lambda: _deliver(paths, uri))]
+    from experiments.tracking.client import MlflowWriter  # takes more than a second
 
     try:
-        tracker = Tracker(stores, uri)
+        tracker = MlflowWriter(paths, uri)
         known: dict[str, list[Run]] = {}
         for experiment in sorted({journal.opened(entries).header.experiment for entries in recorded.values()}):
             known |= tracker.look(experiment)
@@ -70,9 +70,9 @@ def compare_with_mlflow(stores: Stores, uri: str, busy: frozenset[str] = frozens
     for entries in recorded.values():
         what, again = _difference(entries, known.pop(journal.opened(entries).header.key, []))
         if what:
-            mend = partial(_send, stores, tracker, entries, again)
+            mend = partial(_send, paths, tracker, entries, again)
             findings.append(Finding(f"{journal.opened(entries).header.key}: {what}", mend))
-    here = {path.relative_to(stores.journals).with_suffix("").as_posix() for path in recorded}
+    here = {path.relative_to(paths.journals).with_suffix("").as_posix() for path in recorded}
     return findings + list(_unrecorded(known, here))
 
 
@@ -99,11 +99,11 @@ def _difference(entries: Sequence[Entry], runs: Sequence["Run"]) -> tuple[str, "
     return (f"MLflow's {', '.join(names)} are not those of its journal.", run) if names else ("", None)
 
 
-def _send(stores: Stores, tracker: "Tracker", entries: Sequence[Entry], again: "Run | None") -> None:
-    with FileLock(stores.runs / "delivery.lock", timeout=LOCK_SECONDS):
+def _send(paths: RunPaths, tracker: "MlflowWriter", entries: Sequence[Entry], again: "Run | None") -> None:
+    with FileLock(paths.runs / "delivery.lock", timeout=LOCK_SECONDS):
         if again is not None:
             tracker.begin_again(again)
-        tracker.bring_up_to_date(entries)
+        tracker.sync_run(entries)
 
 
 def _other_numbers(entries: Sequence[Entry], found: Mapping[str, float]) -> list[str]:
@@ -129,8 +129,8 @@ def _unrecorded(known: Mapping[str, Sequence["Run"]], here: set[str]) -> Iterato
             )
 
 
-def _deliver(stores: Stores, uri: str) -> None:
-    for reason in deliver(stores.runs, uri).undelivered.values():
+def _deliver(paths: RunPaths, uri: str) -> None:
+    for reason in deliver(paths.runs, uri).undelivered.values():
         raise UserError(reason)
 
 

@@ -22,7 +22,7 @@ from experiments.tracking import journal, mlflow_format
 from experiments.tracking.database import prepare_database
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
 from experiments.tracking.pages import FOLDER
-from experiments.tracking.paths import Stores, mask
+from experiments.tracking.paths import RunPaths, mask
 from seqclf_core.errors import UserError
 
 KEY = "seqclf.key"
@@ -37,7 +37,7 @@ METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 
 
-class DeliveryError(UserError):
+class SyncError(UserError):
     """MLflow cannot be reached or refuses a run; the journal keeps everything."""
 
 
@@ -50,26 +50,26 @@ class _Known:
     deleted: bool  # by somebody, in MLflow
 
 
-class Tracker:
+class MlflowWriter:
     """MLflow, as far as it is written to. Its state is what it knows to be in there already."""
 
-    def __init__(self, stores: Stores, uri: str) -> None:
+    def __init__(self, paths: RunPaths, uri: str) -> None:
         """Connect to MLflow; a SQLite database is made where there is none.
 
         Raises:
             DeliveryError: if a database cannot be opened. A server is not asked yet.
         """
-        self._stores = stores
+        self._paths = paths
         self._uri = uri
         self._experiments: dict[str, str] = {}  # name -> id
         self._runs: dict[str, _Known] = {}  # key -> run
         try:
-            prepare_database(stores, uri)
+            prepare_database(paths, uri)
             self._client = MlflowClient(tracking_uri=uri)
         except Exception as error:  # of many kinds, as below
             raise self._undelivered(error) from error
 
-    def bring_up_to_date(self, entries: Sequence[Entry]) -> int:
+    def sync_run(self, entries: Sequence[Entry]) -> int:
         """Deliver what MLflow lacks of a run, and return how many entries that was.
 
         Args:
@@ -153,7 +153,7 @@ class Tracker:
         for start in range(0, max(len(metrics), 1), METRICS_PER_BATCH):
             self._client.log_batch(run_id, metrics[start : start + METRICS_PER_BATCH], tags=tags)
         if isinstance(last, Closed):
-            for path in sorted((self._stores.work(header.key) / "predictions").glob("*.parquet")):
+            for path in sorted((self._paths.work(header.key) / "predictions").glob("*.parquet")):
                 self._client.log_artifact(run_id, str(path), "predictions")
             self._client.set_terminated(run_id, STATUS[last.outcome], last.time)
             self._search(header, keep=run_id)
@@ -168,7 +168,7 @@ class Tracker:
         if known is None:
             tags = {KEY: header.key, "seqclf.role": header.role, **mlflow_format.cut(header.tags)}
             if header.parent:
-                parents = journal.read(self._stores.journal(header.parent))
+                parents = journal.read(self._paths.journal(header.parent))
                 if parents and not (parent := self._find_or_make(opened(parents))).deleted:
                     tags["mlflow.parentRunId"] = parent.run_id
             run = self._client.create_run(experiment, first.time, tags, header.name)
@@ -203,7 +203,7 @@ class Tracker:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             # A server knows where its artifacts go; a database does not.
-            location = None if self._uri.startswith("http") else self._stores.artifacts.absolute().as_uri()
+            location = None if self._uri.startswith("http") else self._paths.artifacts.absolute().as_uri()
             try:
                 self._experiments[name] = self._client.create_experiment(name, location, TRAINING)
                 return self._experiments[name]
@@ -213,7 +213,7 @@ class Tracker:
                 found = self._client.get_experiment_by_name(name)  # somebody was faster
                 assert found is not None
         if found.lifecycle_stage != "active":
-            raise DeliveryError(
+            raise SyncError(
                 f"The MLflow experiment {name!r} was deleted. Restore it (mlflow experiments restore -x "
                 f"{found.experiment_id}), or work under another NAME."
             )
@@ -236,9 +236,9 @@ class Tracker:
             if not token:
                 return runs
 
-    def _undelivered(self, error: Exception) -> DeliveryError:
+    def _undelivered(self, error: Exception) -> SyncError:
         reason = " ".join(str(error).split())[:500]
-        return DeliveryError(mask(f"MLflow at {self._uri} did not take it: {type(error).__name__}: {reason}"))
+        return SyncError(mask(f"MLflow at {self._uri} did not take it: {type(error).__name__}: {reason}"))
 
 
 def _delivered(run: Run) -> int:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 
 _SCHEME = "sqlite:///"
 
 
-def prepare_database(stores: Stores, uri: str) -> None:
+def prepare_database(paths: RunPaths, uri: str) -> None:
     """Make a SQLite database where the address is of one that does not exist; it imports MLflow only then."""
     path = Path(uri.removeprefix(_SCHEME))
     if not uri.startswith(_SCHEME) or _has_content(path):
@@ -27,7 +27,7 @@ def prepare_database(stores: Stores, uri: str) -> None:
             new = path.with_name(f"{path.name}.new")
             for left in path.parent.glob(f"{new.name}*"):  # by a killed process; SQLite's own journal is among it
                 left.unlink()
-            _make(new, stores.artifacts)
+            _make(new, paths.artifacts)
             new.rename(path)
 
 

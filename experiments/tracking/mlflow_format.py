@@ -46,8 +46,14 @@ def tags(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
     for entry in entries:
         if isinstance(entry, Happened) and isinstance(entry.event, Started):
             started, data = entry.event, entry.event.data
-            found |= {"device": started.device, "precision": started.precision, "seqclf.kind": data.kind}
-            found |= {f"used.{name}": value for name, value in data.model_dump(exclude={"kind", "sizes"}).items()}
+            found |= {
+                "device": started.device,
+                "precision": started.precision,
+                "seqclf.data_scope": data.data_scope,
+            }
+            found |= {
+                f"used.{name}": value for name, value in data.model_dump(exclude={"data_scope", "sizes"}).items()
+            }
             found |= {f"used.{part}": size for part, size in data.sizes.items()}
             found["used.parameters"] = started.parameters
         elif isinstance(entry, Happened) and isinstance(entry.event, Finished):
@@ -70,7 +76,7 @@ def inputs(entries: Sequence[Entry]) -> list[DatasetInput]:
 def _dataset(data: DataSummary, part: str) -> Dataset:
     # The part belongs to the name: MLflow takes data sets of one name and digest for one.
     name = f"{PurePath(data.source).name or data.source} ({part})"[-NAME_LENGTH:]
-    profile = {"num_rows": data.sizes[part], "split": data.split, "group_column": data.group_column}
+    profile = {"num_rows": data.sizes[part], "split": data.split_method, "group_column": data.group_column}
     return Dataset(
         name=name,
         digest=data.digest[:DIGEST_LENGTH],

@@ -31,7 +31,7 @@ _TOKEN = re.compile(r"""([?&](?:access_token|api_key|key|passwd|password|secret|
 
 
 @dataclass(frozen=True)
-class Stores:
+class RunPaths:
     """The folder that holds all that is recorded."""
 
     runs: Path

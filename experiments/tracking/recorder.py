@@ -1,6 +1,6 @@
 """events -> journal: what happened in a run, appended to a local file. Nothing here waits for a tracker.
 
-    with Recorder.open(stores.journal(key), header) as recorder:
+    with Recorder.open(paths.journal(key), header) as recorder:
         for event in run(config, folder, cache):
             recorder.record(event)
         recorder.close("complete")

@@ -1,7 +1,7 @@
 """Brings MLflow up to date with the journals and the studies' pages, as often as needed, without doubles.
 
-    python -m experiments.tracking.sync                  # once: make sync
-    python -m experiments.tracking.sync --follow         # beside an owner, until its end of our standard input closes
+    python -m experiments.tracking.sync            # once: make sync
+    python -m experiments.tracking.sync --follow   # beside an owner, until its end of our standard input closes
 
 A study starts the second form and never waits for it: a tracker that is down, slow or killed costs the training
 nothing, and what could not be delivered stays in the journals for the next delivery.
@@ -23,11 +23,11 @@ from filelock import FileLock, Timeout
 
 from experiments.tracking import journal
 from experiments.tracking.pages import page_of
-from experiments.tracking.paths import Stores, mask, set_mlflow_environment
+from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
 from seqclf_core.cli import run_command
 
 if TYPE_CHECKING:
-    from experiments.tracking.client import Tracker
+    from experiments.tracking.client import MlflowWriter
 
 ROOT = Path(__file__).parents[2]
 LOCK_SECONDS = 60.0  # how long a delivery waits for another one
@@ -36,7 +36,7 @@ FAILURES_IN_A_ROW = 2  # then MLflow itself is taken to be away, and the rest is
 
 
 @dataclass
-class Delivered:
+class SyncResult:
     """What one pass over the journals did."""
 
     entries: int = 0
@@ -47,25 +47,25 @@ class Delivered:
     """Journal or page -> why; those that were not tried any more are among them."""
 
 
-class Delivery:
+class Sync:
     """Delivers journals to one MLflow. Its state: the connection, and which journals need no look."""
 
-    def __init__(self, stores: Stores, tracking_uri: str | None = None) -> None:
-        self._stores = stores
-        self._uri = stores.tracking_uri(tracking_uri)
-        self._tracker: Tracker | None = None
+    def __init__(self, paths: RunPaths, tracking_uri: str | None = None) -> None:
+        self._paths = paths
+        self._uri = paths.tracking_uri(tracking_uri)
+        self._tracker: MlflowWriter | None = None
         self._done: dict[Path, tuple[int, int]] = {}
         self._study_of: dict[Path, Path] = {}
         self._failures: dict[Path, int] = {}
 
-    def once(self, pages_only: bool = False) -> Delivered:
+    def once(self, pages_only: bool = False) -> SyncResult:
         """Bring every run up to date; one delivery at a time writes under one RUNS."""
-        result = Delivered()
+        result = SyncResult()
         pending = dict(self._pending(self._pages() if pages_only else [*self._journals(), *self._pages()]))
         if not pending:
             return result
         try:
-            with FileLock(self._stores.runs / "delivery.lock", timeout=LOCK_SECONDS):
+            with FileLock(self._paths.runs / "delivery.lock", timeout=LOCK_SECONDS):
                 self._deliver(pending, result)
         except Timeout:
             reason = f"another delivery has been at work for {LOCK_SECONDS:.0f} s"
@@ -73,26 +73,26 @@ class Delivery:
         return result
 
     def _journals(self) -> Iterator[Path]:
-        yield from sorted(self._stores.journals.rglob("*.jsonl"))
+        yield from sorted(self._paths.journals.rglob("*.jsonl"))
 
     def _pages(self) -> Iterator[Path]:
         """Yield the reports on studies, each remembered with the journal of the study's own run."""
-        for path in sorted(self._stores.journals.glob("*/study.jsonl")):
-            page = page_of(self._stores.runs, path.parent.name)
+        for path in sorted(self._paths.journals.glob("*/study.jsonl")):
+            page = page_of(self._paths.runs, path.parent.name)
             self._study_of[page] = path
             yield page
 
-    def _pending(self, paths: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int]]]:
+    def _pending(self, files: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int]]]:
         """Yield those that changed since they were delivered, each with its size and time of change."""
-        for path in paths:
+        for path in files:
             with suppress(FileNotFoundError):  # a page that somebody removes
                 state = path.stat()
                 stamp = (state.st_size, state.st_mtime_ns)
                 if self._done.get(path) != stamp:
                     yield path, stamp
 
-    def _deliver(self, pending: dict[Path, tuple[int, int]], result: Delivered) -> None:
-        from experiments.tracking.client import DeliveryError, Tracker  # takes more than a second
+    def _deliver(self, pending: dict[Path, tuple[int, int]], result: SyncResult) -> None:
+        from experiments.tracking.client import MlflowWriter, SyncError  # takes more than a second
 
         in_a_row, reason = 0, ""
         # Those that failed before come last, so that they never keep others waiting.
@@ -101,17 +101,17 @@ class Delivery:
                 result.undelivered[str(path)] = reason
                 continue
             try:
-                self._tracker = self._tracker or Tracker(self._stores, self._uri)
+                self._tracker = self._tracker or MlflowWriter(self._paths, self._uri)
                 entries, new = journal.read(self._study_of.get(path, path)), 0
                 if entries and path in self._study_of:
                     result.pages += self._tracker.attach(entries, path)
                 elif entries:
-                    new = self._tracker.bring_up_to_date(entries)
-            except (DeliveryError, journal.JournalError) as error:
+                    new = self._tracker.sync_run(entries)
+            except (SyncError, journal.JournalError) as error:
                 reason = str(error)
                 result.undelivered[str(path)] = reason
                 self._failures[path] = self._failures.get(path, 0) + 1
-                in_a_row += isinstance(error, DeliveryError)
+                in_a_row += isinstance(error, SyncError)
                 continue
             in_a_row = 0
             result.entries += new
@@ -119,19 +119,19 @@ class Delivery:
             self._done[path] = pending[path]
 
 
-def deliver(runs: Path, tracking_uri: str | None = None) -> Delivered:
+def deliver(runs: Path, tracking_uri: str | None = None) -> SyncResult:
     """Bring MLflow up to date with every journal under RUNS, once."""
     set_mlflow_environment()
-    return Delivery(Stores(runs), tracking_uri).once()
+    return Sync(RunPaths(runs), tracking_uri).once()
 
 
-def deliver_pages(runs: Path, tracking_uri: str | None = None) -> Delivered:
+def sync_reports(runs: Path, tracking_uri: str | None = None) -> SyncResult:
     """Put the reports on studies that MLflow has not got with their runs, once."""
     set_mlflow_environment()
-    return Delivery(Stores(runs), tracking_uri).once(pages_only=True)
+    return Sync(RunPaths(runs), tracking_uri).once(pages_only=True)
 
 
-def follow(delivery: Delivery, ended: threading.Event) -> Delivered:
+def follow(delivery: Sync, ended: threading.Event) -> SyncResult:
     """Deliver what comes until ``ended`` is set, then what is left; returns what the last pass did."""
     failures, told = 0, ""
     while True:
@@ -147,7 +147,7 @@ def follow(delivery: Delivery, ended: threading.Event) -> Delivered:
         ended.wait(min(PAUSE * 2**failures, LONGEST_PAUSE) if failures else PAUSE)
 
 
-class Deliverer:
+class SyncProcess:
     """A process that delivers beside an owner. It ends when the owner does, however that comes about."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
@@ -165,7 +165,7 @@ class Deliverer:
             return False
 
 
-def start_deliverer(runs: Path, tracking_uri: str | None = None) -> Deliverer:
+def start_sync(runs: Path, tracking_uri: str | None = None) -> SyncProcess:
     """Start delivering in a process of its own, which writes to ``delivery.log`` under RUNS.
 
     It has its own session, so Ctrl-C does not reach it, and it yields the processor to training.
@@ -183,7 +183,7 @@ def start_deliverer(runs: Path, tracking_uri: str | None = None) -> Deliverer:
             stderr=log,
             start_new_session=True,
         )
-    return Deliverer(process)
+    return SyncProcess(process)
 
 
 class _Masked:
@@ -204,7 +204,7 @@ def _log(text: str) -> None:
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z {text}", flush=True)
 
 
-def _follow_standard_input(delivery: Delivery) -> Delivered:
+def _follow_standard_input(delivery: Sync) -> SyncResult:
     ended = threading.Event()
 
     def wait_for_the_end() -> None:
@@ -230,7 +230,7 @@ def main(
         follow: Go on until standard input ends.
     """
     set_mlflow_environment()
-    delivery = Delivery(Stores(runs), tracking_uri)
+    delivery = Sync(RunPaths(runs), tracking_uri)
     result = _follow_standard_input(delivery) if follow else delivery.once()
     done = f"{result.entries} entries of {result.runs} runs and {result.pages} pages"
     print(f"Delivered {done}; {len(result.undelivered)} are left.")

@@ -18,7 +18,7 @@ from typing import Annotated
 import tyro
 
 from experiments.tracking.database import prepare_database
-from experiments.tracking.paths import Stores, mask, set_mlflow_environment
+from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
 
@@ -52,14 +52,14 @@ def find_port(port: int | None, first: int = DEFAULT_PORT, target: str = "ui") -
     raise UserError(f"{taken} taken. Name another one: make {target} PORT=8080")
 
 
-def server_command(stores: Stores, port: int) -> list[str]:
+def server_command(paths: RunPaths, port: int) -> list[str]:
     """Return the command that serves the UI; the store's address, which may hold a password, is not in it."""
     own = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
     return [
         *(sys.executable, "-P", str(Path(__file__).with_name("ui_server.py")), "server"),
         *("--host", LOOPBACK[0], "--port", str(port), "--workers", "1"),
-        *("--default-artifact-root", stores.artifacts.absolute().as_uri()),
-        *("--artifacts-destination", stores.artifacts.absolute().as_uri()),
+        *("--default-artifact-root", paths.artifacts.absolute().as_uri()),
+        *("--artifacts-destination", paths.artifacts.absolute().as_uri()),
         # MLflow's default also takes any private address for the Host header.
         *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
         *("--cors-allowed-origins", ",".join(own)),
@@ -67,13 +67,13 @@ def server_command(stores: Stores, port: int) -> list[str]:
     ]
 
 
-def serve(stores: Stores, uri: str, port: int) -> int:
+def serve(paths: RunPaths, uri: str, port: int) -> int:
     """Serve the UI until it ends or Ctrl-C, printing its address once it answers.
 
     Raises:
         UserError: if the server does not come up.
     """
-    prepare_database(stores, uri)
+    prepare_database(paths, uri)
     address = f"http://127.0.0.1:{port}"
     environment = {
         **os.environ,
@@ -84,7 +84,7 @@ def serve(stores: Stores, uri: str, port: int) -> int:
     }
     # In a session of its own, since MLflow's server is two processes, which are ended together.
     process = subprocess.Popen(
-        server_command(stores, port), env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        server_command(paths, port), env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill ends the server as Ctrl-C does
@@ -142,8 +142,8 @@ def main(
         host: This machine only; see below for others.
         tracking_uri: MLflow's address; else $MLFLOW_TRACKING_URI, else mlflow.db under RUNS.
     """
-    stores = Stores(runs)
-    uri = stores.tracking_uri(tracking_uri)
+    paths = RunPaths(runs)
+    uri = paths.tracking_uri(tracking_uri)
     if host not in LOOPBACK:
         raise UserError(
             f"This UI asks nobody for a password, so it is not served at {host}. From another machine, tunnel: "
@@ -153,7 +153,7 @@ def main(
         print(f"The runs are recorded at a server, which has its own UI: {mask(uri)}")
         return 0
     set_mlflow_environment()
-    return serve(stores, uri, find_port(port))
+    return serve(paths, uri, find_port(port))
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudySummary:
     """What a study brings to a comparison with others on the same data."""
 
     study: str
@@ -139,7 +139,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Conclusion:
     """What a study says to its own question."""
 
     sentences: Sequence[str]
@@ -160,12 +160,12 @@ class Part:
 
     title: str
     """Empty where it is the only one."""
-    answer: Answer
+    answer: Conclusion
     """Without sentences where the runs answer no question of their own."""
     summary: Sequence[str]
     facts: Sequence[Fact]
     sections: Sequence[Section]
-    standing: Standing | None = None
+    standing: StudySummary | None = None
     """Of the study, beside others on the same data; None on a page of several."""
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 from reports.html import formatting
 from reports.html.document import Column, Commands, Pairs, Section, table
 from reports.pages import tables
-from reports.pages.search import Material
+from reports.pages.search import StudyData
 from seqclf_core.config import RunConfig
 
 FAILURES_SHOWN = 25  # all are in runs.csv
 
 
-def cost(material: Material) -> Section | None:
+def cost(material: StudyData) -> Section | None:
     """Show the time and work that went into the runs."""
     columns = [
         Column("outcome", "Runs", str.capitalize),
@@ -36,7 +36,7 @@ def _pairs(runs: pd.DataFrame, *names: str) -> list[tuple[str, ...]]:
     return list(runs[list(names)].dropna().drop_duplicates().itertuples(index=False, name=None))
 
 
-def failures(material: Material) -> Section | None:
+def failures(material: StudyData) -> Section | None:
     """Name the runs that failed, and why."""
     failed = material.runs[material.runs["outcome"] == "failed"]
     if failed.empty:
@@ -62,7 +62,7 @@ SPLITS = {
 }
 
 
-def data(material: Material) -> Section | None:
+def data(material: StudyData) -> Section | None:
     """Say what was read and how it was split."""
     known = material.runs.dropna(subset=["digest"])
     if known.empty:
@@ -101,7 +101,7 @@ def _sizes(reviews: "pd.Series[Any]") -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def repeat(material: Material) -> Section | None:
+def repeat(material: StudyData) -> Section | None:
     """Give the commands and settings that repeat the study and its best run."""
     ranked = tables.leaderboard(material.runs)
     commits = material.runs["commit"].dropna().unique()

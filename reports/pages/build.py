@@ -9,19 +9,19 @@ import pandas as pd
 
 from reports import frames
 from reports.html import formatting
-from reports.html.document import Answer, Fact, Page, Part, Section
+from reports.html.document import Conclusion, Fact, Page, Part, Section
 from reports.pages import background, search, tables
-from reports.pages.search import Material
+from reports.pages.search import StudyData
 from reports.pages.summary import PARTS, standing
 
-RESULTS: list[Callable[[Material], Section | None]] = [
+RESULTS: list[Callable[[StudyData], Section | None]] = [
     search.leaderboard,
     search.learning,
     search.choices,
     search.importance,
 ]
 """Of a search or of experiments; a study with a question of its own answers that instead."""
-BACKGROUND: list[Callable[[Material], Section | None]] = [
+BACKGROUND: list[Callable[[StudyData], Section | None]] = [
     background.cost,
     background.failures,
     background.data,
@@ -51,7 +51,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     importance = frames.importance(stores, study) if searched and len(groups) == 1 else None
     parts, unfinished = [], interim(parents, children)
     for group in groups:
-        material = Material(
+        material = StudyData(
             name=study,
             runs=group,
             curves=curves[curves["key"].isin(group["key"])],
@@ -82,7 +82,7 @@ def interim(parents: pd.DataFrame, children: pd.DataFrame) -> str:
     return ""
 
 
-def _answering(parents: pd.DataFrame) -> Callable[[pd.DataFrame, pd.DataFrame, frames.Stores], Answer] | None:
+def _answering(parents: pd.DataFrame) -> Callable[[pd.DataFrame, pd.DataFrame, frames.Stores], Conclusion] | None:
     """Return what answers a study's own question from runs and curves; None for a search and for experiments."""
     # scipy and statsmodels take seconds to import, which a search need not wait for.
     for row in parents.head(1).to_dict("records"):
@@ -107,7 +107,7 @@ def _has(parent: Mapping[str, Any], *tags: str) -> bool:
     return all(pd.notna(parent.get(tag)) for tag in tags)
 
 
-def _part(material: Material, answer: Answer | None, alone: bool) -> Part:
+def _part(material: StudyData, answer: Conclusion | None, alone: bool) -> Part:
     first = material.runs.iloc[0]
     title = "" if alone else data_title(str(first["kind"]), str(first["digest"]))
     made = [section(material) for section in ([] if answer else RESULTS) + BACKGROUND]
@@ -116,7 +116,7 @@ def _part(material: Material, answer: Answer | None, alone: bool) -> Part:
         said, numbers = [ran(material)], [*answer.facts, *work(material)]
         return Part(title, answer, said, numbers, [*answer.sections, *found])
     said, numbers = [ran(material), *best(material)], [*best_facts(material), *work(material)]
-    return Part(title, Answer([]), said, numbers, found)
+    return Part(title, Conclusion([]), said, numbers, found)
 
 
 def data_title(kind: str, digest: str) -> str:
@@ -124,7 +124,7 @@ def data_title(kind: str, digest: str) -> str:
     return f"On {KINDS.get(kind, 'unknown data')}, digest {digest[:8]}"
 
 
-def ran(material: Material) -> str:
+def ran(material: StudyData) -> str:
     """Say what ran, on what, and when."""
     runs = material.runs
     outcomes = runs["outcome"].value_counts()
@@ -142,7 +142,7 @@ def ran(material: Material) -> str:
     return f"{formatting.plural(len(runs), 'run')}{data}, {formatting.span(start, end)}: {', '.join(ended)}."
 
 
-def best(material: Material) -> list[str]:
+def best(material: StudyData) -> list[str]:
     """Say which run is the best by validation."""
     ranked = tables.leaderboard(material.runs)
     if ranked.empty:
@@ -154,7 +154,7 @@ def best(material: Material) -> list[str]:
     ]
 
 
-def best_facts(material: Material) -> list[Fact]:
+def best_facts(material: StudyData) -> list[Fact]:
     """Return the scores of the best run by validation."""
     ranked = tables.leaderboard(material.runs)
     if ranked.empty:
@@ -166,7 +166,7 @@ def best_facts(material: Material) -> list[Fact]:
     ]
 
 
-def work(material: Material) -> list[Fact]:
+def work(material: StudyData) -> list[Fact]:
     """Return how much was done."""
     runs = material.runs
     outcomes = runs["outcome"].value_counts()

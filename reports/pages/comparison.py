@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 
 from reports.html import formatting, plots
-from reports.html.document import Answer, Column, Figure, Page, Part, Section, Standing, table
+from reports.html.document import Column, Conclusion, Figure, Page, Part, Section, StudySummary, table
 from reports.pages import build
 
 DRAWN = 24  # rows of a figure; the table has all
@@ -36,7 +36,11 @@ def page(pages: Sequence[Page], runs: pd.DataFrame, link: Callable[[str], str]) 
     files = {"comparison.csv": rows([each for group in groups for each in group])} if groups else {}
     parts.append(
         Part(
-            "All that is recorded", Answer([], files=files), ["Newest first."], [], [_recorded(pages, runs, link)]
+            "All that is recorded",
+            Conclusion([], files=files),
+            ["Newest first."],
+            [],
+            [_recorded(pages, runs, link)],
         )
     )
     unfinished = sorted({each.study for each in standings if each.interim})
@@ -49,9 +53,9 @@ def page(pages: Sequence[Page], runs: pd.DataFrame, link: Callable[[str], str]) 
     )
 
 
-def comparable(standings: Sequence[Standing]) -> list[list[Standing]]:
+def comparable(standings: Sequence[StudySummary]) -> list[list[StudySummary]]:
     """Set those apart that had other data: whole data first, then where most was run; best validation first."""
-    groups: dict[tuple[str, str], list[Standing]] = {}
+    groups: dict[tuple[str, str], list[StudySummary]] = {}
     for each in standings:
         if each.digest:
             groups.setdefault((each.kind, each.digest), []).append(each)
@@ -59,11 +63,11 @@ def comparable(standings: Sequence[Standing]) -> list[list[Standing]]:
     return sorted(found, key=lambda group: (ORDER.get(group[0].kind, 3), -sum(each.runs for each in group)))
 
 
-def _by_validation(each: Standing) -> tuple[float, str]:
+def _by_validation(each: StudySummary) -> tuple[float, str]:
     return min((-score.val for score in each.scores if pd.notna(score.val)), default=0.0), each.study
 
 
-def rows(standings: Sequence[Standing]) -> pd.DataFrame:
+def rows(standings: Sequence[StudySummary]) -> pd.DataFrame:
     """Return one row per score, and one per study that stands by none, best validation accuracy first.
 
     Returns:
@@ -77,7 +81,7 @@ def rows(standings: Sequence[Standing]) -> pd.DataFrame:
     return table.sort_values(order, ascending=ascending, ignore_index=True)
 
 
-def _rows(each: Standing) -> Iterator[dict[str, object]]:
+def _rows(each: StudySummary) -> Iterator[dict[str, object]]:
     study = {
         "sort": each.sort,
         "kind": each.kind,
@@ -111,7 +115,7 @@ def _rows(each: Standing) -> Iterator[dict[str, object]]:
         }
 
 
-def _part(group: Sequence[Standing], link: Callable[[str], str]) -> Part:
+def _part(group: Sequence[StudySummary], link: Callable[[str], str]) -> Part:
     first, found = group[0], rows(group)
     title = build.data_title(first.kind, first.digest)
     summary = [f"{formatting.plural(len(group), 'study or experiment', 'studies and experiments')} on the same "
@@ -121,11 +125,11 @@ def _part(group: Sequence[Standing], link: Callable[[str], str]) -> Part:
         [(each.study, said) for each in group for said in each.sentences], columns=["study", "said"]
     )
     if len(answers):
-        columns = [Column("study", "Study"), Column("said", "Answer", long=True, sortable=False)]
+        columns = [Column("study", "Study"), Column("said", "Conclusion", long=True, sortable=False)]
         links = {label: link(str(study)) for label, study in answers["study"].items()}
         told = table(answers, columns, "Every study's answer to its own question", "", links)
         sections.append(Section("What they answer", [], [told]))
-    return Part(title, Answer([*_leaders(found)]), summary, [], sections)
+    return Part(title, Conclusion([*_leaders(found)]), summary, [], sections)
 
 
 def _leaders(found: pd.DataFrame) -> Iterator[str]:
@@ -145,7 +149,7 @@ def _leaders(found: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _scores(found: pd.DataFrame, group: Sequence[Standing], link: Callable[[str], str]) -> Section:
+def _scores(found: pd.DataFrame, group: Sequence[StudySummary], link: Callable[[str], str]) -> Section:
     sentences = [
         "In order of validation accuracy. Test accuracy stands beside it and decides nothing. A mean over seeds "
         "is what settings are worth; the best of many single runs is flattered; a single run is one seed's luck. "

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from reports.html import formatting, plots
 from reports.html.document import Column, Figure, Section, table
-from reports.pages.factorial_data import Blocked
+from reports.pages.factorial_data import FactorialData
 from reports.pages.verdicts import level_of, mirrored, names, points, word
 from reports.stats.contrasts import Contrast, cells
 from reports.stats.generalisation import NewReviews, correct_answers, for_new_reviews
@@ -28,7 +28,7 @@ def cell_name(cell: tuple[str, ...] | str) -> str:
     return ", ".join(map(word, (cell,) if isinstance(cell, str) else cell))
 
 
-def effects(study: Blocked) -> Section | None:
+def effects(study: FactorialData) -> Section | None:
     """Show every contrast with its interval, and each block's part in it."""
     analysis, margin = study.analysis, study.plan.margin
     if not analysis.finished:
@@ -47,7 +47,8 @@ def effects(study: Blocked) -> Section | None:
     diverged = int(study.runs["diverged"].sum())
     if diverged:
         sentences.append(
-            f"{formatting.plural(diverged, 'run')} diverged and count{'s' if diverged == 1 else ''} as scored: by the "
+            f"{formatting.plural(diverged, 'run')} diverged and count{'s' if diverged == 1 else ''} as scored: "
+            "by the "
             "best weights before that, or as guessing."
         )
     rows = [
@@ -63,7 +64,7 @@ def effects(study: Blocked) -> Section | None:
     )
 
 
-def _slopes(study: Blocked) -> Iterator[Markup]:
+def _slopes(study: FactorialData) -> Iterator[Markup]:
     for factor, levels in study.factors.items():
         of_level = study.analysis.blocks.table.T.groupby(level=factor).mean().T[list(levels)]
         shown = of_level.set_axis([level_of(factor, level) for level in levels], axis=1)
@@ -71,7 +72,7 @@ def _slopes(study: Blocked) -> Iterator[Markup]:
         yield plots.paired(shown, plots.Labels(title, y=f"{study.part} accuracy, %"))
 
 
-def _rows(study: Blocked) -> tuple[pd.DataFrame, list[Column]]:
+def _rows(study: FactorialData) -> tuple[pd.DataFrame, list[Column]]:
     found = []
     for effect in study.analysis.effects:
         median, mean, better = effect.median, effect.mean_trained, effect.better
@@ -87,7 +88,7 @@ def _rows(study: Blocked) -> tuple[pd.DataFrame, list[Column]]:
                 "median_limits": between(median.low, median.high),
                 "better": 100 * better.value,
                 "better_limits": between(100 * better.low, 100 * better.high, 0),
-                "visible": effect.smallest_visible,
+                "visible": effect.minimum_detectable_effect,
             }
         )
     columns = [
@@ -106,7 +107,7 @@ def _rows(study: Blocked) -> tuple[pd.DataFrame, list[Column]]:
     return pd.DataFrame(found), columns
 
 
-def new_reviews(study: Blocked) -> Section | None:
+def new_reviews(study: FactorialData) -> Section | None:
     """Say what of the effects holds for reviews of other movies."""
     title = "For other reviews"
     if study.analysis.too_few:
@@ -166,7 +167,7 @@ def _for_others(contrast: Contrast, found: NewReviews) -> str:
     return f"{formatting.opening(first)} over {second}: {points(interval)} for other reviews."
 
 
-def training(study: Blocked) -> Section | None:
+def training(study: FactorialData) -> Section | None:
     """Show in how many blocks each cell trained at all."""
     analysis = study.analysis
     if not analysis.finished:

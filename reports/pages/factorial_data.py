@@ -17,7 +17,7 @@ from seqclf_core.errors import UserError
 
 
 @dataclass(frozen=True)
-class Blocked:
+class FactorialData:
     """What the sections of a factors study read."""
 
     runs: pd.DataFrame

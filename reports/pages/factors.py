@@ -6,14 +6,14 @@ from typing import Any
 import pandas as pd
 
 from reports import frames
-from reports.html.document import Answer, Fact, Section
+from reports.html.document import Conclusion, Fact, Section
 from reports.pages import effects, fitting, probabilities
-from reports.pages.factorial_data import Blocked, finished_runs, plan_of
+from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
 from reports.pages.verdicts import verdicts
 from reports.stats.estimates import FEWEST_FOR_TEST
 from reports.stats.factorial import Analysis, analyse
 
-SECTIONS: list[Callable[[Blocked], Section | None]] = [
+SECTIONS: list[Callable[[FactorialData], Section | None]] = [
     effects.effects,
     effects.new_reviews,
     effects.training,
@@ -25,7 +25,9 @@ SECTIONS: list[Callable[[Blocked], Section | None]] = [
 ]
 
 
-def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
+def answer(
+    parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores
+) -> Conclusion:
     """Answer a factors study.
 
     Args:
@@ -40,16 +42,16 @@ def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, 
     plan = plan_of(parent, runs)
     done = finished_runs(runs, plan.factors)
     if done.empty:
-        return Answer([f"No verdict: none of {plan.wanted} blocks is complete."], sort="factors")
-    study = Blocked(done, plan, analyse(done, plan), curves, stores)
+        return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."], sort="factors")
+    study = FactorialData(done, plan, analyse(done, plan), curves, stores)
     count = study.analysis.finished
     facts = [Fact("Complete blocks", f"{count} of {plan.wanted}", f"{plan.planned} planned")]
     files = {"effects.csv": effects_table(study.analysis), "training_rates.csv": study.analysis.rates}
     sections = [section for make in SECTIONS if (section := make(study))]
-    return Answer(list(said(study)), facts, sections, files, "factors")
+    return Conclusion(list(said(study)), facts, sections, files, "factors")
 
 
-def said(study: Blocked) -> Iterator[str]:
+def said(study: FactorialData) -> Iterator[str]:
     """Say what came out, one sentence per question; no verdict where blocks are missing."""
     analysis, plan = study.analysis, study.plan
     if analysis.interim:

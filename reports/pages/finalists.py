@@ -7,7 +7,7 @@ import pandas as pd
 
 from reports import frames
 from reports.html import formatting, plots
-from reports.html.document import Answer, Column, Fact, Figure, Score, Section, table
+from reports.html.document import Column, Conclusion, Fact, Figure, Score, Section, table
 from reports.pages import tables
 from reports.pages.effects import POINT, between
 from reports.pages.verdicts import points
@@ -19,7 +19,9 @@ from reports.stats.mcnemar import ensemble
 ALL = "all finalists"
 
 
-def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
+def answer(
+    parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores
+) -> Conclusion:
     """Answer a finalists study.
 
     Args:
@@ -32,7 +34,7 @@ def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, 
         runs[(runs["outcome"] == "complete") & runs["finalist"].notna()] if "finalist" in runs else runs.iloc[:0]
     )
     if done.empty:
-        return Answer(["No finalist has a finished run yet."], sort="finalists")
+        return Conclusion(["No finalist has a finished run yet."], sort="finalists")
     done = done.assign(config=done["finalist"], search_value=done["search_value"].astype(float))
     ranked, lucky, together = finalists(done), search_luck(done, parent, stores), ensembles(done, stores)
     wanted = int(parent["seeds"]) * runs["finalist"].nunique()
@@ -57,7 +59,7 @@ def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, 
     if len(together):
         sections.append(_ensemble_section(together))
         files["ensembles.csv"] = together
-    return Answer(sentences, facts, sections, files, "finalists", scores)
+    return Conclusion(sentences, facts, sections, files, "finalists", scores)
 
 
 def _scores(ranked: pd.DataFrame, together: pd.DataFrame) -> Iterator[Score]:

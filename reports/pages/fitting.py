@@ -9,7 +9,7 @@ from markupsafe import Markup
 from reports.html import formatting, plots
 from reports.html.document import Block, Column, Figure, Section, table
 from reports.pages.effects import POINT, between, cell_name, label
-from reports.pages.factorial_data import Blocked
+from reports.pages.factorial_data import FactorialData
 from reports.pages.verdicts import level_of, mirrored, points
 from reports.stats.contrasts import Contrast, family
 from reports.stats.estimates import Interval
@@ -21,7 +21,7 @@ LOSS_TO_REACH = 0.4
 """Nats of validation loss, fixed before any study was seen; a coin has 0.69, a good model here 0.28."""
 
 
-def optimisation(study: Blocked) -> Section | None:
+def optimisation(study: FactorialData) -> Section | None:
     """Compare levels as optimisation problems: size, time per step, examples to a loss, learning rate."""
     if not study.analysis.finished:
         return None
@@ -58,13 +58,13 @@ REACHED = [
 ]
 
 
-def _rates(study: Blocked) -> pd.Series:
+def _rates(study: FactorialData) -> pd.Series:
     """Return each block's learning rate; where it is a factor itself, 1 in all, so that nothing is fitted."""
     rates = study.runs.groupby("block")["train.lr"].agg(["min", "max"]).astype(float)
     return rates["min"] if (rates["min"] == rates["max"]).all() else rates["min"] * 0 + 1
 
 
-def _costs(study: Blocked, slopes: dict[Contrast, Slope | None]) -> pd.DataFrame:
+def _costs(study: FactorialData, slopes: dict[Contrast, Slope | None]) -> pd.DataFrame:
     """Return one row per main effect: size and time per step as ratios, and the slope on the learning rate."""
     speed = study.curves.groupby("key")["tokens_per_second"].median()  # of a run; its first evaluations warm up
     per_token = 1 / study.runs["key"].map(speed).astype(float)
@@ -88,7 +88,7 @@ def _costs(study: Blocked, slopes: dict[Contrast, Slope | None]) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def _rate_figure(study: Blocked, contrast: Contrast, fit: Slope) -> Markup:
+def _rate_figure(study: FactorialData, contrast: Contrast, fit: Slope) -> Markup:
     values = study.analysis.blocks.contrast(contrast)
     rates = _rates(study).loc[study.analysis.blocks.table.index]
     ends = np.array([rates.min(), rates.max()])
@@ -113,7 +113,7 @@ def _rate_sentences(slopes: dict[Contrast, Slope | None]) -> Iterator[str]:
             )
 
 
-def _faster_sentences(study: Blocked, examples: pd.DataFrame) -> Iterator[str]:
+def _faster_sentences(study: FactorialData, examples: pd.DataFrame) -> Iterator[str]:
     if not examples["reached"].any():
         yield f"No run reached a validation loss of {LOSS_TO_REACH:g}."
         return
@@ -122,12 +122,13 @@ def _faster_sentences(study: Blocked, examples: pd.DataFrame) -> Iterator[str]:
             p = "" if study.analysis.interim or np.isnan(row["p"]) else f", exact p = {row['p']:.2g}"
             level, reference = (level_of(factor, row[side]) for side in ("level", "reference"))
             yield (
-                f"{formatting.opening(level)} was first at a validation loss of {LOSS_TO_REACH:g} in {row['first']} "
+                f"{formatting.opening(level)} was first at a validation loss of {LOSS_TO_REACH:g} "
+                f"in {row['first']} "
                 f"pairs of runs, {reference} in {row['last']}; {row['open']} are open{p}."
             )
 
 
-def tuning(study: Blocked) -> Section | None:
+def tuning(study: FactorialData) -> Section | None:
     """Show what more random trials would buy in each cell."""
     title = "What more trials buy"
     factors = list(study.factors)
@@ -149,7 +150,7 @@ def tuning(study: Blocked) -> Section | None:
     return Section(title, [sentence], [Figure(panels, caption)] if panels else [])
 
 
-def validation(study: Blocked) -> Section | None:
+def validation(study: FactorialData) -> Section | None:
     """Say how far validation accuracy can be trusted."""
     title = "Validation against test"
     found = validation_against_test(study.runs)
@@ -159,7 +160,8 @@ def validation(study: Blocked) -> Section | None:
     gap = found.gap
     side, size = ("above", gap) if gap.value >= 0 else ("below", mirrored(gap))
     sentences = [
-        f"Over {formatting.plural(gap.n, 'trained run')} validation accuracy is {points(size)} {side} test accuracy; "
+        f"Over {formatting.plural(gap.n, 'trained run')} validation accuracy is {points(size)} {side} test "
+        "accuracy; "
         f"from run to run this gap has a standard deviation of {found.gap_sd:.2f} points.",
         f"Choosing the best run by validation cost {found.regret:.2f} points of test accuracy against the best by "
         "test, at most: that best is itself partly luck.",

@@ -6,7 +6,7 @@ import pandas as pd
 from reports.html import formatting, plots
 from reports.html.document import Column, Figure, Section, table
 from reports.pages.effects import POINT, between, cell_name, label
-from reports.pages.factorial_data import Blocked
+from reports.pages.factorial_data import FactorialData
 from reports.pages.verdicts import word
 from reports.stats.calibration import accuracy_by_length, calibration, reliability
 from reports.stats.contrasts import blocks, cells, family
@@ -15,7 +15,7 @@ from reports.stats.estimates import trimmed_interval
 POOLING = "model.pooling"
 
 
-def by_length(study: Blocked) -> Section | None:
+def by_length(study: FactorialData) -> Section | None:
     """Show which lengths of review each pooling does well on: where does the last state lose?"""
     title = "Accuracy by length of review"
     runs = study.where_trained
@@ -52,7 +52,7 @@ def by_length(study: Blocked) -> Section | None:
     return Section(title, [sentence], [figure, table(shown, columns, "Difference by length, in points")])
 
 
-def calibrated(study: Blocked) -> Section | None:
+def calibrated(study: FactorialData) -> Section | None:
     """Show how good the probabilities of each cell are."""
     runs = study.where_trained
     if study.predictions.empty or runs.empty:
@@ -97,7 +97,7 @@ def calibrated(study: Blocked) -> Section | None:
     )
 
 
-def _differences(study: Blocked, runs: pd.DataFrame) -> list[str]:
+def _differences(study: FactorialData, runs: pd.DataFrame) -> list[str]:
     """Say how much levels differ in log loss, block by block."""
     found = blocks(runs, study.factors, "log_loss", scale=1)
     said = []
@@ -105,6 +105,7 @@ def _differences(study: Blocked, runs: pd.DataFrame) -> list[str]:
         size = trimmed_interval(found.contrast(contrast))
         if not contrast.is_interaction and not pd.isna(size.low):
             said.append(
-                f"{formatting.opening(label(contrast))}: log loss {size.value:+.4f} {between(size.low, size.high, 4)}."
+                f"{formatting.opening(label(contrast))}: log loss {size.value:+.4f} "
+                f"{between(size.low, size.high, 4)}."
             )
     return said

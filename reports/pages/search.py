@@ -1,7 +1,8 @@
 """The sections of a report that say what came out, each a pure function from what was recorded.
 
 A section is a function that takes the ``Material`` and returns a ``Section``, or None where it has nothing to say.
-``reports/pages/build.py`` lists them in the order of the page; ``reports/pages/background.py`` has those on how it was done.
+``reports/pages/build.py`` lists them in the order of the page; ``reports/pages/background.py`` has
+those on how it was done.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ CURVES_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Material:
+class StudyData:
     """What the sections read: runs that may be compared, of one study on one data set."""
 
     name: str
@@ -46,7 +47,7 @@ class Material:
         return f"{self.ui}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}"
 
 
-def leaderboard(material: Material) -> Section | None:
+def leaderboard(material: StudyData) -> Section | None:
     """Rank the complete runs by validation accuracy, with test accuracy beside it."""
     ranked = tables.leaderboard(material.runs)
     if ranked.empty:
@@ -74,7 +75,8 @@ def leaderboard(material: Material) -> Section | None:
     if pd.notna(reviews):
         error = tables.sampling_error(best["val/accuracy"], int(reviews))
         sentences.append(
-            f"{formatting.count(reviews)} validation reviews pin one score down to ±{100 * error:.1f} points (95 %), "
+            f"{formatting.count(reviews)} validation reviews pin one score down to ±{100 * error:.1f} "
+            "points (95 %), "
             "and each row is one seed: the order of close rows is mostly luck, and the best of many is flattered."
         )
     note = f"The best {len(shown)} of {len(ranked)}; all are in runs.csv." if len(shown) < len(ranked) else ""
@@ -82,7 +84,7 @@ def leaderboard(material: Material) -> Section | None:
     return Section("Leaderboard", sentences, [table(shown, columns, "Complete runs", note, links)])
 
 
-def learning(material: Material) -> Section | None:
+def learning(material: StudyData) -> Section | None:
     """Show loss and accuracy of the best runs while they trained."""
     best = tables.leaderboard(material.runs).head(CURVES_SHOWN)
     curves = material.curves[material.curves["key"].isin(best["key"])]
@@ -99,7 +101,7 @@ def learning(material: Material) -> Section | None:
     return Section("Learning curves", (), [Figure(panels, caption)])
 
 
-def choices(material: Material) -> Section | None:
+def choices(material: StudyData) -> Section | None:
     """Show accuracy by pooling, by loss, and by any other setting with names for values."""
     names = ["model.pooling", "model.loss"]
     names += [
@@ -135,7 +137,7 @@ def choices(material: Material) -> Section | None:
     )
 
 
-def importance(material: Material) -> Section | None:
+def importance(material: StudyData) -> Section | None:
     """Show which searched settings went with being among the best."""
     if material.importance is None:
         return None

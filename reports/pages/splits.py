@@ -11,7 +11,7 @@ import pandas as pd
 
 from reports import frames
 from reports.html import formatting, plots
-from reports.html.document import Answer, Column, Fact, Figure, Section, table
+from reports.html.document import Column, Conclusion, Fact, Figure, Section, table
 from reports.pages.effects import POINT, between
 from reports.pages.factorial_data import finished_runs
 from reports.pages.verdicts import mirrored, points
@@ -20,10 +20,12 @@ from reports.stats.estimates import FEWEST_FOR_TEST
 from reports.stats.factorial import Analysis, Effect, Plan, analyse
 from reports.stats.generalisation import split_gaps
 
-FACTOR = "data.split"
+FACTOR = "data.split_method"
 
 
-def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Answer:
+def answer(
+    parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores
+) -> Conclusion:
     """Answer a splits study.
 
     Args:
@@ -38,14 +40,14 @@ def answer(parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, 
     started = int(runs["block"].nunique()) if "block" in runs else 0
     plan = Plan({FACTOR: kinds}, int(parent["blocks"]), started, outcome="gap", equivalence=())
     if done.empty:
-        return Answer([f"No verdict: none of {plan.wanted} blocks is complete."])
+        return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."])
     analysis = analyse(done, plan)
     column = done["group_column"].dropna()
     name = {kind: f"by {column.iloc[0]}" if kind == "group" and len(column) else kind for kind in kinds}
     gaps = scores(done)
     gaps = gaps.assign(name=gaps["split"].map(name))
     facts = [Fact("Complete blocks", f"{analysis.finished} of {plan.wanted}", f"{plan.planned} planned")]
-    return Answer(
+    return Conclusion(
         list(said(analysis, gaps, name)),
         facts,
         [_gaps(analysis, gaps, name), _while_training(done, curves, name)],
@@ -71,7 +73,8 @@ def said(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Ite
     for row in gaps.to_dict("records"):
         yield (
             f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points "
-            f"{between(row['low'], row['high'])} (mean of {formatting.plural(row['runs'], 'run')}, sd {row['sd']:.2f})."
+            f"{between(row['low'], row['high'])} (mean of {formatting.plural(row['runs'], 'run')}, "
+            f"sd {row['sd']:.2f})."
         )
     if analysis.too_few:
         yield (

@@ -1,6 +1,7 @@
 """Where a study stands: the few numbers by which it is held against others on the same data.
 
-The page of a study makes them once, of what it shows itself; ``reports/pages/comparison.py`` sets them side by side.
+The page of a study makes them once, of what it shows itself; ``reports/pages/comparison.py`` sets them side
+by side.
 """
 
 from collections.abc import Iterator
@@ -9,15 +10,15 @@ from typing import Any
 import pandas as pd
 
 from reports.html import formatting
-from reports.html.document import Answer, Score, Standing
+from reports.html.document import Conclusion, Score, StudySummary
 from reports.pages import tables
-from reports.pages.search import Material
+from reports.pages.search import StudyData
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 """What a person calls the parts of the data."""
 
 
-def standing(material: Material, answer: Answer | None, interim: bool) -> Standing:
+def standing(material: StudyData, answer: Conclusion | None, interim: bool) -> StudySummary:
     """Return where a study stands.
 
     Args:
@@ -31,7 +32,7 @@ def standing(material: Material, answer: Answer | None, interim: bool) -> Standi
     first = known.iloc[0] if same else runs.iloc[0]
     cost = material.spent[material.spent["outcome"] == "all"].iloc[0]
     complete = runs[runs["outcome"] == "complete"]
-    return Standing(
+    return StudySummary(
         study=material.name,
         sort=(answer and answer.sort) or ("search" if material.searched else "experiment"),
         kind=str(first["kind"]),
@@ -54,7 +55,7 @@ def _sizes(run: "pd.Series[Any]") -> Iterator[str]:
             yield f"{formatting.count(run[f'used.{part}'])} {name}"
 
 
-def searched(material: Material) -> Iterator[Score]:
+def searched(material: StudyData) -> Iterator[Score]:
     """Give the best run of a search: a single seed, and the best of many."""
     ranked = tables.leaderboard(material.runs)
     for _, run in ranked.head(1).iterrows():
@@ -67,7 +68,7 @@ def searched(material: Material) -> Iterator[Score]:
         yield Score(str(run["name"]), basis, 1, val, test, flattered=len(ranked) > 1)
 
 
-def repeated(material: Material) -> Iterator[Score]:
+def repeated(material: StudyData) -> Iterator[Score]:
     """Give the settings of an experiment, each with its mean over seeds, best validation accuracy first.
 
     A run that learned from the validation part too has no score there, and stands last.

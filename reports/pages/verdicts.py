@@ -96,7 +96,7 @@ def _beats(effect: Effect, where: str) -> str:
 
 def _inconclusive(effect: Effect, where: str) -> str:
     first, second = names(effect.contrast)
-    enough, at_most = effect.settled_by, effect.settled_at_most_by
+    enough, at_most = effect.required_blocks, effect.settled_at_most_by
     if enough is None or at_most is None or enough >= MOST_BLOCKS:
         advice = "no number of blocks that anybody would run would settle it"
     elif at_most <= effect.trimmed.n:
@@ -121,7 +121,8 @@ def _interaction(effect: Effect, where: str) -> tuple[Kind, str]:
     first, second = (word(factor) for factor in effect.contrast.factors)
     return "none_seen", (
         f"whether {first} ({level} against {reference}) depends on {second} ({other} against {other_reference}) "
-        f"stays open: {points(effect.trimmed)} {where}; this study could see {effect.smallest_visible:.1f} points "
+        f"stays open: {points(effect.trimmed)} {where}; this study could see "
+        f"{effect.minimum_detectable_effect:.1f} points "
         "or more (80 % power)"
     )
 

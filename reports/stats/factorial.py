@@ -5,7 +5,8 @@
     [verdict(e, analysis) for e in analysis.effects]   # words: reports/pages/verdicts.py
 
 Effects are in points of accuracy, intervals unadjusted, p adjusted by Holm's method over all contrasts of the
-study. They hold for the reviews they were measured on; reports/stats/generalisation.py has the interval for new ones.
+study. They hold for the reviews they were measured on; reports/stats/generalisation.py has the interval for
+new ones.
 """
 
 import math
@@ -29,7 +30,12 @@ from reports.stats.estimates import (
     trimmed,
     trimmed_interval,
 )
-from reports.stats.power import blocks_for_difference, blocks_for_equivalence, smallest_visible, upper_spread
+from reports.stats.power import (
+    blocks_for_difference,
+    blocks_for_equivalence,
+    minimum_detectable_effect,
+    upper_spread,
+)
 from reports.stats.training_rates import (
     TRAINED,
     TrainingEffect,
@@ -87,12 +93,12 @@ class Effect:
     p: float
     """Of the exact signed-rank test; NaN below 6 blocks."""
     p_holm: float
-    smallest_visible: float
+    minimum_detectable_effect: float
     """Effect that a study like this finds with 80 % power, at the hardest of Holm's levels."""
     margin: float
     declared: bool
     """Whether equivalence was declared beforehand as a question."""
-    settled_by: int | None
+    required_blocks: int | None
     """Blocks that would settle it with 80 % power, at the observed spread."""
     settled_at_most_by: int | None
     """The same at the spread's upper 80 % limit."""
@@ -147,8 +153,8 @@ class Analysis:
                 interval: Interval = getattr(effect, name)
                 row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
             row |= {"blocks_trained": effect.mean_trained.n, "ties": effect.ties, "p": effect.p}
-            row |= {"p_holm": effect.p_holm, "smallest_visible": effect.smallest_visible}
-            row |= {"settled_by": effect.settled_by, "settled_at_most_by": effect.settled_at_most_by}
+            row |= {"p_holm": effect.p_holm, "minimum_detectable_effect": effect.minimum_detectable_effect}
+            row |= {"required_blocks": effect.required_blocks, "settled_at_most_by": effect.settled_at_most_by}
             row |= {"training_difference": training.difference, "training_p_holm": training.p_holm}
             rows.append(row)
         return pd.DataFrame(rows)
@@ -197,10 +203,10 @@ def _effect(
         ties=len(values) - better - worse,
         p=p,
         p_holm=p_holm,
-        smallest_visible=visible,
+        minimum_detectable_effect=visible,
         margin=plan.margin,
         declared=declared,
-        settled_by=settled[0],
+        required_blocks=settled[0],
         settled_at_most_by=settled[1],
         fragile=tuple(fragile_cells(trained, contrast)),
     )
@@ -221,4 +227,4 @@ def _reach(values: Array, plan: Plan, declared: bool) -> tuple[float, tuple[int 
         blocks_for_equivalence(size, plan.margin) if declared else blocks_for_difference(size, plan.margin, alpha)
         for size in (spread, upper_spread(spread, df))
     ]
-    return smallest_visible(float(error), df, alpha), (settled[0], settled[1])
+    return minimum_detectable_effect(float(error), df, alpha), (settled[0], settled[1])

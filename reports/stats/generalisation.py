@@ -189,7 +189,8 @@ def split_gaps(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Interval]]:
     """Compare kinds of split by their gap between validation and test, on the same settings and seeds.
 
     Args:
-        runs: one row per run: ``block`` (one number per settings and seed), ``data.split``, ``val/accuracy``,
+        runs: one row per run: ``block`` (one number per settings and seed), ``data.split_method``,
+            ``val/accuracy``,
             ``test/accuracy`` (fractions).
 
     Returns:
@@ -198,10 +199,10 @@ def split_gaps(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Interval]]:
     """
     runs = trained_runs(runs)
     runs = runs.assign(gap=runs["val/accuracy"] - runs["test/accuracy"])
-    kinds = sorted(runs["data.split"].unique())
+    kinds = sorted(runs["data.split_method"].unique())
     rows = []
     for kind in kinds:
-        gaps = runs.loc[runs["data.split"] == kind, "gap"].to_numpy() * POINTS
+        gaps = runs.loc[runs["data.split_method"] == kind, "gap"].to_numpy() * POINTS
         gap = mean_interval(gaps)
         sd = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else np.nan
         rows.append(
@@ -209,8 +210,8 @@ def split_gaps(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Interval]]:
         )
     pairs = {}
     for reference, kind in combinations(kinds, 2):
-        factor = {"data.split": (reference, kind)}
-        both = blocks(runs[runs["data.split"].isin([reference, kind])], factor, "gap")
+        factor = {"data.split_method": (reference, kind)}
+        both = blocks(runs[runs["data.split_method"].isin([reference, kind])], factor, "gap")
         contrast = family(factor)[0]
         pairs[f"{kind} - {reference}"] = trimmed_interval(both.contrast(contrast))
     return pd.DataFrame(rows), pairs

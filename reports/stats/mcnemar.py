@@ -1,7 +1,8 @@
 """Two trained models on the same reviews: which answers more of them, and where do they disagree?
 
 This compares two models, not the methods that made them: another seed makes another model. Methods are compared
-over many runs, in reports/stats/factorial.py. And a pair that was picked by its test scores is not compared by them.
+over many runs, in reports/stats/factorial.py. And a pair that was picked by its test scores is not compared by
+them.
 """
 
 from dataclasses import dataclass

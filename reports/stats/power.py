@@ -26,7 +26,7 @@ def degrees_of_freedom(blocks: int) -> int:
     return blocks - 2 * int(TRIM * blocks) - 1
 
 
-def smallest_visible(error: float, df: float, alpha: float = 0.05, power: float = POWER) -> float:
+def minimum_detectable_effect(error: float, df: float, alpha: float = 0.05, power: float = POWER) -> float:
     """Return the smallest true effect that a two-sided t test finds with this power.
 
     The effect over its standard error is the noncentrality of a t distribution whose upper tail beyond the
@@ -78,7 +78,9 @@ def blocks_for_difference(spread: float, size: float, alpha: float = 0.05, power
     """Return how many blocks find a true difference of this size with this power; see ``smallest_visible``."""
 
     def enough(blocks: int) -> bool:
-        return smallest_visible(spread / math.sqrt(blocks), degrees_of_freedom(blocks), alpha, power) <= size
+        return (
+            minimum_detectable_effect(spread / math.sqrt(blocks), degrees_of_freedom(blocks), alpha, power) <= size
+        )
 
     return _fewest(enough)
 

@@ -35,11 +35,11 @@ class Batch:
     """(B,) int64, each in [1, T]."""
     labels: Tensor
     """(B,) int64, 0 or 1."""
-    real_tokens: int
+    num_tokens: int
     """Sum of the lengths, known without asking the device."""
 
 
-class CutReviews:
+class EncodedSplit:
     """One part of the data, each review cut to what the model reads of it."""
 
     def __init__(self, part: Part, config: DataConfig) -> None:
@@ -49,7 +49,7 @@ class CutReviews:
         self.tokens = part.tokens
         self.labels = part.labels
         wide = np.full_like(self.lengths, config.max_length)
-        self.widths: Ints = wide if config.pad == "max_length" else -(-self.lengths // STEP) * STEP
+        self.padded_lengths: Ints = wide if config.pad == "max_length" else -(-self.lengths // STEP) * STEP
         """(N,) columns that each review takes up, padding included."""
 
     def __len__(self) -> int:
@@ -58,7 +58,7 @@ class CutReviews:
     def batch(self, reviews: Ints, device: torch.device) -> Batch:
         """Put these reviews side by side on the device."""
         lengths = self.lengths[reviews]
-        columns = np.arange(self.widths[reviews].max())
+        columns = np.arange(self.padded_lengths[reviews].max())
         real = columns < lengths[:, None]
         # Positions in the padding may point behind the last token of all; they are masked, but must be readable.
         positions = np.minimum(self.starts[reviews][:, None] + columns, len(self.tokens) - 1)
@@ -67,7 +67,7 @@ class CutReviews:
             tokens=_to(torch.from_numpy(tokens), device),
             lengths=_to(torch.from_numpy(lengths), device),
             labels=_to(torch.from_numpy(self.labels[reviews]), device),
-            real_tokens=int(lengths.sum()),
+            num_tokens=int(lengths.sum()),
         )
 
 

@@ -49,10 +49,10 @@ def write(reviews: "Reviews", config: DataConfig, folder: Path) -> None:
     held_out[val] = 1
     summary = DataSummary(
         source=reviews.source,
-        kind="synthetic" if reviews.synthetic else "limited" if config.limit else "whole",
+        data_scope="synthetic" if reviews.synthetic else "limited" if config.limit else "whole",
         digest=hashlib.sha256(reviews.digest.encode() + held_out.tobytes()).hexdigest(),
         sizes={part: len(chosen) for part, (_, chosen) in parts.items()},
-        split=kind,
+        split_method=kind,
         group_column=reviews.group_column if kind == "group" else None,
         skipped=reviews.skipped,
         vocab_size=tokenizer.get_vocab_size(),

@@ -51,13 +51,13 @@ def split(
 
 
 def _kind(config: DataConfig, *, has_groups: bool) -> Kind:
-    if config.split == "group" and not has_groups:
+    if config.split_method == "group" and not has_groups:
         raise DataError(
-            "data.split is 'group', but these reviews have no group column. "
-            "Name it with --data.group-column, or use --data.split random."
+            "data.split_method is 'group', but these reviews have no group column. "
+            "Name it with --data.group-column, or use --data.split-method random."
         )
-    if config.split != "auto":
-        return config.split
+    if config.split_method != "auto":
+        return config.split_method
     if has_groups:
         return "group"
     warnings.warn(
@@ -76,8 +76,8 @@ def _by_group(labels: NDArray[np.generic], groups: ArrayLike, config: DataConfig
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         raise DataError(
-            f"data.split is by group, but all {len(labels)} reviews have one and the same group "
-            f"({names.tolist()}). Use --data.split random, or name another --data.group-column."
+            f"data.split_method is by group, but all {len(labels)} reviews have one and the same group "
+            f"({names.tolist()}). Use --data.split-method random, or name another --data.group-column."
         )
     wanted = round(1 / config.val_fraction)
     folds = max(2, min(wanted, len(names), np.bincount(labels).min()))
@@ -108,7 +108,7 @@ def _require_both_classes(labels: NDArray[np.generic], held_out: NDArray[np.bool
         counts = {label: int((side == label).sum()) for label in (0, 1)}
         if 0 in counts.values():
             raise DataError(
-                f"Of {len(labels)} reviews, split by data.split {kind}, the {name} part gets {counts[0]} "
+                f"Of {len(labels)} reviews, split by data.split_method {kind}, the {name} part gets {counts[0]} "
                 f"negative and {counts[1]} positive ones; it needs both. Give more reviews, or use another "
-                "--data.split."
+                "--data.split-method."
             )

@@ -146,7 +146,7 @@ def load_tagger(folder: Path) -> tuple[SequenceTagger, RunConfig, list[str]]:
 
 
 def _plain(config: ModelConfig) -> ModelConfig:
-    return config.model_copy(update={"start_from": None})
+    return config.model_copy(update={"init_from": None})
 
 
 def _weights(folder: Path, config: ModelConfig, vocab_size: int) -> dict[str, Tensor]:
@@ -158,7 +158,7 @@ def _weights(folder: Path, config: ModelConfig, vocab_size: int) -> dict[str, Te
     tensors, _ = read_tensors(folder / WEIGHTS)
     widths = {
         "encoder.embedding.weight": (vocab_size, config.embed_dim),
-        f"encoder.lstms.{config.layers - 1}.0.weight_hh_l0": (4 * config.hidden_dim, config.hidden_dim),
+        f"encoder.lstms.{config.num_layers - 1}.0.weight_hh_l0": (4 * config.hidden_dim, config.hidden_dim),
     }
     for name, expected in widths.items():
         found = tuple(tensors[name].shape) if name in tensors else None

@@ -14,7 +14,7 @@ EVERY = 4
 """Optimizer steps from one update to the next: it reads all weights, at small widths for a tenth of a step."""
 
 
-class WeightAverage:
+class EMA:
     """The average of a model's weights. Its state: one tensor per weight; none where the decay is 0."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:

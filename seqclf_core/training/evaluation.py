@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from seqclf_core.data.batches import Batch, CutReviews, evaluation_order
+from seqclf_core.data.batches import Batch, EncodedSplit, evaluation_order
 from seqclf_core.losses import Loss
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.training.metrics import Tally
@@ -34,23 +34,23 @@ def tally_of(loss: Loss, logits: Tensor, loss_sum: Tensor, labels: Tensor) -> Ta
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, objective: Objective, reviews: CutReviews, device: torch.device) -> Tally:
+def evaluate(model: nn.Module, objective: Objective, reviews: EncodedSplit, device: torch.device) -> Tally:
     """Score a whole part without dropout; the objective is this model's."""
     model.eval()
     tally = Tally.zero(device)
-    for indices in evaluation_order(reviews.widths):
+    for indices in evaluation_order(reviews.padded_lengths):
         tally += objective(reviews.batch(indices, device))[1]
     return tally
 
 
 @torch.inference_mode()
 def log_odds(
-    model: SequenceClassifier, loss: Loss, reviews: CutReviews, device: torch.device
+    model: SequenceClassifier, loss: Loss, reviews: EncodedSplit, device: torch.device
 ) -> npt.NDArray[np.float64]:
     """Return the log-odds of the positive label for each review of a part, in its order: (N,)."""
     model.eval()
     scores = torch.empty(len(reviews), dtype=torch.float64, device=device)
-    for indices in evaluation_order(reviews.widths):
+    for indices in evaluation_order(reviews.padded_lengths):
         batch = reviews.batch(indices, device)
         logits = model(batch.tokens, batch.lengths)
         scores[torch.from_numpy(indices).to(device)] = loss.log_odds(logits).double()

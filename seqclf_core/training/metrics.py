@@ -30,7 +30,7 @@ class Tally:
     def __add__(self, other: Self) -> Self:
         return type(self)(self.loss + other.loss, self.correct + other.correct, self.count + other.count)
 
-    def means(self) -> tuple[float, float]:
+    def compute(self) -> tuple[float, float]:
         """Return (loss, accuracy) per decision, as numbers; this waits for the device."""
         if self.count == 0:
             raise ValueError("a tally of no decisions has no mean")

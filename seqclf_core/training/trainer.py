@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from seqclf_core.config import RunConfig, TrainConfig
-from seqclf_core.data.batches import Batch, CutReviews, training_order
+from seqclf_core.data.batches import Batch, EncodedSplit, training_order
 from seqclf_core.errors import NotFiniteError, SavedError
 from seqclf_core.events import Progress, Saved
 from seqclf_core.models import SequenceClassifier, SequenceTagger
 from seqclf_core.randomness import generators
 from seqclf_core.training.checkpoint import read_tensors, write_tensors
-from seqclf_core.training.ema import WeightAverage
+from seqclf_core.training.ema import EMA
 from seqclf_core.training.evaluation import Objective, evaluate
 from seqclf_core.training.metrics import Tally
 
@@ -57,7 +57,7 @@ class Trainer(Generic[Model]):
     """One model in training: weights, optimizer, generators and state, and the checkpoint they live in."""
 
     def __init__(
-        self, model: Model, objective: Objective, config: RunConfig, train: CutReviews, val: CutReviews,
+        self, model: Model, objective: Objective, config: RunConfig, train: EncodedSplit, val: EncodedSplit,
         device: torch.device, checkpoint: Path,
     ) -> None:  # fmt: skip
         self.model: Model = model.to(device)
@@ -73,14 +73,14 @@ class Trainer(Generic[Model]):
         self.steps_per_epoch = math.ceil(len(train) / settings.batch_size)
         self.steps = self.steps_per_epoch * settings.epochs
         # Evaluations stand at even distances; the last one of an epoch at its end.
-        per_epoch = min(settings.evaluations, self.steps_per_epoch)
+        per_epoch = min(settings.evals_per_epoch, self.steps_per_epoch)
         self.evaluation_steps = {
             epoch * self.steps_per_epoch + round(self.steps_per_epoch * part / per_epoch)
             for epoch in range(settings.epochs)
             for part in range(1, per_epoch + 1)
         }
         self.state = State()
-        self.average = WeightAverage(model, settings.average)
+        self.average = EMA(model, settings.ema_decay)
         self.best = {name: value.clone() for name, value in model.state_dict().items()}
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ class Trainer(Generic[Model]):
             tally += self.train_step(batch)
             state.step += 1
             state.examples += len(reviews)
-            state.tokens += batch.real_tokens
+            state.tokens += batch.num_tokens
             now = time.perf_counter()
             evaluating = state.step in self.evaluation_steps
             if not evaluating and now - saved < SAVE_SECONDS:
@@ -145,7 +145,7 @@ class Trainer(Generic[Model]):
         self.optimizer.zero_grad(set_to_none=True)
         loss, tally = self.objective(batch)
         (loss / max(1, tally.count)).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.max_grad_norm)
         self.optimizer.step()
         self.average.update(self.state.step + 1)
         return tally
@@ -164,12 +164,12 @@ class Trainer(Generic[Model]):
         if not math.isfinite(state.loss):
             raise NotFiniteError(
                 f"the training loss is {state.loss} after {state.examples:,} examples "
-                f"(optimizer step {state.step:,}); a smaller train.lr or train.clip_norm may help"
+                f"(optimizer step {state.step:,}); a smaller train.lr or train.max_grad_norm may help"
             )
 
     def _evaluated(self, began: float) -> Progress:
         state = self.state
-        val_loss, val_accuracy = evaluate(self.model, self.objective, self.val, self.device).means()
+        val_loss, val_accuracy = evaluate(self.model, self.objective, self.val, self.device).compute()
         if not math.isfinite(val_loss):
             raise NotFiniteError(f"the validation loss is {val_loss} after {state.examples:,} examples")
         state.evaluations += 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import tyro
 
 from experiments.tracking.journal import Closed, read
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from seqclf_core.cli import run_command
 
 
@@ -25,18 +25,18 @@ class Options:
     """Really free it."""
 
 
-def freeable(stores: Stores) -> dict[str, list[Path]]:
+def freeable(paths: RunPaths) -> dict[str, list[Path]]:
     """Return what could be freed, under words that say what it is."""
     checkpoints: list[Path] = []
-    for path in stores.journals.rglob("*.jsonl"):
-        key = path.relative_to(stores.journals).with_suffix("").as_posix()
+    for path in paths.journals.rglob("*.jsonl"):
+        key = path.relative_to(paths.journals).with_suffix("").as_posix()
         entries = read(path)
         if entries and isinstance(entries[-1], Closed):
-            checkpoints += stores.work(key).glob("*checkpoint*")
+            checkpoints += paths.work(key).glob("*checkpoint*")
     return {
-        "encoded data (made anew in about a minute)": [stores.cache] if stores.cache.exists() else [],
+        "encoded data (made anew in about a minute)": [paths.cache] if paths.cache.exists() else [],
         "checkpoints of ended runs": sorted(checkpoints),
-        "logs": sorted(stores.runs.glob("*.log")),
+        "logs": sorted(paths.runs.glob("*.log")),
     }
 
 
@@ -49,12 +49,12 @@ def size(path: Path) -> int:
 def main() -> int:
     """List what can go, with sizes; with --yes, remove it."""
     options = tyro.cli(Options, prog="python -m studies.engine.clean")
-    stores = Stores(options.runs)
-    for what, paths in freeable(stores).items():
-        total = sum(map(size, paths))
+    paths = RunPaths(options.runs)
+    for what, found in freeable(paths).items():
+        total = sum(map(size, found))
         print(f"{total / 1e6:10.1f} MB  {what}")
         if options.yes:
-            for path in paths:
+            for path in found:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     print("Freed." if options.yes else "Nothing was removed; `make clean YES=1` removes it. Results always stay.")
     return 0

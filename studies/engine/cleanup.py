@@ -9,7 +9,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.tracking.journal import Header, Opened, Outcome
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from seqclf_core.errors import UserError
 from studies.engine.storage import REPEATS
@@ -28,33 +28,33 @@ def trial_key(name: str, number: int) -> str:
     return f"{name}/{number:04d}"
 
 
-def open_recorder(stores: Stores, header: Header, drawn: Iterable[str]) -> Recorder:
+def open_recorder(paths: RunPaths, header: Header, drawn: Iterable[str]) -> Recorder:
     """Open the journal of a trial.
 
     Args:
-        stores: the folder with all that is recorded.
+        paths: the folder with all that is recorded.
         header: of the trial.
         drawn: the names of its settings that were drawn.
 
     Raises:
         UserError: if there is a journal of another trial under its key, as where Optuna's database was lost.
     """
-    recorder = Recorder.open(stores.journal(header.key), header)
+    recorder = Recorder.open(paths.journal(header.key), header)
     first = recorder.entries[0]
     assert isinstance(first, Opened)
     if any(first.header.params.get(name) != header.params[name] for name in drawn):
         recorder.__exit__()
         raise UserError(
-            f"{stores.journal(header.key)} is the journal of another trial, of which Optuna knows nothing: its "
+            f"{paths.journal(header.key)} is the journal of another trial, of which Optuna knows nothing: its "
             "database was lost or replaced. Bring it back, or choose another NAME."
         )
     return recorder
 
 
-def close(stores: Stores, name: str, trial: FrozenTrial, recorder: Recorder) -> None:
+def close(paths: RunPaths, name: str, trial: FrozenTrial, recorder: Recorder) -> None:
     """Close the journal of a trial that has ended, and free what is of no use any more."""
     recorder.close(OUTCOMES[trial.state], trial.user_attrs.get("reason", ""))
-    folder = stores.work(trial_key(name, trial.number))
+    folder = paths.work(trial_key(name, trial.number))
     with suppress(OSError):  # it only takes space; `make doctor` tells of it
         remove(*leftovers(folder) if trial.state == TrialState.COMPLETE else [folder])
 
@@ -64,9 +64,9 @@ def leftovers(folder: Path) -> list[Path]:
     return sorted([*folder.glob("checkpoint.safetensors"), *folder.glob(".*"), *folder.glob("predictions/.*")])
 
 
-def remove(*paths: Path) -> None:
+def remove(*unwanted: Path) -> None:
     """Remove files and folders, those that are there."""
-    for path in paths:
+    for path in unwanted:
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -88,8 +88,8 @@ def superseded(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
             yield trial
 
 
-def keep_best_models(stores: Stores, name: str, trials: Sequence[FrozenTrial]) -> None:
+def keep_best_models(paths: RunPaths, name: str, trials: Sequence[FrozenTrial]) -> None:
     """Remove the weights that are not worth their space."""
     for trial in superseded(trials):
         with suppress(OSError):
-            remove(stores.work(trial_key(name, trial.number)) / "model")
+            remove(paths.work(trial_key(name, trial.number)) / "model")

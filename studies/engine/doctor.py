@@ -16,7 +16,7 @@ import tyro
 from filelock import FileLock, Timeout
 
 from experiments.tracking.checkup import Finding, compare_with_mlflow
-from experiments.tracking.paths import Stores, mask, set_mlflow_environment
+from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
 from studies.engine.run_study import owned
@@ -67,7 +67,7 @@ class Diagnosis:
         return ""
 
 
-def compare_cache(stores: Stores) -> list[Finding]:
+def compare_cache(paths: RunPaths) -> list[Finding]:
     """Return what is of no use in the cache of encoded data."""
     from seqclf_core.data.cache import damaged
 
@@ -76,7 +76,7 @@ def compare_cache(stores: Stores) -> list[Finding]:
             f"{path}: this is not whole, and is made anew when it is needed.",
             lambda path=path: shutil.rmtree(path) if path.is_dir() else path.unlink(),  # type: ignore[misc]
         )
-        for path in damaged(stores.cache)
+        for path in damaged(paths.cache)
     ]
 
 
@@ -100,36 +100,36 @@ def examine(options: Options) -> Diagnosis:
     Raises:
         UserError: if there is nothing to compare, or Optuna's database cannot be opened.
     """
-    stores = Stores(options.runs)
-    if not stores.runs.is_dir():
-        raise UserError(f"{stores.runs}: nothing has been recorded there. RUNS=... names another folder.")
+    paths = RunPaths(options.runs)
+    if not paths.runs.is_dir():
+        raise UserError(f"{paths.runs}: nothing has been recorded there. RUNS=... names another folder.")
     diagnosis, busy = Diagnosis(options.fix), set()
     with ExitStack() as held:
-        if (stores.cache / "corpus").exists():
+        if (paths.cache / "corpus").exists():
             try:
-                held.enter_context(FileLock(stores.cache / "corpus" / "lock", timeout=0))
-                diagnosis.go_through(compare_cache(stores))
+                held.enter_context(FileLock(paths.cache / "corpus" / "lock", timeout=0))
+                diagnosis.go_through(compare_cache(paths))
             except Timeout:
                 print("Data is being encoded right now; the cache is not looked at.")
-        for name, study in open_studies(optuna_uri(options, stores)).items():
+        for name, study in open_studies(optuna_uri(options, paths)).items():
             try:
-                held.enter_context(owned(stores, name))
+                held.enter_context(owned(paths, name))
             except UserError as error:
                 print(f"{error} It is not looked at.")
                 busy.add(name)
                 continue
             from studies.engine.checkup import compare_study
 
-            diagnosis.go_through(compare_study(study, stores))
+            diagnosis.go_through(compare_study(study, paths))
         set_mlflow_environment()
-        uri = stores.tracking_uri(options.tracking_uri)
-        diagnosis.go_through(compare_with_mlflow(stores, uri, frozenset(busy)))
+        uri = paths.tracking_uri(options.tracking_uri)
+        diagnosis.go_through(compare_with_mlflow(paths, uri, frozenset(busy)))
     return diagnosis
 
 
-def optuna_uri(options: Options, stores: Stores) -> str:
+def optuna_uri(options: Options, paths: RunPaths) -> str:
     """Return Optuna's database: the one given, else the environment's, else the folder's own."""
-    return options.storage or os.environ.get("SEQCLF_OPTUNA_URI") or stores.optuna_uri
+    return options.storage or os.environ.get("SEQCLF_OPTUNA_URI") or paths.optuna_uri
 
 
 def main() -> int:

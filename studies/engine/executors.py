@@ -1,6 +1,6 @@
 """Start a run somewhere, get its events back, let it go on or stop. A cluster is one more class like these.
 
-An executor has a number of places. Whoever owns it starts a job in a free place, waits for messages, and answers
+An executor has a number of slots. Whoever owns it starts a job in a free slot, waits for messages, and answers
 each event with ``go`` or ``stop``. A worker that dies is a message too.
 """
 
@@ -37,29 +37,29 @@ class Stopped:
 
 
 @dataclass(frozen=True)
-class Died:
+class WorkerDied:
     """A worker that ended without a word; its run is in its checkpoint."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class NoRoom:
+class DiskFull:
     """A disk that takes no more; the run is in its checkpoint."""
 
     reason: str
 
 
-Message = Event | Failed | Stopped | Died | NoRoom
+Message = Event | Failed | Stopped | WorkerDied | DiskFull
 
 
 class Executor(Protocol):
     """Places to run in."""
 
-    places: int
+    slots: int
 
     def start(self, job: Job) -> None:
-        """Begin a run in a free place."""
+        """Begin a run in a free slot."""
 
     def messages(self, timeout: float) -> Iterator[tuple[str, Message]]:
         """Yield (key, message) for what came within ``timeout`` seconds. Answer each event."""
@@ -68,7 +68,7 @@ class Executor(Protocol):
         """Let the run go on after an event, or stop it."""
 
     def kill(self, key: str) -> None:
-        """End a run's worker at once; ``Died`` follows."""
+        """End a run's worker at once; ``WorkerDied`` follows."""
 
     def close(self) -> None:
         """End all workers at once."""
@@ -77,7 +77,7 @@ class Executor(Protocol):
 class Inline:
     """One place, in this process: for notebooks and debuggers. A run advances when its messages are asked for."""
 
-    places = 1
+    slots = 1
 
     def __init__(self) -> None:
         self._job: Job | None = None
@@ -94,18 +94,18 @@ class Inline:
         if self._job is None or self._stream is None:
             return
         key, message = self._job.key, self._next(self._stream)
-        if isinstance(message, Failed | Stopped | NoRoom) or message.event == "finished":
+        if isinstance(message, Failed | Stopped | DiskFull) or message.event == "finished":
             self._job = self._stream = None
         yield key, message
 
-    def _next(self, stream: Iterator[Event]) -> Event | Failed | Stopped | NoRoom:
+    def _next(self, stream: Iterator[Event]) -> Event | Failed | Stopped | DiskFull:
         try:
             return next(stream, Stopped())
         except (NotFiniteError, UserError) as error:
             return Failed(str(error))
         except Exception as error:
             if is_disk_full(error):
-                return NoRoom(str(error))
+                return DiskFull(str(error))
             raise
 
     def answer(self, key: str, go: bool) -> None:

@@ -48,4 +48,4 @@ def _name(trial: Trial, config: RunConfig) -> str:
 
 def study_tags(kind: str) -> dict[str, str]:
     """Return the tags that every run of a study carries."""
-    return {"seqclf.kind": kind, **provenance()}
+    return {"seqclf.data_scope": kind, **provenance()}

@@ -12,26 +12,26 @@ from typing import IO
 
 from seqclf_core.errors import UserError
 from seqclf_core.events import EVENT, Finished
-from studies.engine.executors import Died, Failed, Job, Message, NoRoom, Stopped
+from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, WorkerDied
 
 
 class Processes:
     """Worker processes, one torch thread each, in sessions of their own, so that Ctrl-C does not reach them."""
 
-    def __init__(self, places: int, log: Path, gpus: int = 0) -> None:
-        """Start ``places`` workers; what they say besides events goes to ``log``."""
-        self.places = places
+    def __init__(self, slots: int, log: Path, gpus: int = 0) -> None:
+        """Start ``slots`` workers; what they say besides events goes to ``log``."""
+        self.slots = slots
         self._log, self._gpus = log, gpus
         self._selector = selectors.DefaultSelector()
         self._idle: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}
         self._stillborn = 0
         log.parent.mkdir(parents=True, exist_ok=True)
-        for place in range(places):
-            self._spawn(place)
+        for slot in range(slots):
+            self._spawn(slot)
 
-    def _spawn(self, place: int) -> None:
-        worker = _Worker(place, self._log, place % self._gpus if self._gpus else None)
+    def _spawn(self, slot: int) -> None:
+        worker = _Worker(slot, self._log, slot % self._gpus if self._gpus else None)
         self._selector.register(worker.stdout, selectors.EVENT_READ, worker)
         self._idle.append(worker)
 
@@ -68,7 +68,7 @@ class Processes:
                     worker.ready = True
                 elif worker.key is not None:
                     key = worker.key
-                    if isinstance(message, Failed | Stopped | NoRoom | Finished):
+                    if isinstance(message, Failed | Stopped | DiskFull | Finished):
                         self._release(worker, answered=isinstance(message, Finished))
                     yield key, message
 
@@ -92,9 +92,9 @@ class Processes:
             self._idle.remove(worker)
         else:
             del self._busy[key]
-        self._spawn(worker.place)
+        self._spawn(worker.slot)
         if key is not None:
-            yield key, Died(reason)
+            yield key, WorkerDied(reason)
 
     def answer(self, key: str, go: bool) -> None:
         """Let the run go on after an event, or stop it."""
@@ -102,7 +102,7 @@ class Processes:
             self._busy[key].send({"do": "go" if go else "stop"})
 
     def kill(self, key: str) -> None:
-        """End a run's worker at once; ``Died`` follows."""
+        """End a run's worker at once; ``WorkerDied`` follows."""
         if key in self._busy:
             self._busy[key].process.kill()
 
@@ -117,7 +117,7 @@ class Processes:
 class _Worker:
     """One worker process and the pipes to it."""
 
-    def __init__(self, place: int, log: Path, gpu: int | None) -> None:
+    def __init__(self, slot: int, log: Path, gpu: int | None) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
@@ -131,7 +131,7 @@ class _Worker:
         assert self.process.stdout is not None
         self.stdin: IO[bytes] = self.process.stdin
         self.stdout: IO[bytes] = self.process.stdout
-        self.place = place
+        self.slot = slot
         self.key: str | None = None
         self.ready = False
         self._partial = b""
@@ -171,7 +171,7 @@ def _parse(line: bytes) -> Message | None:
         case "failed":
             return Failed(fields["reason"])
         case "no_room":
-            return NoRoom(fields["reason"])
+            return DiskFull(fields["reason"])
         case _:
             return EVENT.validate_python(fields)
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from studies.engine.scheduler import Owner, Running
+from studies.engine.scheduler import Running, Scheduler
 from studies.engine.storage import DONE
 
 QUIET_SECONDS = 30.0
@@ -17,7 +17,7 @@ QUIET_SECONDS = 30.0
 class Display:
     """Follows an owner on the terminal. Its state: what was told already."""
 
-    def __init__(self, owner: Owner, run_seconds: float) -> None:
+    def __init__(self, owner: Scheduler, run_seconds: float) -> None:
         self._owner = owner
         self._run_seconds = run_seconds
         self._began = self._told_at = time.monotonic()
@@ -84,7 +84,7 @@ class Display:
         if ended:
             underway = sum(run.reported / max(1, run.evaluations) for run in owner.running.values())
             return left * elapsed / (ended + underway) - elapsed * underway / (ended + underway)
-        return max(self._run_seconds, left * self._run_seconds / owner.executor.places - elapsed)
+        return max(self._run_seconds, left * self._run_seconds / owner.executor.slots - elapsed)
 
 
 def _row(run: Running) -> str:

@@ -8,7 +8,7 @@ import sys
 
 import tyro
 
-from experiments.tracking.sync import deliver_pages
+from experiments.tracking.sync import sync_reports
 from reports.__main__ import Options, write
 from seqclf_core.cli import run_command
 
@@ -23,7 +23,7 @@ def main() -> None:
     write(options)
     if options.out is not None:
         return
-    result = deliver_pages(options.runs, options.tracking_uri)
+    result = sync_reports(options.runs, options.tracking_uri)
     if result.pages:
         print("In MLflow it is with the study's own run: Artifacts, report.")
     for reason in sorted(set(result.undelivered.values())):

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 import tyro
 from filelock import FileLock, Timeout
 
-from experiments.tracking.paths import Stores, mask
+from experiments.tracking.paths import RunPaths, mask
 from seqclf_core.cli import INTERRUPTED
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
     from seqclf_core.events import DataSummary
-    from studies.engine.scheduler import Owner
+    from studies.engine.scheduler import Scheduler
     from studies.study import Study
 
 STOP_SECONDS = 5.0
@@ -34,14 +34,14 @@ LAST_DELIVERY_SECONDS = 3.0
 DELIVERY_SECONDS = 60.0
 """For what MLflow has not got yet when the study ends; the rest is for `make sync`."""
 
-Question = TypeVar("Question")
+Params = TypeVar("Params")
 
 
 @dataclass(frozen=True)
-class Options(Generic[Question]):
+class Options(Generic[Params]):
     """Run a study, or go on with it where it stopped."""
 
-    question: Annotated[Question, tyro.conf.arg(name="")]
+    question: Annotated[Params, tyro.conf.arg(name="")]
     """What this study can be asked."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
     """Base settings of every trial. One that the study searches is fixed when it is named here."""
@@ -60,19 +60,19 @@ class Options(Generic[Question]):
     report: bool = True
     """Write the report when the study ends."""
 
-    def optuna_uri(self, stores: Stores) -> str:
+    def optuna_uri(self, paths: RunPaths) -> str:
         """Return Optuna's database: the one given, else the environment's, else the folder's own."""
-        return self.storage or os.environ.get("SEQCLF_OPTUNA_URI") or stores.optuna_uri
+        return self.storage or os.environ.get("SEQCLF_OPTUNA_URI") or paths.optuna_uri
 
 
 @contextmanager
-def owned(stores: Stores, name: str) -> Iterator[None]:
+def owned(paths: RunPaths, name: str) -> Iterator[None]:
     """Be the one owner of a study for a while.
 
     Raises:
         UserError: if another process is; says which, and since when.
     """
-    folder = stores.work(name)
+    folder = paths.work(name)
     folder.mkdir(parents=True, exist_ok=True)
     who = folder / "owner.json"
     lock = FileLock(folder / "owner.lock", timeout=0)
@@ -99,29 +99,29 @@ def _whoever(note: Path) -> str:
         return "another process, since a moment ago"
 
 
-def conduct(study: "Study", options: Options[Any]) -> int:
+def run_study(study: "Study", options: Options[Any]) -> int:
     """Prepare data, workers and stores, run the study to its total, and report."""
-    from experiments.tracking.sync import start_deliverer
+    from experiments.tracking.sync import start_sync
     from seqclf_core.data.cache import load_corpus
     from seqclf_core.data.reviews import resolve
     from studies.engine.executors import Executor, Inline
     from studies.engine.metadata import study_tags
     from studies.engine.processes import Processes
     from studies.engine.resources import default_workers, gpus
-    from studies.engine.scheduler import Owner
+    from studies.engine.scheduler import Scheduler
     from studies.engine.storage import DONE, explained, open_storage, open_study
 
-    stores = Stores(options.runs)
+    paths = RunPaths(options.runs)
     source = resolve(study.base.data.source)
     study = study.with_base(study.base.override({"data.source": source}), study.fixed)
     print(f"Study {options.name!r}: {study.question}", flush=True)
     for name in sorted(study.fixed):
         print(f"  {name} is fixed at {study.base.flat()[name]}: you named it, so it is not searched")
-    corpus = load_corpus(study.base.data, stores.cache)
+    corpus = load_corpus(study.base.data, paths.cache)
     print(f"  data      {describe(corpus.summary)}", flush=True)
 
     with explained():
-        opened = open_study(open_storage(options.optuna_uri(stores)), options.name, study, corpus.summary)
+        opened = open_study(open_storage(options.optuna_uri(paths)), options.name, study, corpus.summary)
     done = sum(trial.state in DONE for trial in opened.get_trials(deepcopy=False))
     left = study.total - done
     if left <= 0:
@@ -130,13 +130,13 @@ def conduct(study: "Study", options: Options[Any]) -> int:
         more = f"{variable}={so_far + 1} or more goes on."
         print(f"  finished: it has {done} trials, {study.total} were asked for. {more}")
     workers = min(options.workers or default_workers(), left)
-    speed = announce(study, stores, done, workers) if left > 0 else {"run_seconds": 0.0}
+    speed = announce(study, paths, done, workers) if left > 0 else {"run_seconds": 0.0}
 
-    executor: Executor = Processes(workers, stores.runs / "workers.log", gpus=gpus()) if left > 0 else Inline()
-    deliverer = start_deliverer(options.runs, options.tracking_uri)
-    owner = Owner(
-        name=options.name, study=study, optuna=opened, stores=stores, executor=executor,
-        tags=study_tags(corpus.summary.kind), patience=options.hang_seconds,
+    executor: Executor = Processes(workers, paths.runs / "workers.log", gpus=gpus()) if left > 0 else Inline()
+    deliverer = start_sync(options.runs, options.tracking_uri)
+    owner = Scheduler(
+        name=options.name, study=study, optuna=opened, paths=paths, executor=executor,
+        tags=study_tags(corpus.summary.data_scope), patience=options.hang_seconds,
     )  # fmt: skip
     try:
         if left > 0:
@@ -148,34 +148,34 @@ def conduct(study: "Study", options: Options[Any]) -> int:
         executor.close()
         delivered = deliverer.stop(LAST_DELIVERY_SECONDS if owner.stopping else DELIVERY_SECONDS)
     if not delivered:
-        log = stores.runs / "delivery.log"
+        log = paths.runs / "delivery.log"
         print(f"MLflow has not got everything yet (see {log}); `make sync` delivers the rest.")
     if owner.stopping:
         print("Stopped. The same command goes on where it was; nothing that was done is lost.")
         return INTERRUPTED
-    return finish(stores, options)
+    return finish(paths, options)
 
 
-def announce(study: "Study", stores: Stores, done: int, workers: int) -> dict[str, Any]:
+def announce(study: "Study", paths: RunPaths, done: int, workers: int) -> dict[str, Any]:
     """Say what will run and what it takes at most; return the measured speed."""
     from studies.engine.cleanup import KEPT_MODELS
     from studies.engine.progress import duration
 
     left = study.total - done
-    speed = measure_speed(study.base, stores.cache)
+    speed = measure_speed(study.base, paths.cache)
     seconds = left * speed["run_seconds"] / workers
     kept = max(KEPT_MODELS, len({each.repeats for each in study.planned}))
     # Predictions and records of a trial; a checkpoint per worker, with both moments of AdamW; the weights kept.
     disk = (left * 2e6 + (workers * 16 + kept * 4) * speed["parameters"]) / 1e6
     going_on = f" ({done} are done)" if done else ""
     print(f"  plan      {study.total} trials in all{going_on}, {workers} workers of one thread each")
-    saves = "" if study.is_list else " (pruning saves a part of it)"
+    saves = "" if study.fixed_trials else " (pruning saves a part of it)"
     print(f"  estimate  at most {duration(seconds)}{saves}, {disk:.0f} MB of disk")
     print("  Ctrl-C stops it; the same command goes on where it was. `make ui` shows the runs.\n", flush=True)
     return speed
 
 
-def run_to_the_end(owner: "Owner", run_seconds: float) -> None:
+def run_to_the_end(owner: "Scheduler", run_seconds: float) -> None:
     """Step the owner until nothing is left to do, or a signal asks it to stop and it has."""
     from studies.engine.progress import Display
     from studies.engine.storage import explained
@@ -217,11 +217,11 @@ def measure_speed(config: RunConfig, cache: Path) -> dict[str, Any]:
     return answer
 
 
-def finish(stores: Stores, options: Options[Any]) -> int:
+def finish(paths: RunPaths, options: Options[Any]) -> int:
     """Write the report of a study, and put it with the study's run in MLflow."""
     if not options.report:
         return 0
-    runs = str(stores.runs.absolute())
+    runs = str(paths.runs.absolute())
     command = [sys.executable, "-m", "studies.engine.report", "--runs", runs, "--study", options.name]
     # Addresses may hold a password, and any user of the machine can see arguments.
     given = {"MLFLOW_TRACKING_URI": options.tracking_uri, "SEQCLF_OPTUNA_URI": options.storage}
@@ -232,6 +232,6 @@ def finish(stores: Stores, options: Options[Any]) -> int:
 def describe(data: "DataSummary") -> str:
     """Say in a line what a study learns from and how it is split."""
     sizes = ", ".join(f"{count:,} {part}" for part, count in data.sizes.items())
-    split = f"by {data.group_column}" if data.split == "group" else data.split
+    split = f"by {data.group_column}" if data.split_method == "group" else data.split_method
     skipped = f"; {data.skipped} bad rows skipped" if data.skipped else ""
-    return f"{mask(data.source)}: {sizes} reviews ({data.kind}), validation split {split}{skipped}"
+    return f"{mask(data.source)}: {sizes} reviews ({data.data_scope}), validation split {split}{skipped}"

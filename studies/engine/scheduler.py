@@ -15,12 +15,12 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments.tracking.journal import Journal
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Saved, Started
 from studies.engine.cleanup import close, keep_best_models, open_recorder, trial_key
-from studies.engine.executors import Died, Executor, Failed, Job, Message, NoRoom, Stopped
+from studies.engine.executors import DiskFull, Executor, Failed, Job, Message, Stopped, WorkerDied
 from studies.engine.metadata import study_header, trial_header
 from studies.engine.storage import DONE, enqueue, trial_seed
 from studies.study import Study
@@ -52,13 +52,13 @@ class Running:
 
 
 @dataclass
-class Owner:
+class Scheduler:
     """The state of a study while it runs."""
 
     name: str
     study: Study
     optuna: optuna.Study
-    stores: Stores
+    paths: RunPaths
     executor: Executor
     tags: dict[str, str]
     patience: float
@@ -80,7 +80,7 @@ class Owner:
             more: whether there are trials to do; else what an earlier owner could not finish is put in order.
         """
         header = study_header(self.name, self.study, self.tags)
-        with Recorder.open(self.stores.journal(header.key), header) as recorder:
+        with Recorder.open(self.paths.journal(header.key), header) as recorder:
             if more:
                 recorder.reopen()
             self.adopt()
@@ -103,12 +103,12 @@ class Owner:
         self._keep_best_models()
 
     def step(self, timeout: float = 1.0) -> bool:
-        """Fill free places, then handle what comes within ``timeout`` seconds; say whether there is more to do.
+        """Fill free slots, then handle what comes within ``timeout`` seconds; say whether there is more to do.
 
         Raises:
             StudyError: after ``FAILURES_IN_A_ROW`` failed trials in a row.
         """
-        while not self.stopping and len(self.running) < self.executor.places and self._start_next():
+        while not self.stopping and len(self.running) < self.executor.slots and self._start_next():
             pass
         if not self.running:
             return False
@@ -121,7 +121,7 @@ class Owner:
             if away:
                 run.heard = now
             elif now - run.heard > self.patience:
-                self.executor.kill(key)  # ``Died`` follows
+                self.executor.kill(key)  # ``WorkerDied`` follows
                 run.heard = now
         return True
 
@@ -132,7 +132,7 @@ class Owner:
         done = sum(trial.state in DONE for trial in self.optuna.get_trials(deepcopy=False))
         if done + len(self.running) >= self.study.total:
             return False
-        if self.study.is_list:
+        if self.study.fixed_trials:
             enqueue(self.optuna, self.study)
             if not self.optuna.get_trials(deepcopy=False, states=[TrialState.WAITING]):
                 return False
@@ -150,11 +150,11 @@ class Owner:
         config = self.study.config(trial)
         key = trial_key(self.name, trial.number)
         header = trial_header(self.name, self.study, trial, self.tags)
-        job = Job(key, config, self.stores.work(key).absolute(), self.stores.cache.absolute())
+        job = Job(key, config, self.paths.work(key).absolute(), self.paths.cache.absolute())
         known = self.optuna.get_trials(deepcopy=False)[trial.number].intermediate_values
         self.running[key] = Running(
             trial=trial,
-            recorder=open_recorder(self.stores, header, trial.params),
+            recorder=open_recorder(self.paths, header, trial.params),
             job=job,
             reported=max(known, default=0),
             heard=time.monotonic(),
@@ -168,15 +168,15 @@ class Owner:
         match message:
             case Stopped():
                 self._forget(run)
-            case Died() if run.ending:
+            case WorkerDied() if run.ending:
                 self._forget(run)
-            case Died(reason):
+            case WorkerDied(reason):
                 self._again(run, reason)
             case Failed(reason):
                 self._end(run, TrialState.FAIL, reason)
                 self._forget(run)
                 self._mind_failures(reason)
-            case NoRoom(reason):
+            case DiskFull(reason):
                 raise UserError(f"{NO_ROOM} ({reason}). Make room and run the same command again.")
             case Finished():
                 run.recorder.record(message)
@@ -213,13 +213,13 @@ class Owner:
         self._keep_best_models()
 
     def _close(self, trial: FrozenTrial, recorder: Recorder) -> None:
-        close(self.stores, self.name, trial, recorder)
+        close(self.paths, self.name, trial, recorder)
 
     def _journal(self, number: int) -> Path:
-        return self.stores.journal(trial_key(self.name, number))
+        return self.paths.journal(trial_key(self.name, number))
 
     def _keep_best_models(self) -> None:
-        keep_best_models(self.stores, self.name, self.optuna.get_trials(deepcopy=False))
+        keep_best_models(self.paths, self.name, self.optuna.get_trials(deepcopy=False))
 
     def _again(self, run: Running, reason: str) -> None:
         run.deaths += 1

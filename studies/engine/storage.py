@@ -109,7 +109,13 @@ def identity(study: Study, data: DataSummary) -> dict[str, object]:
         for name, value in study.base.flat().items()
         if name not in space and name not in ("data.source", "train.device")
     }
-    return {"space": space, "base": base, "data": data.digest, "kind": data.kind, "subject": study.subject}
+    return {
+        "space": space,
+        "base": base,
+        "data": data.digest,
+        "data_scope": data.data_scope,
+        "subject": study.subject,
+    }
 
 
 def open_study(storage: RDBStorage, name: str, study: Study, data: DataSummary) -> optuna.Study:
@@ -147,7 +153,7 @@ def enqueue(opened: optuna.Study, study: Study) -> None:
             known.setdefault(trial.user_attrs[PLANNED], []).append(trial.state)
     for planned in study.planned:
         states = known.get(planned.name, [])
-        again = study.is_list and set(states) == {TrialState.FAIL} and len(states) < RETRIES
+        again = study.fixed_trials and set(states) == {TrialState.FAIL} and len(states) < RETRIES
         if not states or again:
             known_by = {PLANNED: planned.name, **({REPEATS: planned.repeats} if planned.repeats else {})}
             opened.enqueue_trial(dict(planned.settings), user_attrs=known_by)
@@ -160,7 +166,7 @@ def _differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
             before, after = known[part].get(name, "absent"), wanted[part].get(name, "absent")
             if before != after:
                 found.append(f"{name} was {_short(before)}, is {_short(after)}")
-    changed = [part for part in ("data", "kind", "subject") if known[part] != wanted[part]]
+    changed = [part for part in ("data", "data_scope", "subject") if known[part] != wanted[part]]
     return found + [f"{part} was {_short(known[part])}, is {_short(wanted[part])}" for part in changed]
 
 

@@ -13,7 +13,7 @@ from seqclf_core.training.metrics import Tally
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_a_tally_of_parts_is_the_tally_of_the_whole(name: str) -> None:
     loss = LOSSES[name]
-    logits = torch.randn(23, loss.outputs, generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(23, loss.num_logits, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(23) % 2
 
     def tally(part: slice) -> Tally:
@@ -21,14 +21,14 @@ def test_a_tally_of_parts_is_the_tally_of_the_whole(name: str) -> None:
 
     whole = tally(slice(None))
     parts = Tally.zero(torch.device("cpu")) + tally(slice(0, 20)) + tally(slice(20, 23))
-    assert parts.means() == pytest.approx(whole.means(), rel=1e-6)
+    assert parts.compute() == pytest.approx(whole.compute(), rel=1e-6)
     assert parts.count == 23
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_probability_and_loss_agree(name: str) -> None:
     loss = LOSSES[name]
-    logits = torch.linspace(-4, 4, 9 * loss.outputs).reshape(9, loss.outputs).flip(1)
+    logits = torch.linspace(-4, 4, 9 * loss.num_logits).reshape(9, loss.num_logits).flip(1)
     for label in (0, 1):
         labels = torch.full((9,), label)
         chance = loss.probability(logits) if label else 1 - loss.probability(logits)
@@ -38,11 +38,11 @@ def test_probability_and_loss_agree(name: str) -> None:
 
 def test_extreme_logits_stay_finite() -> None:
     for loss in LOSSES.values():
-        logits = torch.full((1, loss.outputs), 500.0)
-        logits[:, 0] *= -1 if loss.outputs == 2 else 1
+        logits = torch.full((1, loss.num_logits), 500.0)
+        logits[:, 0] *= -1 if loss.num_logits == 2 else 1
         assert math.isfinite(float(loss.sums(logits, torch.tensor([0]))))
 
 
 def test_a_tally_of_nothing_has_no_mean() -> None:
     with pytest.raises(ValueError, match="no decisions"):
-        Tally.zero(torch.device("cpu")).means()
+        Tally.zero(torch.device("cpu")).compute()

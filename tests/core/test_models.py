@@ -32,7 +32,7 @@ def classifier(pooling: str, **settings: object) -> SequenceClassifier:
 
 def packed_reference(model: SequenceClassifier, config: ModelConfig, tokens: Tensor, lengths: Tensor) -> Tensor:
     """The same weights in torch's own packed LSTM, pooled one review at a time."""
-    lstm = nn.LSTM(config.embed_dim, config.hidden_dim, config.layers, batch_first=True,
+    lstm = nn.LSTM(config.embed_dim, config.hidden_dim, config.num_layers, batch_first=True,
                    bidirectional=config.bidirectional)  # fmt: skip
     weights = {}
     for layer, directions in enumerate(model.encoder.lstms):

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from seqclf_core.config import DataConfig, ModelConfig, RunConfig
-from seqclf_core.data.batches import CutReviews
+from seqclf_core.data.batches import EncodedSplit
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.data.vocabulary import UNK
 from seqclf_core.errors import UserError
@@ -50,7 +50,7 @@ def test_it_learns_what_follows_and_starts_a_classifier(settings: RunConfig, tmp
     assert model.head.out_features == len(tags) == started.data.vocab_size  # fewer words than tags
     assert tags[UNK] == "[UNK]"
 
-    classifier = settings.override({"model.start_from": str(tmp_path / "tagger"), "train.epochs": 1})
+    classifier = settings.override({"model.init_from": str(tmp_path / "tagger"), "train.epochs": 1})
     *_, end = run(classifier, tmp_path / "classifier", cache)
     assert isinstance(end, Finished)
 
@@ -94,7 +94,7 @@ def test_every_word_but_a_texts_first_is_decided_once() -> None:
     model.eval()
     tokens = np.array([3, 9, 4, 2, 5, 7], dtype=np.uint16)
     part = pieces(tokens, np.array([0, 4, 5, 6]))
-    batch = CutReviews(part, DataConfig()).batch(np.array([0, 1, 2]), CPU)
+    batch = EncodedSplit(part, DataConfig()).batch(np.array([0, 1, 2]), CPU)
     loss, tally = next_words(model, share=0.5)(batch)  # in evaluation all are decided
     logits = model(batch.tokens, batch.lengths)[0, :3]
     following = torch.tensor([UNK, 4, 2])  # 9 is no tag of its own
@@ -106,7 +106,7 @@ def test_every_word_but_a_texts_first_is_decided_once() -> None:
 def test_in_training_a_share_of_the_words_is_drawn() -> None:
     model = SequenceTagger(ModelConfig(embed_dim=4, hidden_dim=4), vocab_size=12, tags=12)
     part = pieces(np.full(40 * 101, 5, dtype=np.uint16), np.arange(0, 40 * 101 + 1, 101))
-    batch = CutReviews(part, DataConfig()).batch(np.arange(40), CPU)
+    batch = EncodedSplit(part, DataConfig()).batch(np.arange(40), CPU)
     model.choice_generator = torch.Generator().manual_seed(0)
     counts = [next_words(model, share=0.25)(batch)[1].count for _ in range(2)]
     assert counts[0] != counts[1]
@@ -116,7 +116,7 @@ def test_in_training_a_share_of_the_words_is_drawn() -> None:
 def test_a_batch_in_which_nothing_follows_decides_nothing() -> None:
     model = SequenceTagger(ModelConfig(embed_dim=4, hidden_dim=4), vocab_size=12, tags=12)
     model.eval()
-    batch = CutReviews(pieces(np.array([5, 6], dtype=np.uint16), np.arange(3)), DataConfig()).batch(
+    batch = EncodedSplit(pieces(np.array([5, 6], dtype=np.uint16), np.arange(3)), DataConfig()).batch(
         np.arange(2), CPU
     )
     loss, tally = next_words(model, share=1)(batch)

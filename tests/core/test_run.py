@@ -70,7 +70,7 @@ def test_the_same_seed_gives_the_same_curve_and_another_another(
 def test_a_resumed_run_equals_an_uninterrupted_one(
     small: RunConfig, tmp_path: Path, cache: Path, stop_at: int, average: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = small.override({"train.average": average})
+    small = small.override({"train.ema_decay": average})
     expected = curve(whole(small, tmp_path / "whole", cache))
     monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)  # a checkpoint after every step
     for saved, event in enumerate(run(small, tmp_path / "parts", cache)):
@@ -138,7 +138,7 @@ def test_patience_ends_a_run_early_and_keeps_the_best_weights(
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(small: RunConfig, tmp_path: Path, cache: Path) -> None:
-    config = small.override({"train.lr": 10.0, "train.clip_norm": 1e30, "model.loss": "bce"})
+    config = small.override({"train.lr": 10.0, "train.max_grad_norm": 1e30, "model.loss": "bce"})
     stream = run(config, tmp_path, cache)
     next(stream)
     # The rate alone only saturates such a small model; a weight beyond the numbers is what a real blow-up leaves.
@@ -183,7 +183,7 @@ def test_the_checkpoint_is_no_pickle(small: RunConfig, tmp_path: Path, cache: Pa
 
 
 def test_a_divergence_can_be_scored_as_an_outcome(small: RunConfig, tmp_path: Path, cache: Path) -> None:
-    stream = run(small.override({"train.diverged": "score"}), tmp_path, cache)
+    stream = run(small.override({"train.on_divergence": "score"}), tmp_path, cache)
     events: list[Event] = []
     for event in stream:
         events.append(event)

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from experiments.tracking.database import prepare_database
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory) -> Path:
-    stores = Stores(tmp_path_factory.mktemp("empty"))
-    prepare_database(stores, f"sqlite:///{stores.runs / 'mlflow.db'}")
-    return stores.runs / "mlflow.db"
+    paths = RunPaths(tmp_path_factory.mktemp("empty"))
+    prepare_database(paths, f"sqlite:///{paths.runs / 'mlflow.db'}")
+    return paths.runs / "mlflow.db"
 
 
 @pytest.fixture
-def own_tracker(tmp_path, empty_database, monkeypatch) -> Stores:
+def own_tracker(tmp_path, empty_database, monkeypatch) -> RunPaths:
     """Stores that no variable of the environment leads away from."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    return Stores(tmp_path)
+    return RunPaths(tmp_path)

@@ -17,7 +17,7 @@ from experiments.linear import vectorizer
 from experiments.runner import Session, track_all
 from experiments.tracking import journal, mlflow_format
 from experiments.tracking.journal import Closed, Opened
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import Corpus, load_corpus
 
@@ -30,12 +30,12 @@ def corpus(small: RunConfig, cache: Path) -> Corpus:
 def results_of(
     experiment: Experiment, corpus: Corpus, small: RunConfig, folder: Path, cache: Path
 ) -> list[Result]:
-    stores = Stores(folder)
-    stores.runs.mkdir(exist_ok=True)
-    if not stores.cache.exists():
-        stores.cache.symlink_to(cache)
+    paths = RunPaths(folder)
+    paths.runs.mkdir(exist_ok=True)
+    if not paths.cache.exists():
+        paths.cache.symlink_to(cache)
     session = Session(
-        name="test", question="Does it?", command="make it", data=corpus.summary, stores=stores,
+        name="test", question="Does it?", command="make it", data=corpus.summary, paths=paths,
         console=Console(file=io.StringIO(), width=200), stream=experiment.stream,
     )  # fmt: skip
     base = experiment.base.override({"data.source": small.data.source})
@@ -108,6 +108,6 @@ def test_words_and_marks_are_features_and_line_breaks_are_not() -> None:
 
 
 def test_settings_are_told_apart_and_name_no_neural_ones() -> None:
-    assert set(nbsvm.NbsvmSettings().flat()) & set(RunConfig().flat()) >= {"data.source", "data.split"}
+    assert set(nbsvm.NbsvmSettings().flat()) & set(RunConfig().flat()) >= {"data.source", "data.split_method"}
     assert "data.max_length" not in nbsvm.NbsvmSettings().flat()
     json.dumps(nbsvm.NbsvmSettings().flat())

@@ -12,7 +12,7 @@ import experiments
 from experiments.__main__ import EXPERIMENTS, only_one
 from experiments.tracking import journal
 from experiments.tracking.database import prepare_database
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from tests.experiments.tracking.journal_samples import everything_in
@@ -65,13 +65,13 @@ def test_mistakes_are_refused_with_a_message(arguments: list[str], message: str,
 
 
 def test_the_same_runs_have_one_process_at_a_time(tmp_path: Path) -> None:
-    stores = Stores(tmp_path)
+    paths = RunPaths(tmp_path)
     for _ in range(2):
         with (
-            only_one(stores, "baseline/one"),
-            only_one(stores, "baseline/other"),
+            only_one(paths, "baseline/one"),
+            only_one(paths, "baseline/other"),
             pytest.raises(UserError, match="at work on these very runs"),
-            only_one(stores, "baseline/one"),
+            only_one(paths, "baseline/one"),
         ):
             pytest.fail("there were two")
 
@@ -80,17 +80,17 @@ def test_an_interrupted_experiment_goes_on_and_arrives_in_mlflow_once(
     small: RunConfig, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    stores = Stores(tmp_path / "runs")
-    prepare_database(stores, stores.tracking_uri())
-    stores.cache.symlink_to(cache)
+    paths = RunPaths(tmp_path / "runs")
+    prepare_database(paths, paths.tracking_uri())
+    paths.cache.symlink_to(cache)
     changes = {"train.epochs": 6, "train.patience": 100, "model.word_dropout": 0.1}
     settings = {**small.flat(), **changes}
     names = [name for name, value in settings.items() if value != RunConfig().flat()[name]]
     flags = [text for name in names for text in (f"--{name.replace('_', '-')}", str(settings[name]))]
-    command = [*COMMAND, "baseline", "--runs", str(stores.runs), *flags]
+    command = [*COMMAND, "baseline", "--runs", str(paths.runs), *flags]
 
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not (files := list(stores.journals.rglob("*.jsonl"))) or len(journal.read(files[0])) < 4:
+    while not (files := list(paths.journals.rglob("*.jsonl"))) or len(journal.read(files[0])) < 4:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -102,12 +102,12 @@ def test_an_interrupted_experiment_goes_on_and_arrives_in_mlflow_once(
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "12 of 12" in done.stdout
-    assert f"make ui RUNS={stores.runs}" in done.stdout
+    assert f"make ui RUNS={paths.runs}" in done.stdout
     assert "--seed 1" in done.stdout
     entries = journal.read(files[0])
     assert entries[: len(before)] == before
     assert len(entries) == 16
-    found = everything_in(stores.tracking_uri())
+    found = everything_in(paths.tracking_uri())
     assert list(found) == [f"baseline/{files[0].stem}"]
     (run,) = found.values()
     assert isinstance(run, dict)

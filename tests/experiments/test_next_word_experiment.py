@@ -15,7 +15,7 @@ from experiments.runner import Session, track_all
 from experiments.serving.selection import finished_models
 from experiments.tracking import journal
 from experiments.tracking.journal import Closed, Happened, Opened
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import deliver
 from reports import frames
 from seqclf_core.config import RunConfig
@@ -26,26 +26,26 @@ from seqclf_core.events import Event
 
 @pytest.fixture
 def session(small: RunConfig, tmp_path: Path, cache: Path) -> Session:
-    stores = Stores(tmp_path / "runs")
-    stores.runs.mkdir()
-    stores.cache.symlink_to(cache)
+    paths = RunPaths(tmp_path / "runs")
+    paths.runs.mkdir()
+    paths.cache.symlink_to(cache)
     return Session(
         name="next_word", question="Does it?", command="make it", data=load_corpus(small.data, cache).summary,
-        stores=stores, console=Console(file=io.StringIO(), width=200), stream=next_word.EXPERIMENT.stream,
+        paths=paths, console=Console(file=io.StringIO(), width=200), stream=next_word.EXPERIMENT.stream,
     )  # fmt: skip
 
 
 def place_of(session: Session) -> Place:
-    return lambda settings: session.stores.work(session.key(settings))
+    return lambda settings: session.paths.work(session.key(settings))
 
 
 def test_two_classifiers_differ_by_the_tagger_alone(session: Session, small: RunConfig, cache: Path) -> None:
     base = small.override({"train.epochs": 1})
     tagger, started, scratch = runs = next_word.runs(base, place_of(session))
-    folder = session.stores.work(session.key(tagger.config)).absolute()
+    folder = session.paths.work(session.key(tagger.config)).absolute()
     assert scratch.config == base
-    assert started.config == base.override({"model.start_from": str(folder / "tagger")})
-    assert next_word.EXPERIMENT.varies == {"model.start_from"}
+    assert started.config == base.override({"model.init_from": str(folder / "tagger")})
+    assert next_word.EXPERIMENT.varies == {"model.init_from"}
 
     # Stopped while the tagger learns, the classifiers are not begun; the same command goes on.
     assert [result.closed for result in track_all(session, base, runs, lambda: True)] == [None]
@@ -61,20 +61,20 @@ def test_two_classifiers_differ_by_the_tagger_alone(session: Session, small: Run
         assert f"{result.finished.test_accuracy:.4f}" in said
     roles = {}
     for result in results:
-        opened, *entries = journal.read(session.stores.journal(result.key))
+        opened, *entries = journal.read(session.paths.journal(result.key))
         assert isinstance(opened, Opened)
         roles[opened.header.role] = sum(isinstance(entry, Happened) for entry in entries)
     assert roles == {"tagger": 8, "experiment": 4}
 
     # A tagger's scores are of words: MLflow has its curve; no report and no choice of a model mixes them in.
-    deliver(session.stores.runs)
-    tracked = frames.Stores.under(session.stores.runs)
+    deliver(session.paths.runs)
+    tracked = frames.RunPaths.under(session.paths.runs)
     known = frames.runs(tracked, "next_word")
     assert sorted(known["role"]) == ["experiment", "experiment", "study"]
     assert known["test/accuracy"].notna().sum() == 2
     words = frames.curves(tracked, "next_word", [results[0].key])
     assert len(words) == 6
-    assert {model.key for model in finished_models(session.stores.runs)} == {each.key for each in results[1:]}
+    assert {model.key for model in finished_models(session.paths.runs)} == {each.key for each in results[1:]}
 
 
 def test_without_a_tagger_no_classifier_is_begun(session: Session, small: RunConfig) -> None:
@@ -88,7 +88,7 @@ def test_without_a_tagger_no_classifier_is_begun(session: Session, small: RunCon
         (result,) = track_all(session, base, [replace(tagger, tagger_stream=diverges), *others], lambda: False)
         assert result.closed
         assert (result.closed.outcome, result.closed.reason) == ("failed", "the training loss is nan")
-    parent = journal.read(session.stores.journal(session.group(base)))[-1]
+    parent = journal.read(session.paths.journal(session.group(base)))[-1]
     assert isinstance(parent, Closed)
     assert (parent.outcome, parent.reason) == ("failed", "next-word tagger: the training loss is nan")
 
@@ -100,7 +100,7 @@ def test_commands_that_differ_by_their_classifiers_share_a_tagger_that_is_made_a
         base = small.override({"train.epochs": 1, **changes})
         tagger, started, _ = next_word.runs(base, place_of(session))
         if changes["train.lr"] == 0.02:
-            weights = session.stores.work(session.key(tagger.config)) / "tagger" / "model.safetensors"
+            weights = session.paths.work(session.key(tagger.config)) / "tagger" / "model.safetensors"
             before = weights.read_bytes()
             shutil.rmtree(weights.parent)
         results = track_all(session, base, [tagger, started], lambda: False)

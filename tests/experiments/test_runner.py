@@ -15,7 +15,7 @@ from experiments.experiment import NamedRun
 from experiments.runner import Session, session_name, track_all
 from experiments.tracking import journal
 from experiments.tracking.journal import Closed, Happened, Opened
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.events import Progress
@@ -27,12 +27,12 @@ TIMES = {"seconds", "tokens_per_second"}
 
 @pytest.fixture
 def session(small: RunConfig, tmp_path: Path, cache: Path) -> Session:
-    stores = Stores(tmp_path / "runs")
-    stores.runs.mkdir()
-    stores.cache.symlink_to(cache)
+    paths = RunPaths(tmp_path / "runs")
+    paths.runs.mkdir()
+    paths.cache.symlink_to(cache)
     return Session(
         name="test", question="Does it?", command="make it", data=load_corpus(small.data, cache).summary,
-        stores=stores, console=Console(file=io.StringIO(), width=200),
+        paths=paths, console=Console(file=io.StringIO(), width=200),
     )  # fmt: skip
 
 
@@ -56,18 +56,18 @@ def curve(path: Path) -> list[dict[str, object]]:
 
 
 def journals(session: Session) -> dict[str, bytes]:
-    return {path.stem: path.read_bytes() for path in session.stores.journals.rglob("*.jsonl")}
+    return {path.stem: path.read_bytes() for path in session.paths.journals.rglob("*.jsonl")}
 
 
 def test_a_run_is_recorded_and_not_done_again(session: Session, small: RunConfig) -> None:
     runs = [NamedRun("one", small, {"extra": "yes"})]
     (result,) = track_all(session, small, runs, never)
-    opened, *_, closed = journal.read(session.stores.journal(result.key))
+    opened, *_, closed = journal.read(session.paths.journal(result.key))
     assert isinstance(opened, Opened)
     assert isinstance(closed, Closed)
     assert (opened.header.role, opened.header.parent, opened.header.experiment) == ("experiment", None, "test")
     assert opened.header.params == small.flat()
-    assert {"seqclf.kind": "whole", "extra": "yes"}.items() <= opened.header.tags.items()
+    assert {"seqclf.data_scope": "whole", "extra": "yes"}.items() <= opened.header.tags.items()
     assert closed.outcome == "complete"
     assert result.finished
     assert (result.folder / result.finished.files["test_predictions"]).is_file()
@@ -84,15 +84,15 @@ def test_a_run_is_recorded_and_not_done_again(session: Session, small: RunConfig
 @pytest.mark.parametrize("checkpoints", [0, 1, 3])
 def test_a_stopped_run_goes_on_where_it_was(session: Session, small: RunConfig, checkpoints: int) -> None:
     reference = track_all(session, small, [NamedRun("one", small)], never)
-    whole = curve(session.stores.journal(reference[0].key))
+    whole = curve(session.paths.journal(reference[0].key))
     other = Session(**{**vars(session), "name": "stopped"})
     (stopped,) = track_all(other, small, [NamedRun("one", small)], after(checkpoints))
     assert (stopped.closed, stopped.finished) == (None, None)
     assert not (stopped.folder / "predictions").exists()
-    assert curve(session.stores.journal(stopped.key)) == whole[: checkpoints + 2]
+    assert curve(session.paths.journal(stopped.key)) == whole[: checkpoints + 2]
     (result,) = track_all(other, small, [NamedRun("one", small)], never)
     assert result.closed
-    assert curve(session.stores.journal(stopped.key)) == whole
+    assert curve(session.paths.journal(stopped.key)) == whole
 
 
 def test_settings_and_data_make_the_run_not_the_place(session: Session, small: RunConfig, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_loss_that_is_not_finite_is_recorded_with_its_reason(
     with torch.no_grad():
         broken.encoder.lstms[0][0].bias_ih_l0.fill_(float("nan"))  # type: ignore[index,union-attr]
     save_model(tmp_path / "broken", broken, small, _tokenizer(small, cache), ["A", "B", "C"])
-    bad = NamedRun("bad", small.override({"model.start_from": str(tmp_path / "broken")}))
+    bad = NamedRun("bad", small.override({"model.init_from": str(tmp_path / "broken")}))
     for _ in range(2):
         failed, good = track_all(session, small, [bad, NamedRun("good", small)], never)
         assert failed.closed
@@ -140,7 +140,7 @@ def test_padding_pitfall_groups_its_runs_and_splits_by_length(
     runs = padding_pitfall.runs(base, tmp_path)
     first = track_all(session, base, runs, after(3))
     assert [result.closed is not None for result in first] == [True, False]
-    parent = session.stores.journal(session.group(base))
+    parent = session.paths.journal(session.group(base))
     assert not isinstance(journal.read(parent)[-1], Closed)
 
     results = track_all(session, base, runs, never)
@@ -149,7 +149,7 @@ def test_padding_pitfall_groups_its_runs_and_splits_by_length(
     assert closed.outcome == "complete"
     corpus = load_corpus(base.data, cache)
     for result in results:
-        opened = journal.read(session.stores.journal(result.key))[0]
+        opened = journal.read(session.paths.journal(result.key))[0]
         assert isinstance(opened, Opened)
         assert opened.header.parent == session.group(base)
         assert result.finished
@@ -176,7 +176,7 @@ def test_tagger_to_classifier_compares_with_the_same_seed_and_budget(
     assert weights.stat().st_mtime_ns == before
     started, scratch = runs
     assert scratch.config == base
-    assert started.config == base.override({"model.start_from": str(tmp_path / "tagger")})
+    assert started.config == base.override({"model.init_from": str(tmp_path / "tagger")})
     assert float(started.tags["tagger.accuracy"]) > float(started.tags["tagger.baseline"])
 
     results = track_all(session, base, runs, never)
@@ -184,7 +184,7 @@ def test_tagger_to_classifier_compares_with_the_same_seed_and_budget(
     for result in results:
         assert result.finished
         assert f"{result.finished.test_accuracy:.4f}" in said
-    curves = [curve(session.stores.journal(result.key)) for result in results]
+    curves = [curve(session.paths.journal(result.key)) for result in results]
     progress = [[each for each in events if each["event"] == "progress"] for events in curves]
     assert [len(each) for each in progress] == [2, 2]
     assert progress[0] != progress[1]

@@ -110,7 +110,7 @@ def record_in_mlflow(
         parent = None
         if any(run.role == "trial" for run in of_study):
             tags = {"seqclf.key": f"{study}/study", "seqclf.role": "study", "seqclf.study": study}
-            tags |= {"seqclf.kind": of_study[0].kind, **notes.get(study, {})}
+            tags |= {"seqclf.data_scope": of_study[0].kind, **notes.get(study, {})}
             parent = client.create_run(experiment, EPOCH - 5_000, tags, study).info.run_id
         for run in of_study:
             _record(client, experiment, parent, run)
@@ -125,7 +125,7 @@ def _record(client: MlflowClient, experiment: str, parent: str | None, run: Made
         "seqclf.role": run.role,
         "seqclf.study": run.study,
         "seqclf.trial": str(run.number),
-        "seqclf.kind": run.kind,
+        "seqclf.data_scope": run.kind,
         "code.commit": "c0ffee" + 34 * "0",
         "versions.torch": "2.13.0",
         "versions.python": "3.11.9",

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from optuna.trial import Trial
 
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from studies.engine.executors import Executor, Inline
-from studies.engine.scheduler import Owner
+from studies.engine.scheduler import Scheduler
 from studies.engine.storage import open_storage, open_study
 from studies.study import Planned, Study
-from tests.studies.engine.stepping import OpenOwner
+from tests.studies.engine.stepping import OpenScheduler
 
 
 def sample(trial: Trial) -> None:
@@ -35,23 +35,23 @@ def study(small: RunConfig) -> Study:
 
 
 @pytest.fixture
-def open_owner(tmp_path: Path, study: Study, cache: Path) -> OpenOwner:
+def open_scheduler(tmp_path: Path, study: Study, cache: Path) -> OpenScheduler:
     """Open a study in this test's own folder, as often as wanted."""
 
     def open_it(
         study: Study = study, total: int = 4, executor: Executor | None = None, name: str = "test",
         runs: Path = tmp_path / "runs",
-    ) -> Owner:  # fmt: skip
+    ) -> Scheduler:  # fmt: skip
         study = replace(study, total=total)
-        stores = Stores(runs)
-        stores.runs.mkdir(exist_ok=True)
-        if not stores.cache.exists():
-            stores.cache.symlink_to(cache)
+        paths = RunPaths(runs)
+        paths.runs.mkdir(exist_ok=True)
+        if not paths.cache.exists():
+            paths.cache.symlink_to(cache)
         data = load_corpus(study.base.data, cache).summary
-        opened = open_study(open_storage(stores.optuna_uri), name, study, data)
-        return Owner(
-            name=name, study=study, optuna=opened, stores=stores, executor=executor or Inline(),
-            tags={"seqclf.kind": "whole"}, patience=60.0,
+        opened = open_study(open_storage(paths.optuna_uri), name, study, data)
+        return Scheduler(
+            name=name, study=study, optuna=opened, paths=paths, executor=executor or Inline(),
+            tags={"seqclf.data_scope": "whole"}, patience=60.0,
         )  # fmt: skip
 
     return open_it

@@ -9,11 +9,11 @@ from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from studies import imdb
 from studies.study import Study
-from tests.studies.engine.stepping import OpenOwner
+from tests.studies.engine.stepping import OpenScheduler
 
 
 def test_the_shipped_study_starts_with_its_base_and_fits_the_config() -> None:
-    study = imdb.declare(imdb.Question(), "")
+    study = imdb.build_study(imdb.Params(), "")
     start = study.planned[0].settings
     assert study.space().keys() == start.keys() <= RunConfig().flat().keys()
     assert study.base.override(start) == study.base
@@ -51,20 +51,20 @@ def test_nothing_left_to_search_is_refused(study: Study) -> None:
     ],
 )
 def test_other_settings_or_data_are_refused(
-    open_owner: OpenOwner, study: Study, changes: dict[str, object], told: str
+    open_scheduler: OpenScheduler, study: Study, changes: dict[str, object], told: str
 ) -> None:
-    open_owner(study)
+    open_scheduler(study)
     with pytest.raises(UserError, match=f"(?s){told}.*another NAME"):
-        open_owner(replace(study, base=study.base.override(changes)))
+        open_scheduler(replace(study, base=study.base.override(changes)))
 
 
-def test_another_search_space_is_refused(open_owner: OpenOwner, study: Study) -> None:
-    open_owner(study)
+def test_another_search_space_is_refused(open_scheduler: OpenScheduler, study: Study) -> None:
+    open_scheduler(study)
     with pytest.raises(UserError, match=r"model\.pooling was .*, is absent"):
-        open_owner(study.with_base(study.base, frozenset({"model.pooling"})))
+        open_scheduler(study.with_base(study.base, frozenset({"model.pooling"})))
 
 
-def test_two_studies_share_a_database(open_owner: OpenOwner) -> None:
-    first, second = open_owner(name="one"), open_owner(name="two")
+def test_two_studies_share_a_database(open_scheduler: OpenScheduler) -> None:
+    first, second = open_scheduler(name="one"), open_scheduler(name="two")
     assert first.optuna.study_name != second.optuna.study_name
     assert len(first.optuna.trials) == len(second.optuna.trials) == 1

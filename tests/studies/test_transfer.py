@@ -9,7 +9,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from seqclf_core.next_word import TAGGER, train_tagger
 from studies import finalists, transfer
-from tests.studies.engine.stepping import OpenOwner, outcomes, run_all
+from tests.studies.engine.stepping import OpenScheduler, outcomes, run_all
 
 
 @pytest.fixture
@@ -19,26 +19,26 @@ def tagger(small: RunConfig, tmp_path: Path, cache: Path) -> Path:
 
 
 def test_every_trial_starts_with_the_tagger_and_so_does_every_finalist(
-    tagger: Path, small: RunConfig, open_owner: OpenOwner
+    tagger: Path, small: RunConfig, open_scheduler: OpenScheduler
 ) -> None:
-    declared = transfer.declare(transfer.Question(trials=2, tagger=str(tagger)), "")
-    assert declared.base.model.start_from == str(tagger)
+    declared = transfer.build_study(transfer.Params(trials=2, tagger=str(tagger)), "")
+    assert declared.base.model.init_from == str(tagger)
     assert (declared.base.model.embed_dim, declared.base.model.hidden_dim) == (8, 8)
-    assert not {"model.embed_dim", "model.hidden_dim", "model.layers"} & declared.space().keys()
+    assert not {"model.embed_dim", "model.hidden_dim", "model.num_layers"} & declared.space().keys()
     assert declared.notes["seqclf.tagger"][:16] in declared.subject  # other weights there are another study
 
     changes = {"data.source": small.data.source, "train.epochs": 1}
     study = declared.with_base(declared.base.override(changes), frozenset())
-    owner = open_owner(study, name="transfer", total=2)
+    owner = open_scheduler(study, name="transfer", total=2)
     run_all(owner)
     assert outcomes(owner) == ["COMPLETE"] * 2
     with pytest.raises(UserError, match="Choose another NAME"):
-        open_owner(replace(study, subject="a tagger with other weights"), name="transfer", total=2)
-    again = finalists.declare(finalists.Question(of="transfer", best=1, seeds=2), owner.stores.optuna_uri)
-    assert again.base.model.start_from == str(tagger)
+        open_scheduler(replace(study, subject="a tagger with other weights"), name="transfer", total=2)
+    again = finalists.build_study(finalists.Params(of="transfer", best=1, seeds=2), owner.paths.optuna_uri)
+    assert again.base.model.init_from == str(tagger)
     assert again.base.model.hidden_dim == 8
-    without = again.with_base(again.base.override({"model.start_from": None}), frozenset({"model.start_from"}))
-    assert without.notes["seqclf.changed"] == "model.start_from"  # no longer to be compared with the search
+    without = again.with_base(again.base.override({"model.init_from": None}), frozenset({"model.init_from"}))
+    assert without.notes["seqclf.changed"] == "model.init_from"  # no longer to be compared with the search
     elsewhere = again.with_base(again.base.override({"data.source": "hub"}), frozenset({"data.source"}))
     assert "seqclf.changed" not in elsewhere.notes
 
@@ -48,11 +48,11 @@ def test_every_trial_starts_with_the_tagger_and_so_does_every_finalist(
 )
 def test_without_a_tagger_it_says_how_to_make_one(name: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=told):
-        transfer.declare(transfer.Question(tagger=name and str(tmp_path / name)), "")
+        transfer.build_study(transfer.Params(tagger=name and str(tmp_path / name)), "")
 
 
 def test_a_relative_folder_means_the_same_from_everywhere(
     tagger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert transfer.declare(transfer.Question(tagger="tagger"), "").base.model.start_from == str(tagger)
+    assert transfer.build_study(transfer.Params(tagger="tagger"), "").base.model.init_from == str(tagger)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqclf_core.data.batches import CutReviews, evaluation_order, training_order
+from seqclf_core.data.batches import EncodedSplit, evaluation_order, training_order
 from seqclf_core.config import DataConfig
 from seqclf_core.data.cache import Part
 from seqclf_core.data.vocabulary import PAD
@@ -22,22 +22,22 @@ def part(lengths: list[int]) -> Part:
 
 def test_head_and_tail_keep_their_end() -> None:
     for keep, expected in (("head", [1000, 1001, 1002]), ("tail", [1007, 1008, 1009])):
-        cut = CutReviews(part([10, 2]), DataConfig(max_length=3, keep=keep))
+        cut = EncodedSplit(part([10, 2]), DataConfig(max_length=3, keep=keep))
         batch = cut.batch(np.array([0, 1]), CPU)
         assert batch.tokens[:, :3].tolist() == [expected, [2000, 2001, PAD]]
         assert (batch.tokens[:, 3:] == PAD).all()
         assert batch.lengths.tolist() == [3, 2]
         assert batch.labels.tolist() == [0, 1]
-        assert batch.real_tokens == 5
+        assert batch.num_tokens == 5
 
 
 def test_rows_can_be_padded_to_the_maximum() -> None:
-    cut = CutReviews(part([2, 4]), DataConfig(max_length=9, pad="max_length"))
+    cut = EncodedSplit(part([2, 4]), DataConfig(max_length=9, pad="max_length"))
     assert cut.batch(np.array([0, 1]), CPU).tokens.shape == (2, 9)
 
 
 def test_there_are_few_widths() -> None:
-    cut = CutReviews(part(list(range(1, 300))), DataConfig(max_length=256))
+    cut = EncodedSplit(part(list(range(1, 300))), DataConfig(max_length=256))
     widths = {cut.batch(np.array([row]), CPU).tokens.shape[1] for row in range(299)}
     assert len(widths) == 16
     assert max(widths) == 256

@@ -44,7 +44,7 @@ def test_groups_are_numbered_alike_in_all_parts_and_stay_on_one_side(source, tmp
             assert numbers.setdefault(movie, number) == number
     assert len(set(numbers.values())) == len(numbers) == 90
     assert not set(corpus.train.groups) & set(corpus.val.groups)
-    assert (corpus.summary.split, corpus.summary.group_column) == ("group", "movie")
+    assert (corpus.summary.split_method, corpus.summary.group_column) == ("group", "movie")
 
 
 def test_arrays_are_mapped_and_cannot_be_written(source, tmp_path):
@@ -61,7 +61,7 @@ def test_without_groups_the_split_is_random_and_says_so(tmp_path):
     with pytest.warns(UserWarning, match="no group column"):
         corpus = load_corpus(DataConfig(source=source), tmp_path / "cache")
     assert corpus.train.groups is None
-    assert (corpus.summary.split, corpus.summary.group_column) == ("random", None)
+    assert (corpus.summary.split_method, corpus.summary.group_column) == ("random", None)
     with pytest.raises(DataError, match=r"--data\.split random"):
         load_corpus(DataConfig(source=source, split="group"), tmp_path / "cache")
 
@@ -70,7 +70,7 @@ def test_a_test_part_may_do_without_groups(tmp_path):
     test = [{"text": row["text"], "label": row["label"]} for row in reviews(range(60, 70), seed=1)]
     source = write(tmp_path / "data", reviews(range(60), seed=0), test)
     corpus = load_corpus(DataConfig(source=source), tmp_path / "cache")
-    assert corpus.summary.split == "group"
+    assert corpus.summary.split_method == "group"
     assert corpus.train.groups is not None
     assert corpus.test.groups is None
 
@@ -101,7 +101,7 @@ def test_the_digest_tells_data_and_split_and_nothing_else(source, tmp_path):
 
 def test_limited_and_synthetic_data_are_called_so(source, tmp_path):
     kinds = {
-        name: load_corpus(DataConfig(source=name, limit=limit), tmp_path / "cache").summary.kind
+        name: load_corpus(DataConfig(source=name, limit=limit), tmp_path / "cache").summary.data_scope
         for name, limit in ((source, 60), ("synthetic", 200))
     }
     assert kinds == {source: "limited", "synthetic": "synthetic"}

@@ -173,6 +173,6 @@ def test_where_no_token_was_drawn_since_the_last_look_there_is_no_loss_yet(
     for part in ("train", "test"):
         rows = [json.loads(line) for line in (data / f"{part}.jsonl").read_text().splitlines()]
         write(data / f"{part}.jsonl", [{**row, "text": " ".join(row["text"].split()[-2:])} for row in rows[:60]])
-    often = config.override({"train.batch_size": 1, "train.evaluations": 20, "train.patience": 100})
+    often = config.override({"train.batch_size": 1, "train.evals_per_epoch": 20, "train.patience": 100})
     *_, end = train_tagger(often, tmp_path / "run", tmp_path / "cache")
     assert isinstance(end, Finished)

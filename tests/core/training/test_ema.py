@@ -9,12 +9,12 @@ from seqclf_core.config import RunConfig
 from seqclf_core.events import Progress
 from seqclf_core.run import run
 from seqclf_core.training.checkpoint import load_classifier
-from seqclf_core.training.ema import EVERY, WeightAverage
+from seqclf_core.training.ema import EMA, EVERY
 
 
 def test_it_is_the_exponential_moving_average_of_the_weights() -> None:
     model = nn.Linear(3, 2)
-    average = WeightAverage(model, decay=0.9)
+    average = EMA(model, decay=0.9)
     expected = model.weight.detach().clone()
     for step in range(1, 401):
         with torch.no_grad():
@@ -28,7 +28,7 @@ def test_it_is_the_exponential_moving_average_of_the_weights() -> None:
 
 def test_it_is_in_place_for_a_while_only() -> None:
     model = nn.Linear(3, 2)
-    average = WeightAverage(model, decay=0.5)
+    average = EMA(model, decay=0.5)
     before = model.weight.detach().clone()
     with torch.no_grad():
         model.weight.add_(1)
@@ -42,7 +42,7 @@ def test_it_changes_what_is_evaluated_and_kept_but_not_the_training(
     small: RunConfig, tmp_path: Path, cache: Path
 ) -> None:
     plain = list(run(small, tmp_path / "plain", cache))
-    averaged = list(run(small.override({"train.average": 0.95}), tmp_path / "averaged", cache))
+    averaged = list(run(small.override({"train.ema_decay": 0.95}), tmp_path / "averaged", cache))
     losses = [[e.train_loss for e in events if isinstance(e, Progress)] for events in (plain, averaged)]
     scores = [[e.val_loss for e in events if isinstance(e, Progress)] for events in (plain, averaged)]
     assert losses[0] == losses[1]

@@ -38,7 +38,8 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 PLACES = st.sampled_from(
     ["format", "vocab_size", "tags", "config", "config.model", "config.model.embed_dim", "config.model.hidden_dim",
-     "config.model.layers", "config.model.bidirectional", "config.model.pooling", "config.data.max_length", "seed"]
+     "config.model.num_layers", "config.model.bidirectional", "config.model.pooling", "config.data.max_length",
+     "seed"]
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from experiments.serving.selection import CHAMPION, finished_models
 from experiments.serving.selection import champion as registered
 from experiments.tracking.database import prepare_database
 from experiments.tracking.journal import Header
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from reports.stats.finalists import finalists as ranked_by_report
 from seqclf_core.config import RunConfig
@@ -33,42 +33,42 @@ ROOT = Path(__file__).parents[3]
 TEXTS = ["dull the film was superb", "superb the film was dull", 'Zwölf "Boxkämpfer" 🙂']
 
 
-def record(stores: Stores, config: RunConfig, key: str, cache: Path, **tags: str) -> None:
+def record(paths: RunPaths, config: RunConfig, key: str, cache: Path, **tags: str) -> None:
     """Do a run as a study does, and record it."""
     study = key.split("/")[0]
     header = Header(
         key=key, name=key, experiment=study, role="trial", params=config.flat(),
-        tags={"seqclf.kind": "whole", **tags},
+        tags={"seqclf.data_scope": "whole", **tags},
     )  # fmt: skip
-    with Recorder.open(stores.journal(key), header) as recorder:
-        for event in run(config, stores.work(key), cache):
+    with Recorder.open(paths.journal(key), header) as recorder:
+        for event in run(config, paths.work(key), cache):
             recorder.record(event)
         recorder.close("complete")
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path) -> Stores:
+def paths(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path) -> RunPaths:
     """A search with a good run, and finalists of it with worse ones: the best on average has not the best seed."""
-    stores = Stores(tmp_path_factory.mktemp("runs"))
+    paths = RunPaths(tmp_path_factory.mktemp("runs"))
     config = RunConfig().override(
         {"data.source": str(reviews_folder), "model.embed_dim": 8, "model.hidden_dim": 8, "train.batch_size": 8,
          "model.embed_dropout": 0.1, "train.lr": 0.02, "train.warmup_steps": 5, "train.epochs": 2}
     )  # fmt: skip
-    record(stores, config, "imdb/0000", cache)
-    record_finalists(stores, config, cache)
-    return stores
+    record(paths, config, "imdb/0000", cache)
+    record_finalists(paths, config, cache)
+    return paths
 
 
-def record_finalists(stores: Stores, config: RunConfig, cache: Path, study: str = "finalists") -> None:
+def record_finalists(paths: RunPaths, config: RunConfig, cache: Path, study: str = "finalists") -> None:
     """Do two finalists on two seeds each: one learns a little every time, the other well, or not at all."""
     steady = config.override({"train.epochs": 1, "train.lr": 0.01})
     lucky, unlucky = config.override({"train.epochs": 3}), config.override({"train.lr": 1e-7})
     runs = [("imdb/0000", steady, 1), ("imdb/0001", lucky, 1), ("imdb/0000", steady, 2), ("imdb/0001", unlucky, 2)]
     header = Header(key=f"{study}/study", name=study, experiment=study, role="study", tags={"seqclf.of": "imdb"})
-    with Recorder.open(stores.journal(header.key), header) as recorder:
+    with Recorder.open(paths.journal(header.key), header) as recorder:
         for number, (finalist, settings, seed) in enumerate(runs):
             key = f"{study}/{number:04d}"
-            record(stores, settings.override({"seed": seed}), key, cache, **{"seqclf.finalist": finalist})
+            record(paths, settings.override({"seed": seed}), key, cache, **{"seqclf.finalist": finalist})
         recorder.close("complete")
 
 
@@ -89,19 +89,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_finalists_go_before_others_and_a_name_before_them(stores: Stores) -> None:
-    assert choose(stores, None) == choose(stores, "finalists")
-    assert choose(stores, None).model.key.startswith("finalists/")
-    assert choose(stores, "imdb").model.key == "imdb/0000"
+def test_finalists_go_before_others_and_a_name_before_them(paths: RunPaths) -> None:
+    assert choose(paths, None) == choose(paths, "finalists")
+    assert choose(paths, None).model.key.startswith("finalists/")
+    assert choose(paths, "imdb").model.key == "imdb/0000"
     with pytest.raises(UserError, match="no finished model under the name 'other'"):
-        choose(stores, "other")
+        choose(paths, "other")
 
 
-def test_the_best_finalist_on_average_goes_before_the_one_with_the_best_seed(stores: Stores) -> None:
-    steady, lucky = finalists(stores)
+def test_the_best_finalist_on_average_goes_before_the_one_with_the_best_seed(paths: RunPaths) -> None:
+    steady, lucky = finalists(paths)
     assert (steady.settings, lucky.settings) == ("imdb/0000", "imdb/0001")
     assert max(lucky.scores.values()) > max(steady.scores.values())
-    choice = choose(stores, None)
+    choice = choose(paths, None)
     assert choice.finalist == steady
     assert choice.model.val_accuracy == max(steady.scores.values())
     assert steady.scores[choice.model.key] == choice.model.val_accuracy
@@ -113,10 +113,10 @@ def test_the_best_finalist_on_average_goes_before_the_one_with_the_best_seed(sto
 
 
 def test_a_finalist_whose_weights_are_gone_is_told_and_no_other_put_in_its_place(
-    stores: Stores, tmp_path: Path
+    paths: RunPaths, tmp_path: Path
 ) -> None:
-    shutil.copytree(stores.runs, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow.db*", "artifacts"))
-    copy = Stores(tmp_path / "runs")
+    shutil.copytree(paths.runs, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow.db*", "artifacts"))
+    copy = RunPaths(tmp_path / "runs")
     for key in finalists(copy)[0].scores:
         shutil.rmtree(copy.work(key) / "model")
     with pytest.raises(UserError, match=r"best finalist .* is imdb/0000 .* weights of its runs are gone"):
@@ -124,9 +124,9 @@ def test_a_finalist_whose_weights_are_gone_is_told_and_no_other_put_in_its_place
     assert choose(copy, "imdb").model.key == "imdb/0000"
 
 
-def test_finalists_under_way_have_no_champion(stores: Stores, tmp_path: Path) -> None:
-    shutil.copytree(stores.runs, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow.db*", "artifacts"))
-    copy = Stores(tmp_path / "runs")
+def test_finalists_under_way_have_no_champion(paths: RunPaths, tmp_path: Path) -> None:
+    shutil.copytree(paths.runs, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow.db*", "artifacts"))
+    copy = RunPaths(tmp_path / "runs")
     path = copy.journal("finalists/study")
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])  # its end is not there yet
     with pytest.raises(UserError, match="not finished"):
@@ -146,36 +146,36 @@ def own_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("own_mlflow")
-def test_the_champion_is_registered_once_and_answers_over_http(stores: Stores) -> None:
+def test_the_champion_is_registered_once_and_answers_over_http(paths: RunPaths) -> None:
     from mlflow import MlflowClient
 
-    uri = stores.tracking_uri()
-    prepare_database(stores, uri)
+    uri = paths.tracking_uri()
+    prepare_database(paths, uri)
     with pytest.raises(UserError, match="make champion"):
         serve.application(uri)
-    assert registry.main(stores.runs) == registry.main(stores.runs) == 0
+    assert registry.main(paths.runs) == registry.main(paths.runs) == 0
     client = MlflowClient(uri, uri)
     (version,) = client.search_model_versions(f"name = '{registry.MODEL_NAME}'")
     assert client.get_model_version_by_alias(registry.MODEL_NAME, registry.ALIAS).version == version.version
     trained = client.get_run(version.run_id)
-    best = choose(stores, None)
+    best = choose(paths, None)
     assert trained.data.tags["seqclf.key"] == version.tags["seqclf.key"] == best.model.key
     assert version.tags["seqclf.finalist"] == "imdb/0000"
     assert trained.info.status == "FINISHED"
-    kept = [path.name for path in stores.artifacts.rglob("*") if path.is_file()]
+    kept = [path.name for path in paths.artifacts.rglob("*") if path.is_file()]
     assert "model.safetensors" in kept
     assert "input_example.json" in kept
     assert not [name for name in kept if name.endswith((".pkl", ".pickle", ".pyc", ".pt"))]
 
     # Neither `make predict` nor `make serve` needs the study's own files any more.
     wanted = Classifier.load(best.model.folder).predict(TEXTS).tolist()
-    stores.work("finalists").rename(stores.runs / "gone")
-    copy = chosen(Options(runs=stores.runs))  # as `make predict` does
-    assert copy == stores.runs / "champion" / best.model.key.replace("/", "-")
+    paths.work("finalists").rename(paths.runs / "gone")
+    copy = chosen(Options(runs=paths.runs))  # as `make predict` does
+    assert copy == paths.runs / "champion" / best.model.key.replace("/", "-")
     assert Classifier.load(copy).predict(TEXTS).tolist() == wanted
 
     port = free_port()
-    serving = [sys.executable, "-m", "experiments.serving.serve", "--runs", str(stores.runs), "--port", str(port)]
+    serving = [sys.executable, "-m", "experiments.serving.serve", "--runs", str(paths.runs), "--port", str(port)]
     process = subprocess.Popen(serving, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
@@ -205,10 +205,10 @@ def test_the_champion_is_registered_once_and_answers_over_http(stores: Stores) -
         assert process.wait(timeout=30) == 0
 
 
-def test_another_champion_takes_the_place_of_the_one_before(stores: Stores, tmp_path: Path) -> None:
-    model = finished_models(stores.runs)[0]
+def test_another_champion_takes_the_place_of_the_one_before(paths: RunPaths, tmp_path: Path) -> None:
+    model = finished_models(paths.runs)[0]
     for key in ("imdb/0000", "imdb/0001", "imdb/0001"):
-        registry.keep_copy(Stores(tmp_path), replace(model, key=key), "7")
+        registry.keep_copy(RunPaths(tmp_path), replace(model, key=key), "7")
         assert [path.name for path in (tmp_path / "champion").iterdir()] == [key.replace("/", "-")]
         assert json.loads((tmp_path / CHAMPION).read_text())["key"] == key
         copy = registered(tmp_path)
@@ -217,8 +217,8 @@ def test_another_champion_takes_the_place_of_the_one_before(stores: Stores, tmp_
 
 
 @pytest.mark.parametrize(("kind", "pooling"), [("limited", "last"), ("whole", "last_position")])
-def test_what_cannot_be_compared_is_no_champion(stores: Stores, tmp_path: Path, kind: str, pooling: str) -> None:
-    source, folder = finished_models(stores.runs)[0].folder.parent, tmp_path / "work" / "other" / "0000"
+def test_what_cannot_be_compared_is_no_champion(paths: RunPaths, tmp_path: Path, kind: str, pooling: str) -> None:
+    source, folder = finished_models(paths.runs)[0].folder.parent, tmp_path / "work" / "other" / "0000"
     (folder / "model").mkdir(parents=True)
     for file, path, value in (
         ("events.json", ("events", 0, "data", "kind"), kind),
@@ -231,9 +231,9 @@ def test_what_cannot_be_compared_is_no_champion(stores: Stores, tmp_path: Path, 
         branch[path[-1]] = value
         (folder / file).write_text(json.dumps(content))
     with pytest.raises(UserError, match="make study"):
-        choose(Stores(tmp_path), None)
+        choose(RunPaths(tmp_path), None)
     with pytest.raises(UserError, match="NAME=other"):
-        choose(Stores(tmp_path), "other")
+        choose(RunPaths(tmp_path), "other")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])

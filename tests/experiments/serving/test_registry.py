@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from experiments.serving import registry, serve
 from experiments.tracking.database import prepare_database
-from experiments.tracking.paths import Stores, set_mlflow_environment
+from experiments.tracking.paths import RunPaths, set_mlflow_environment
 from seqclf_core.config import RunConfig
 from seqclf_core.data.vocabulary import train_tokenizer
 from seqclf_core.errors import UserError
@@ -72,12 +72,12 @@ def register(entry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     import mlflow
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    stores = Stores(tmp_path / "runs")
-    uri = stores.tracking_uri()
+    paths = RunPaths(tmp_path / "runs")
+    uri = paths.tracking_uri()
 
     def do(change: Callable[[Path, bytes], None] | None = None, trap: bytes = b"") -> str:
         set_mlflow_environment()
-        prepare_database(stores, uri)
+        prepare_database(paths, uri)
         shutil.copytree(entry, tmp_path / "entry")
         if change:
             change(tmp_path / "entry", trap)

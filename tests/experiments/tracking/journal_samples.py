@@ -4,7 +4,7 @@ from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
 from experiments.tracking.journal import Header, Outcome
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from seqclf_core.config import RunConfig
 from seqclf_core.events import DataSummary, Finished, Progress, Started
@@ -63,21 +63,21 @@ def header(key: str, parent: str | None = None) -> Header:
     )
 
 
-def record_trial(stores: Stores, key: str, outcome: Outcome = "complete", parent: str = "imdb/study") -> None:
-    with Recorder.open(stores.journal(key), header(key, parent)) as recorder:
+def record_trial(paths: RunPaths, key: str, outcome: Outcome = "complete", parent: str = "imdb/study") -> None:
+    with Recorder.open(paths.journal(key), header(key, parent)) as recorder:
         for event in EVENTS if outcome == "complete" else EVENTS[:3]:
             recorder.record(event)
         recorder.close(outcome, "" if outcome == "complete" else f"it was {outcome}")
     if outcome == "complete":
-        predictions = stores.work(key) / "predictions"
+        predictions = paths.work(key) / "predictions"
         predictions.mkdir(parents=True)
         (predictions / "test.parquet").write_bytes(b"rows and probabilities")
 
 
-def record_study(stores: Stores, trials: int) -> None:
-    with Recorder.open(stores.journal("imdb/study"), header("imdb/study")) as recorder:
+def record_study(paths: RunPaths, trials: int) -> None:
+    with Recorder.open(paths.journal("imdb/study"), header("imdb/study")) as recorder:
         for number in range(trials):
-            record_trial(stores, f"imdb/{number:04d}", ("complete", "pruned", "failed")[number % 3])
+            record_trial(paths, f"imdb/{number:04d}", ("complete", "pruned", "failed")[number % 3])
         recorder.close("complete")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from experiments.tracking import journal
 from experiments.tracking.journal import Journal, JournalError
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import deliver
 from tests.experiments.tracking.journal_samples import header, progress
 
@@ -60,7 +60,7 @@ def test_endless_nesting_is_no_entry(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_does_not_say_whose_it_is_waits(tmp_path: Path) -> None:
-    path = Stores(tmp_path).journal("imdb/0001")
+    path = RunPaths(tmp_path).journal("imdb/0001")
     path.parent.mkdir(parents=True)
     path.write_text(LINES[2] + "\n")
     [reason] = deliver(tmp_path, "http://127.0.0.1:9").undelivered.values()

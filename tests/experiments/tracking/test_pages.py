@@ -10,9 +10,9 @@ from mlflow.tracking import MlflowClient
 
 from experiments.tracking.database import prepare_database
 from experiments.tracking.pages import page_of
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
-from experiments.tracking.sync import deliver, deliver_pages, start_deliverer
+from experiments.tracking.sync import deliver, start_sync, sync_reports
 from tests.experiments.tracking.journal_samples import header, record_study, record_trial
 
 
@@ -24,22 +24,22 @@ def _own_tracker(monkeypatch):
 
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory) -> Path:
-    stores = Stores(tmp_path_factory.mktemp("empty"))
-    prepare_database(stores, stores.tracking_uri())
-    return stores.runs / "mlflow.db"
+    paths = RunPaths(tmp_path_factory.mktemp("empty"))
+    prepare_database(paths, paths.tracking_uri())
+    return paths.runs / "mlflow.db"
 
 
 @pytest.fixture
-def stores(tmp_path, empty_database) -> Stores:
+def paths(tmp_path, empty_database) -> RunPaths:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    stores = Stores(tmp_path)
-    record_study(stores, trials=2)
-    return stores
+    paths = RunPaths(tmp_path)
+    record_study(paths, trials=2)
+    return paths
 
 
-def write(stores: Stores, text: str, study: str = "imdb") -> Path:
+def write(paths: RunPaths, text: str, study: str = "imdb") -> Path:
     """Write a page as a report does: in one step."""
-    page = page_of(stores.runs, study)
+    page = page_of(paths.runs, study)
     page.parent.mkdir(parents=True, exist_ok=True)
     beside = page.with_name("beside")
     beside.write_text(text)
@@ -59,74 +59,74 @@ def attached(uri: str, tmp_path: Path, study: str = "imdb") -> list[str]:
     return found
 
 
-def test_the_latest_page_is_with_the_studys_run(stores, tmp_path):
-    assert deliver(stores.runs).pages == 0
+def test_the_latest_page_is_with_the_studys_run(paths, tmp_path):
+    assert deliver(paths.runs).pages == 0
     for text in ("first", "second"):
-        write(stores, text)
-        assert deliver(stores.runs).pages == 1
-        assert attached(stores.tracking_uri(), tmp_path) == [text]
-    os.utime(page_of(stores.runs, "imdb"))  # written again, and the same
-    assert deliver(stores.runs).pages == 0
+        write(paths, text)
+        assert deliver(paths.runs).pages == 1
+        assert attached(paths.tracking_uri(), tmp_path) == [text]
+    os.utime(page_of(paths.runs, "imdb"))  # written again, and the same
+    assert deliver(paths.runs).pages == 0
 
 
-def test_pages_alone_leave_the_journals_for_a_delivery(stores, tmp_path):
-    write(stores, "page")
-    result = deliver_pages(stores.runs)
+def test_pages_alone_leave_the_journals_for_a_delivery(paths, tmp_path):
+    write(paths, "page")
+    result = sync_reports(paths.runs)
     assert (result.pages, result.entries) == (1, 0)
-    assert attached(stores.tracking_uri(), tmp_path) == ["page"]
-    assert deliver(stores.runs).runs == 3
-    assert deliver_pages(stores.runs).pages == 0
+    assert attached(paths.tracking_uri(), tmp_path) == ["page"]
+    assert deliver(paths.runs).runs == 3
+    assert sync_reports(paths.runs).pages == 0
 
 
-def test_another_mlflow_gets_it_too(stores, tmp_path, empty_database):
-    write(stores, "page")
-    deliver(stores.runs)
+def test_another_mlflow_gets_it_too(paths, tmp_path, empty_database):
+    write(paths, "page")
+    deliver(paths.runs)
     another = f"sqlite:///{shutil.copy(empty_database, tmp_path / 'another.db')}"
-    assert deliver(stores.runs, another).pages == 1
+    assert deliver(paths.runs, another).pages == 1
     assert attached(another, tmp_path) == ["page"]
 
 
-def test_a_deleted_run_gets_none(stores, tmp_path):
-    deliver(stores.runs)
-    client = MlflowClient(tracking_uri=stores.tracking_uri())
+def test_a_deleted_run_gets_none(paths, tmp_path):
+    deliver(paths.runs)
+    client = MlflowClient(tracking_uri=paths.tracking_uri())
     experiment = client.get_experiment_by_name("imdb").experiment_id
     [run] = client.search_runs([experiment], "tags.`seqclf.key` = 'imdb/study'")
     client.delete_run(run.info.run_id)
-    write(stores, "page")
-    result = deliver(stores.runs)
+    write(paths, "page")
+    result = deliver(paths.runs)
     assert (result.pages, result.undelivered) == (0, {})
     assert not client.list_artifacts(run.info.run_id, "report")
 
 
-def test_a_page_of_no_study_or_of_no_page_is_no_trouble(stores):
-    write(stores, "page", "no such study")
-    record_trial(stores, "alone/0000", parent="alone/study")
-    write(stores, "page", "alone")
-    result = deliver(stores.runs)
+def test_a_page_of_no_study_or_of_no_page_is_no_trouble(paths):
+    write(paths, "page", "no such study")
+    record_trial(paths, "alone/0000", parent="alone/study")
+    write(paths, "page", "alone")
+    result = deliver(paths.runs)
     assert (result.pages, result.undelivered) == (0, {})
 
 
-def test_a_name_that_is_no_folder_s_name_leads_to_its_page(stores, tmp_path):
-    with Recorder.open(stores.journal("größe/study"), header("größe/study")) as recorder:
+def test_a_name_that_is_no_folder_s_name_leads_to_its_page(paths, tmp_path):
+    with Recorder.open(paths.journal("größe/study"), header("größe/study")) as recorder:
         recorder.close("complete")
-    assert write(stores, "page", "größe").parent.name.isascii()
-    assert deliver(stores.runs).pages == 1
-    assert attached(stores.tracking_uri(), tmp_path, "größe") == ["page"]
+    assert write(paths, "page", "größe").parent.name.isascii()
+    assert deliver(paths.runs).pages == 1
+    assert attached(paths.tracking_uri(), tmp_path, "größe") == ["page"]
 
 
-def test_a_tracker_that_is_away_gets_it_later(stores, tmp_path):
-    page = write(stores, "page")
+def test_a_tracker_that_is_away_gets_it_later(paths, tmp_path):
+    page = write(paths, "page")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         away = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    assert set(deliver_pages(stores.runs, away).undelivered) == {str(page)}
-    assert str(page) in deliver(stores.runs, away).undelivered
-    assert not deliver(stores.runs).undelivered  # as `make sync` does
-    assert attached(stores.tracking_uri(), tmp_path) == ["page"]
+    assert set(sync_reports(paths.runs, away).undelivered) == {str(page)}
+    assert str(page) in deliver(paths.runs, away).undelivered
+    assert not deliver(paths.runs).undelivered  # as `make sync` does
+    assert attached(paths.tracking_uri(), tmp_path) == ["page"]
 
 
-def test_beside_an_owner_a_page_that_is_written_meanwhile_arrives(stores, tmp_path):
-    deliverer = start_deliverer(stores.runs)
-    write(stores, "page")
+def test_beside_an_owner_a_page_that_is_written_meanwhile_arrives(paths, tmp_path):
+    deliverer = start_sync(paths.runs)
+    write(paths, "page")
     assert deliverer.stop(timeout=60)
-    assert attached(stores.tracking_uri(), tmp_path) == ["page"]
+    assert attached(paths.tracking_uri(), tmp_path) == ["page"]

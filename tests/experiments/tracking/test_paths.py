@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.tracking.paths import Stores, mask
+from experiments.tracking.paths import RunPaths, mask
 from seqclf_core.errors import UserError
 
 
 def test_journals_and_work_lie_under_runs(tmp_path):
-    stores = Stores(tmp_path)
-    assert stores.journal("imdb/0007") == tmp_path / "journal" / "imdb" / "0007.jsonl"
-    assert stores.work("imdb/0007") == tmp_path / "work" / "imdb" / "0007"
+    paths = RunPaths(tmp_path)
+    assert paths.journal("imdb/0007") == tmp_path / "journal" / "imdb" / "0007.jsonl"
+    assert paths.work("imdb/0007") == tmp_path / "work" / "imdb" / "0007"
 
 
 @pytest.mark.parametrize(
@@ -20,16 +20,16 @@ def test_journals_and_work_lie_under_runs(tmp_path):
 )
 def test_a_hostile_key_is_refused(key, tmp_path):
     with pytest.raises(UserError, match="NAME"):
-        Stores(tmp_path).journal(key)
+        RunPaths(tmp_path).journal(key)
 
 
 def test_the_address_given_wins_over_the_environment_over_the_default(tmp_path, monkeypatch):
-    stores = Stores(tmp_path)
+    paths = RunPaths(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert stores.tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db"
+    assert paths.tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker:5000")
-    assert stores.tracking_uri() == "http://tracker:5000"
-    assert stores.tracking_uri("http://other") == "http://other"
+    assert paths.tracking_uri() == "http://tracker:5000"
+    assert paths.tracking_uri("http://other") == "http://other"
 
 
 @pytest.mark.parametrize(

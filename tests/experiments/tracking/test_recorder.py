@@ -73,5 +73,8 @@ def test_provenance_names_versions_and_needs_no_torch():
     tags = provenance()
     assert tags["versions.torch"]
     assert tags["versions.python"].startswith("3.")
-    command = "import sys, experiments.tracking.recorder as r; r.provenance(); assert not {'torch', 'mlflow'} & set(sys.modules)"
+    command = (
+        "import sys, experiments.tracking.recorder as r; r.provenance(); "
+        "assert not {'torch', 'mlflow'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", command], check=True)

@@ -10,30 +10,30 @@ from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
 from experiments.tracking import journal
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
-from experiments.tracking.sync import ROOT, Delivery, deliver
+from experiments.tracking.sync import ROOT, Sync, deliver
 from tests.experiments.tracking.journal_samples import EVENTS, everything_in, header, record_study
 
 
 @pytest.fixture
-def stores(own_tracker) -> Stores:
+def paths(own_tracker) -> RunPaths:
     return own_tracker
 
 
-def delivered(stores: Stores) -> dict[str, object]:
-    return everything_in(stores.tracking_uri())
+def delivered(paths: RunPaths) -> dict[str, object]:
+    return everything_in(paths.tracking_uri())
 
 
-def test_everything_arrives(stores):
-    record_study(stores, trials=3)
-    result = deliver(stores.runs)
+def test_everything_arrives(paths):
+    record_study(paths, trials=3)
+    result = deliver(paths.runs)
     assert (result.runs, result.undelivered) == (4, {})
 
-    found = delivered(stores)
+    found = delivered(paths)
     assert set(found) == {"imdb/study", "imdb/0000", "imdb/0001", "imdb/0002"}
     run = found["imdb/0000"]
-    entries = journal.read(stores.journal("imdb/0000"))
+    entries = journal.read(paths.journal("imdb/0000"))
     times = [entry.time for entry in entries]
     assert run["parent"] == "imdb/study"
     assert run["info"] == ("0000 last bce", "FINISHED", times[0], times[-1])
@@ -50,15 +50,15 @@ def test_everything_arrives(stores):
     assert [(name, context) for name, _, _, context in run["inputs"]] == [
         (f"imdb ({part})", part) for part in ("test", "train", "val")
     ]
-    expected = {"outcome": "complete", "seqclf.kind": "whole", "device": "cpu", "precision": "fp32"}
+    expected = {"outcome": "complete", "seqclf.data_scope": "whole", "device": "cpu", "precision": "fp32"}
     expected |= {"used.split": "group", "used.group_column": "movie", "used.digest": "ab" * 32, "used.val": "20"}
     assert expected.items() <= run["tags"].items()
 
 
-def test_status_and_reason_tell_how_a_run_ended(stores):
-    record_study(stores, trials=3)
-    deliver(stores.runs)
-    found = delivered(stores)
+def test_status_and_reason_tell_how_a_run_ended(paths):
+    record_study(paths, trials=3)
+    deliver(paths.runs)
+    found = delivered(paths)
     ends = {key: (run["info"][1], run["tags"].get("seqclf.reason")) for key, run in found.items()}
     assert ends == {
         "imdb/study": ("FINISHED", None),
@@ -69,92 +69,92 @@ def test_status_and_reason_tell_how_a_run_ended(stores):
     assert "test/accuracy" not in found["imdb/0001"]["latest"]
 
 
-def test_delivered_entry_by_entry_is_the_same_as_at_once(tmp_path, stores, empty_database):
-    delivery = Delivery(stores)
-    with Recorder.open(stores.journal("imdb/0001"), header("imdb/0001")) as recorder:
+def test_delivered_entry_by_entry_is_the_same_as_at_once(tmp_path, paths, empty_database):
+    delivery = Sync(paths)
+    with Recorder.open(paths.journal("imdb/0001"), header("imdb/0001")) as recorder:
         for event in EVENTS:
             recorder.record(event)
             assert not delivery.once().undelivered
-            assert delivered(stores)["imdb/0001"]["info"][1] == "RUNNING"
+            assert delivered(paths)["imdb/0001"]["info"][1] == "RUNNING"
         recorder.close("complete")
     assert delivery.once().entries == 1
     assert delivery.once().entries == 0
 
-    other = Stores(tmp_path / "other")
-    shutil.copytree(stores.journals, other.journals)
+    other = RunPaths(tmp_path / "other")
+    shutil.copytree(paths.journals, other.journals)
     shutil.copy(empty_database, other.runs / "mlflow.db")
     deliver(other.runs)
-    assert delivered(other) == delivered(stores)
+    assert delivered(other) == delivered(paths)
 
 
-def test_a_second_delivery_has_nothing_to_do(stores):
-    record_study(stores, trials=2)
-    deliver(stores.runs)
-    before = delivered(stores)
-    assert deliver(stores.runs).entries == 0
-    assert delivered(stores) == before
+def test_a_second_delivery_has_nothing_to_do(paths):
+    record_study(paths, trials=2)
+    deliver(paths.runs)
+    before = delivered(paths)
+    assert deliver(paths.runs).entries == 0
+    assert delivered(paths) == before
 
 
-def test_a_lost_mlflow_is_filled_again(stores, empty_database):
-    record_study(stores, trials=2)
-    deliver(stores.runs)
-    before = delivered(stores)
-    shutil.copy(empty_database, stores.runs / "another.db")
-    another = f"sqlite:///{stores.runs}/another.db"
-    deliver(stores.runs, another)
+def test_a_lost_mlflow_is_filled_again(paths, empty_database):
+    record_study(paths, trials=2)
+    deliver(paths.runs)
+    before = delivered(paths)
+    shutil.copy(empty_database, paths.runs / "another.db")
+    another = f"sqlite:///{paths.runs}/another.db"
+    deliver(paths.runs, another)
     assert everything_in(another) == before
 
 
-def test_a_run_made_twice_by_a_lost_reply_is_kept_once(stores):
-    record_study(stores, trials=1)
-    client = MlflowClient(tracking_uri=stores.tracking_uri())
-    experiment = client.create_experiment("imdb", stores.artifacts.as_uri())
+def test_a_run_made_twice_by_a_lost_reply_is_kept_once(paths):
+    record_study(paths, trials=1)
+    client = MlflowClient(tracking_uri=paths.tracking_uri())
+    experiment = client.create_experiment("imdb", paths.artifacts.as_uri())
     for _ in range(2):
         for key in ("imdb/study", "imdb/0000"):
             client.create_run(experiment, 0, {"seqclf.key": key})
-    deliver(stores.runs)
-    assert set(delivered(stores)) == {"imdb/study", "imdb/0000"}  # it asserts that each is there once
-    assert delivered(stores)["imdb/0000"]["info"][1] == "FINISHED"
+    deliver(paths.runs)
+    assert set(delivered(paths)) == {"imdb/study", "imdb/0000"}  # it asserts that each is there once
+    assert delivered(paths)["imdb/0000"]["info"][1] == "FINISHED"
 
 
-def test_a_run_deleted_in_mlflow_stays_deleted(stores):
-    record_study(stores, trials=2)
-    deliver(stores.runs)
-    client = MlflowClient(tracking_uri=stores.tracking_uri())
+def test_a_run_deleted_in_mlflow_stays_deleted(paths):
+    record_study(paths, trials=2)
+    deliver(paths.runs)
+    client = MlflowClient(tracking_uri=paths.tracking_uri())
     experiment = client.get_experiment_by_name("imdb").experiment_id
     [run] = client.search_runs([experiment], "tags.`seqclf.key` = 'imdb/0001'")
     client.delete_run(run.info.run_id)
-    assert not deliver(stores.runs).undelivered
-    assert set(delivered(stores)) == {"imdb/study", "imdb/0000"}
+    assert not deliver(paths.runs).undelivered
+    assert set(delivered(paths)) == {"imdb/study", "imdb/0000"}
     assert len(client.search_runs([experiment], run_view_type=ViewType.ALL)) == 3
 
 
-def test_a_damaged_journal_keeps_no_other_waiting(stores):
-    record_study(stores, trials=3)
-    stores.journal("imdb/0000").write_text("not an entry\n")
-    result = deliver(stores.runs)
+def test_a_damaged_journal_keeps_no_other_waiting(paths):
+    record_study(paths, trials=3)
+    paths.journal("imdb/0000").write_text("not an entry\n")
+    result = deliver(paths.runs)
     [(path, reason)] = result.undelivered.items()
     assert path.endswith("0000.jsonl")
     assert "line 1" in reason
-    assert set(delivered(stores)) == {"imdb/study", "imdb/0001", "imdb/0002"}
+    assert set(delivered(paths)) == {"imdb/study", "imdb/0001", "imdb/0002"}
 
 
-def test_a_study_that_goes_on_runs_again_until_it_ends_again(stores):
-    with Recorder.open(stores.journal("imdb/study"), header("imdb/study")) as recorder:
+def test_a_study_that_goes_on_runs_again_until_it_ends_again(paths):
+    with Recorder.open(paths.journal("imdb/study"), header("imdb/study")) as recorder:
         recorder.close("complete")
-        deliver(stores.runs)
+        deliver(paths.runs)
         recorder.reopen()
-        deliver(stores.runs)
-        assert delivered(stores)["imdb/study"]["info"][1] == "RUNNING"
+        deliver(paths.runs)
+        assert delivered(paths)["imdb/study"]["info"][1] == "RUNNING"
         recorder.close("complete")
-        deliver(stores.runs)
-        assert delivered(stores)["imdb/study"]["info"][1] == "FINISHED"
-        assert delivered(stores)["imdb/study"]["info"][3] == recorder.closed.time
+        deliver(paths.runs)
+        assert delivered(paths)["imdb/study"]["info"][1] == "FINISHED"
+        assert delivered(paths)["imdb/study"]["info"][3] == recorder.closed.time
 
 
-def test_make_sync_says_what_it_did(stores):
-    record_study(stores, trials=1)
-    command = [sys.executable, "-m", "experiments.tracking.sync", "--runs", str(stores.runs)]
+def test_make_sync_says_what_it_did(paths):
+    record_study(paths, trials=1)
+    command = [sys.executable, "-m", "experiments.tracking.sync", "--runs", str(paths.runs)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     assert "9 entries of 2 runs and 0 pages; 0 are left" in done.stdout
@@ -162,7 +162,8 @@ def test_make_sync_says_what_it_did(stores):
 
 def test_help_and_an_idle_delivery_import_no_mlflow(tmp_path):
     command = (
-        "import sys; from pathlib import Path; from experiments.tracking.sync import deliver; import experiments.tracking.ui;"
+        "import sys; from pathlib import Path; from experiments.tracking.sync import deliver; "
+        "import experiments.tracking.ui;"
         f"deliver(Path({str(tmp_path)!r})); assert not {{'mlflow', 'torch'}} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", command], check=True, cwd=ROOT, env={**os.environ})

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from experiments.tracking.paths import Stores
-from experiments.tracking.sync import ROOT, deliver, start_deliverer
+from experiments.tracking.paths import RunPaths
+from experiments.tracking.sync import ROOT, deliver, start_sync
 from tests.experiments.tracking.journal_samples import everything_in, record_study, record_trial
 
 
 @pytest.fixture
-def stores(own_tracker) -> Stores:
+def paths(own_tracker) -> RunPaths:
     return own_tracker
 
 
-def delivered(stores: Stores) -> dict[str, object]:
-    return everything_in(stores.tracking_uri())
+def delivered(paths: RunPaths) -> dict[str, object]:
+    return everything_in(paths.tracking_uri())
 
 
 @pytest.fixture(scope="module")
@@ -35,38 +35,38 @@ def processes():
     return context
 
 
-def test_killed_at_any_moment_and_repeated_it_ends_the_same(stores, tmp_path, empty_database, processes):
-    record_study(stores, trials=4)
-    undisturbed = Stores(tmp_path / "undisturbed")
-    shutil.copytree(stores.journals, undisturbed.journals)
-    shutil.copytree(stores.runs / "work", undisturbed.runs / "work")
+def test_killed_at_any_moment_and_repeated_it_ends_the_same(paths, tmp_path, empty_database, processes):
+    record_study(paths, trials=4)
+    undisturbed = RunPaths(tmp_path / "undisturbed")
+    shutil.copytree(paths.journals, undisturbed.journals)
+    shutil.copytree(paths.runs / "work", undisturbed.runs / "work")
     shutil.copy(empty_database, undisturbed.runs / "mlflow.db")
     deliver(undisturbed.runs)
 
     moments = random.Random(0)
     for _ in range(15):
-        process = processes.Process(target=deliver, args=(stores.runs,))
+        process = processes.Process(target=deliver, args=(paths.runs,))
         process.start()
         process.join(moments.uniform(0, 0.3))
         process.kill()
         process.join()
-    assert not deliver(stores.runs).undelivered
-    assert delivered(stores) == delivered(undisturbed)
+    assert not deliver(paths.runs).undelivered
+    assert delivered(paths) == delivered(undisturbed)
 
 
 def test_killed_while_the_database_is_made_it_is_made_anew(tmp_path, processes):
-    stores = Stores(tmp_path)
-    record_trial(stores, "imdb/0000", parent="imdb/none")
+    paths = RunPaths(tmp_path)
+    record_trial(paths, "imdb/0000", parent="imdb/none")
     for size in (100_000, 500_000):  # of the 950,000 bytes that it has in the end
-        process = processes.Process(target=deliver, args=(stores.runs,))
+        process = processes.Process(target=deliver, args=(paths.runs,))
         process.start()
-        while max(_size(stores.runs / name) for name in ("mlflow.db", "mlflow.db.new")) < size:
+        while max(_size(paths.runs / name) for name in ("mlflow.db", "mlflow.db.new")) < size:
             assert process.is_alive()
             time.sleep(0.001)
         process.kill()
         process.join()
-    assert not deliver(stores.runs).undelivered
-    assert set(delivered(stores)) == {"imdb/0000"}
+    assert not deliver(paths.runs).undelivered
+    assert set(delivered(paths)) == {"imdb/0000"}
 
 
 def _size(path: Path) -> int:
@@ -76,24 +76,24 @@ def _size(path: Path) -> int:
         return 0
 
 
-def test_two_at_once_write_nothing_twice(stores, tmp_path, processes):
-    record_study(stores, trials=3)
-    both = [processes.Process(target=deliver, args=(stores.runs,)) for _ in range(2)]
+def test_two_at_once_write_nothing_twice(paths, tmp_path, processes):
+    record_study(paths, trials=3)
+    both = [processes.Process(target=deliver, args=(paths.runs,)) for _ in range(2)]
     for process in both:
         process.start()
     for process in both:
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
-    found = delivered(stores)
+    found = delivered(paths)
     assert set(found) == {"imdb/study", "imdb/0000", "imdb/0001", "imdb/0002"}
     assert all(len(history) == 3 for history in [found["imdb/0000"]["metrics"]["val/loss"]])
 
 
-def test_beside_an_owner_it_delivers_to_the_last(stores):
-    deliverer = start_deliverer(stores.runs)
-    record_study(stores, trials=2)
+def test_beside_an_owner_it_delivers_to_the_last(paths):
+    deliverer = start_sync(paths.runs)
+    record_study(paths, trials=2)
     assert deliverer.stop(timeout=60)
-    assert set(delivered(stores)) == {"imdb/study", "imdb/0000", "imdb/0001"}
+    assert set(delivered(paths)) == {"imdb/study", "imdb/0000", "imdb/0001"}
     assert deliverer.stop(timeout=0)  # asking twice is no harm
 
 
@@ -107,10 +107,10 @@ time.sleep(60)
 """
 
 
-def test_it_ends_with_an_owner_that_is_killed_and_delivers_before(stores):
-    record_trial(stores, "imdb/0000", parent="imdb/none")
+def test_it_ends_with_an_owner_that_is_killed_and_delivers_before(paths):
+    record_trial(paths, "imdb/0000", parent="imdb/none")
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, stores.runs], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", OWNER, paths.runs], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
     deliverer = int(owner.stdout.readline())
     owner.kill()
@@ -119,7 +119,7 @@ def test_it_ends_with_an_owner_that_is_killed_and_delivers_before(stores):
     while _alive(deliverer) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _alive(deliverer)
-    assert delivered(stores)["imdb/0000"]["info"][1] == "FINISHED"
+    assert delivered(paths)["imdb/0000"]["info"][1] == "FINISHED"
 
 
 def _alive(pid: int) -> bool:

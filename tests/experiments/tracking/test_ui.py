@@ -14,8 +14,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from experiments.tracking.pages import page_of
-from experiments.tracking.paths import Stores
-from experiments.tracking.sync import ROOT, Delivery, deliver, start_deliverer
+from experiments.tracking.paths import RunPaths
+from experiments.tracking.sync import ROOT, Sync, deliver, start_sync
 from experiments.tracking.ui import find_port
 from seqclf_core.errors import UserError
 from tests.experiments.tracking.faulty_proxy import faulty_proxy
@@ -30,15 +30,15 @@ def server(tmp_path_factory):
     command = [sys.executable, "-m", "experiments.tracking.ui", "--runs", str(runs), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert f"http://127.0.0.1:{port}" in process.stdout.readline()
-        yield Stores(runs), port
+        yield RunPaths(runs), port
         process.terminate()
 
 
 @pytest.fixture
-def stores(tmp_path) -> Stores:
-    stores = Stores(tmp_path)
-    record_study(stores, trials=2)
-    return stores
+def paths(tmp_path) -> RunPaths:
+    paths = RunPaths(tmp_path)
+    record_study(paths, trials=2)
+    return paths
 
 
 @pytest.fixture(autouse=True)
@@ -53,57 +53,57 @@ def unused_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_whatever_the_server_does_everything_arrives_once(server, stores, tmp_path):
+def test_whatever_the_server_does_everything_arrives_once(server, paths, tmp_path):
     there, port = server
     with faulty_proxy(port) as proxy:
-        delivery = Delivery(stores, proxy.address)
+        delivery = Sync(paths, proxy.address)
         for fault in ("hang", "answer 500", "answer a page"):
             proxy.fault = fault
             result = delivery.once()
             assert len(result.undelivered) == 3
             assert result.entries == 0
         proxy.fault = "lose replies"
-        while Delivery(stores, proxy.address).once().undelivered:
+        while Sync(paths, proxy.address).once().undelivered:
             delivery.once()  # and another one, which remembers
         proxy.fault = "none"
-        assert not deliver(stores.runs, proxy.address).undelivered
+        assert not deliver(paths.runs, proxy.address).undelivered
 
-    alone = Stores(tmp_path / "alone")
-    shutil.copytree(stores.journals, alone.journals)
-    shutil.copytree(stores.runs / "work", alone.runs / "work")
+    alone = RunPaths(tmp_path / "alone")
+    shutil.copytree(paths.journals, alone.journals)
+    shutil.copytree(paths.runs / "work", alone.runs / "work")
     deliver(alone.runs, alone.tracking_uri())
     assert everything_in(there.tracking_uri()) == everything_in(alone.tracking_uri())
 
 
-def test_a_page_arrives_whatever_the_server_does(server, stores, tmp_path):
+def test_a_page_arrives_whatever_the_server_does(server, paths, tmp_path):
     _, port = server
-    page = page_of(stores.runs, "imdb")
+    page = page_of(paths.runs, "imdb")
     page.parent.mkdir(parents=True)
     page.write_text("<p>What came out")
     with faulty_proxy(port) as proxy:
         for fault in ("hang", "answer 500", "answer a page", "lose replies"):
             proxy.fault = fault
-            Delivery(stores, proxy.address).once(pages_only=True)
+            Sync(paths, proxy.address).once(pages_only=True)
         proxy.fault = "none"
-        assert not deliver(stores.runs, proxy.address).undelivered
+        assert not deliver(paths.runs, proxy.address).undelivered
     client = MlflowClient(f"http://127.0.0.1:{port}")
     experiment = client.get_experiment_by_name("imdb")
     [run] = client.search_runs([experiment.experiment_id], "tags.`seqclf.key` = 'imdb/study'")
     arrived = client.download_artifacts(run.info.run_id, "report/index.html", str(tmp_path))
     assert Path(arrived).read_text() == page.read_text()
-    assert deliver(stores.runs, f"http://127.0.0.1:{port}").pages == 0
+    assert deliver(paths.runs, f"http://127.0.0.1:{port}").pages == 0
 
 
-def test_a_server_that_is_away_is_told_without_the_password(stores):
+def test_a_server_that_is_away_is_told_without_the_password(paths):
     address = f"http://ann:s3cret@127.0.0.1:{unused_port()}"
-    result = deliver(stores.runs, address)
+    result = deliver(paths.runs, address)
     assert len(result.undelivered) == 3
     assert "s3cret" not in str(result)
     assert "127.0.0.1" in str(result)
 
-    deliverer = start_deliverer(stores.runs, address)
+    deliverer = start_sync(paths.runs, address)
     assert not deliverer.stop(timeout=60)
-    log = (stores.runs / "delivery.log").read_text()
+    log = (paths.runs / "delivery.log").read_text()
     assert "3 runs wait" in log
     assert "s3cret" not in log
     assert "s3cret" not in " ".join(map(str, deliverer.process.args))

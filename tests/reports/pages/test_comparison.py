@@ -12,7 +12,7 @@ from scipy import stats
 from experiments.tracking.pages import folder_name
 from reports import frames
 from reports.html import render
-from reports.html.document import Page, Standing, Table
+from reports.html.document import Page, StudySummary, Table
 from reports.pages import build, comparison
 from tests.reports.recorded_lists import factors_of, finalists_of, predict
 from tests.reports.recorded_runs import MadeUp, study_of
@@ -66,7 +66,7 @@ def page(pages, runs) -> Page:
     return comparison.page(pages, runs, link=lambda name: f"{folder_name(name)}/index.html")
 
 
-def standings(pages: list[Page]) -> list[Standing]:
+def standings(pages: list[Page]) -> list[StudySummary]:
     return [part.standing for page in pages for part in page.parts if part.standing]
 
 
@@ -160,7 +160,7 @@ def test_other_settings_under_the_same_name_are_not_averaged(fill):
 
 def test_a_setting_that_some_runs_have_and_others_have_not_keeps_them_apart(fill):
     two = [MadeUp(number, role="experiment", study="one", name="run seed 0") for number in (400, 401)]
-    two[1].params["model.start_from"] = "runs/work/tagger"
+    two[1].params["model.init_from"] = "runs/work/tagger"
     stores = fill(two)
     (part,) = build.page(stores, "one", frames.runs(stores, "one")).parts
     assert [score.seeds for score in part.standing.scores] == [1, 1]

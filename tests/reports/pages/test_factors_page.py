@@ -9,7 +9,7 @@ from reports.html import render
 from reports.html.document import Page, Table
 from reports.pages import build, comparison
 from reports.pages.effects import label, new_reviews
-from reports.pages.factorial_data import Blocked, finished_runs, plan_of
+from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
 from reports.pages.factors import answer
 from reports.pages.probabilities import by_length
 from reports.records.reviews import known_reviews
@@ -136,7 +136,7 @@ def test_without_the_encoded_reviews_it_says_what_is_left_out(finished):
     runs = frames.runs(finished, "factors")
     plan = plan_of(runs[runs["role"] == "study"].iloc[0].to_dict(), runs)
     done = finished_runs(runs, plan.factors)
-    study = Blocked(done, plan, analyse(done, plan), runs.iloc[:0], replace(finished, cache=None))
+    study = FactorialData(done, plan, analyse(done, plan), runs.iloc[:0], replace(finished, cache=None))
     assert "Left out" in by_length(study).sentences[0]
     assert "one by one" in new_reviews(study).sentences[0]
 

@@ -73,10 +73,10 @@ def test_a_run_that_diverged_counts_and_is_told(fill):
 
 def test_with_other_settings_than_the_search_had_no_luck_of_it_is_told(fill):
     runs, notes = finalists_of(best=2, seeds=2)
-    notes["finalists"]["seqclf.changed"] = "model.start_from"
+    notes["finalists"]["seqclf.changed"] = "model.init_from"
     stores = fill(runs, notes=notes)
     said = build.page(stores, "finalists", frames.runs(stores, "finalists")).parts[0].answer.sentences
-    assert any("had another model.start_from" in sentence for sentence in said)
+    assert any("had another model.init_from" in sentence for sentence in said)
     assert not any("uck of the seed" in sentence for sentence in said)
 
 

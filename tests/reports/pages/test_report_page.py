@@ -162,9 +162,9 @@ def test_the_command_of_a_run_gives_its_settings_again(searched):
 
 def test_a_setting_that_is_younger_than_the_run_is_left_out_of_its_command(searched):
     row = frames.runs(searched, "imdb").set_index("key").loc["imdb/0005"]
-    for older in (row.drop("train.average"), row.replace({"train.average": float("nan")})):
+    for older in (row.drop("train.ema_decay"), row.replace({"train.ema_decay": float("nan")})):
         assert "average" not in background.run_command(older)
-    unknown = pd.concat([row.drop("train.average"), pd.Series({"train.average": None})])
+    unknown = pd.concat([row.drop("train.ema_decay"), pd.Series({"train.ema_decay": None})])
     assert background.run_command(unknown) == background.run_command(row)
 
 

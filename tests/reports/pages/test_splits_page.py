@@ -24,14 +24,14 @@ def splits_of(blocks: int, planned: int | None = None) -> tuple[list[MadeUp], di
             if kind == "contiguous":
                 tags |= {"used.train": "21300", "used.val": "3700"}
             run = MadeUp(
-                len(runs), study="splits", changes={**shared, "data.split": kind}, tags=tags,
+                len(runs), study="splits", changes={**shared, "data.split_method": kind}, tags=tags,
                 digest=f"{len(runs):064x}",
             )  # fmt: skip
             run.val = run.val - run.val.max() + run.test + OPTIMISM[kind] + draw.normal(0, 0.002)
             runs.append(run)
     notes = {
         "seqclf.blocks": str(planned or blocks),
-        "seqclf.splits": "data.split=group,random,contiguous",
+        "seqclf.splits": "data.split_method=group,random,contiguous",
         "seqclf.question": "Which validation part predicts the test score?",
     }
     return runs, {"splits": notes}

@@ -18,7 +18,7 @@ from reports.stats.estimates import (
     t_limits,
     trimmed,
 )
-from reports.stats.power import blocks_for_equivalence, degrees_of_freedom, smallest_visible, upper_spread
+from reports.stats.power import blocks_for_equivalence, degrees_of_freedom, minimum_detectable_effect, upper_spread
 from reports.stats.training_rates import TRAINED, where_all_trained
 from tests.reports.stats.checks import CLOSED, RESAMPLED, Check, covers, limits, percent
 from tests.reports.stats.simulated import INTERACTION, LOSS, POOLING, World
@@ -88,7 +88,7 @@ def power_as_computed(rng: np.random.Generator, scale: float) -> Iterator[Check]
     for blocks, alpha in ((12, 0.05), (24, 0.05), (24, 0.05 / 3)):
         draw = World().draw(rng, int(CLOSED * scale), blocks)[0]
         spread = float(np.std(trimmed(weigh(draw, POOLING))[0]))
-        effect = smallest_visible(spread, degrees_of_freedom(blocks), alpha)
+        effect = minimum_detectable_effect(spread, degrees_of_freedom(blocks), alpha)
         draw = World(pooling=effect).draw(rng, int(CLOSED * scale), blocks)[0]
         mean, error, df = trimmed(weigh(draw, POOLING))
         found = 100 * float(np.mean(np.abs(mean / error) > stats.t.ppf(1 - alpha / 2, df)))

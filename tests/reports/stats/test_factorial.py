@@ -10,7 +10,12 @@ import pytest
 from reports.pages.verdicts import about, points, verdicts
 from reports.stats.estimates import Interval
 from reports.stats.factorial import Analysis, Plan, analyse
-from reports.stats.power import blocks_for_difference, blocks_for_equivalence, smallest_visible, upper_spread
+from reports.stats.power import (
+    blocks_for_difference,
+    blocks_for_equivalence,
+    minimum_detectable_effect,
+    upper_spread,
+)
 from tests.reports.stats.simulated import FACTORS, study
 
 
@@ -73,7 +78,7 @@ def test_an_interaction_is_named_or_its_smallest_visible_size():
     analysis = analysed(24)
     unseen = verdicts(analysis)[2]
     assert unseen.kind == "none_seen"
-    assert f"this study could see {analysis.effects[2].smallest_visible:.1f} points" in unseen.sentence
+    assert f"this study could see {analysis.effects[2].minimum_detectable_effect:.1f} points" in unseen.sentence
     assert "no interaction" not in unseen.sentence.lower()
 
 
@@ -136,7 +141,7 @@ def test_numbers_agree_with_each_other():
             row["trimmed_low"] <= effect.narrow.low <= row["trimmed"] <= effect.narrow.high <= row["trimmed_high"]
         )
         assert effect.p <= effect.p_holm <= 1
-        assert effect.settled_by <= effect.settled_at_most_by
+        assert effect.required_blocks <= effect.settled_at_most_by
 
 
 def test_all_equal_runs_are_handled():
@@ -169,7 +174,7 @@ def test_planning_grows_with_the_spread_and_ends():
     assert blocks_for_difference(1.0, 0.3) < blocks_for_difference(2.0, 0.3) < blocks_for_difference(2.0, 0.2)
     assert blocks_for_difference(1e6, 0.3) == 10_000
     assert upper_spread(1.0, 7) > upper_spread(1.0, 30) > 1
-    assert smallest_visible(0.1, 15, alpha=0.05 / 3) > smallest_visible(0.1, 15)
+    assert minimum_detectable_effect(0.1, 15, alpha=0.05 / 3) > minimum_detectable_effect(0.1, 15)
 
 
 def test_numbers_in_words():

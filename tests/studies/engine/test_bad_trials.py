@@ -17,7 +17,7 @@ from seqclf_core.models import SequenceTagger
 from seqclf_core.training.checkpoint import save_model
 from studies.engine.processes import Processes
 from studies.study import Planned, Study
-from tests.studies.engine.stepping import OpenOwner, journals_agree, outcomes, run_all, scores
+from tests.studies.engine.stepping import OpenScheduler, journals_agree, outcomes, run_all, scores
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits another process, as Linux allows")
 
@@ -41,7 +41,7 @@ def with_first(study: Study, name: str, value: object) -> Study:
 
 
 def test_a_loss_that_is_not_finite_fails_its_trial_and_no_other(
-    open_owner: OpenOwner, study: Study, small: RunConfig, cache: Path, tmp_path: Path
+    open_scheduler: OpenScheduler, study: Study, small: RunConfig, cache: Path, tmp_path: Path
 ) -> None:
     tokenizer = load_corpus(small.data, cache).tokenizer
     tagger = SequenceTagger(small.model, Tokenizer.from_file(str(tokenizer)).get_vocab_size(), tags=3)
@@ -50,7 +50,9 @@ def test_a_loss_that_is_not_finite_fails_its_trial_and_no_other(
     save_model(tmp_path / "tagger", tagger, small, tokenizer, tags=["a", "b", "c"])
 
     executor = Processes(1, tmp_path / "workers.log")
-    owner = open_owner(with_first(study, "model.start_from", str(tmp_path / "tagger")), total=1, executor=executor)
+    owner = open_scheduler(
+        with_first(study, "model.init_from", str(tmp_path / "tagger")), total=1, executor=executor
+    )
     run_all(owner)
     executor.close()
     assert outcomes(owner) == ["FAIL", "COMPLETE"]
@@ -60,10 +62,10 @@ def test_a_loss_that_is_not_finite_fails_its_trial_and_no_other(
 
 @linux
 def test_a_trial_that_asks_for_more_memory_than_there_is_fails_and_no_other(
-    open_owner: OpenOwner, study: Study, tmp_path: Path
+    open_scheduler: OpenScheduler, study: Study, tmp_path: Path
 ) -> None:
     executor = Processes(1, tmp_path / "workers.log")
-    owner = open_owner(with_first(study, "model.hidden_dim", 4096), total=1, executor=executor)
+    owner = open_scheduler(with_first(study, "model.hidden_dim", 4096), total=1, executor=executor)
     while not executor._idle[0].ready:
         list(executor.messages(1.0))
     used = int(Path(f"/proc/{executor._idle[0].process.pid}/statm").read_text().split()[0])
@@ -77,17 +79,17 @@ def test_a_trial_that_asks_for_more_memory_than_there_is_fails_and_no_other(
 
 @linux
 @pytest.mark.parametrize("room", [1_000, 4_500])
-def test_a_full_disk_is_no_fault_of_the_trial(open_owner: OpenOwner, tmp_path: Path, room: int) -> None:
-    whole = open_owner(total=1, name="whole")
+def test_a_full_disk_is_no_fault_of_the_trial(open_scheduler: OpenScheduler, tmp_path: Path, room: int) -> None:
+    whole = open_scheduler(total=1, name="whole")
     run_all(whole)
     executor = Processes(1, tmp_path / "workers.log")
-    owner = open_owner(total=1, executor=executor)
+    owner = open_scheduler(total=1, executor=executor)
     limit(executor, resource.RLIMIT_FSIZE, room)
     with pytest.raises(UserError, match=r"disk takes no more.*Make room"):
         run_all(owner)
     executor.close()
     assert outcomes(owner) == ["RUNNING"]
-    owner = open_owner(total=1)
+    owner = open_scheduler(total=1)
     run_all(owner)
     assert scores(owner) == scores(whole)
     assert journals_agree(owner)

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import Trial, TrialState
 
 from experiments.tracking.journal import Journal
-from experiments.tracking.paths import Stores
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import deliver
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
@@ -21,7 +21,7 @@ from studies.engine.cleanup import KEPT_MODELS
 from studies.engine.doctor import Options, examine
 from studies.engine.executors import Inline
 from studies.engine.run_study import owned
-from studies.engine.scheduler import Owner
+from studies.engine.scheduler import Scheduler
 from studies.engine.storage import open_storage, open_study
 from studies.study import Study
 from tests.studies.engine.stepping import run_all
@@ -34,142 +34,142 @@ def sample(trial: Trial) -> None:
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path) -> Stores:
+def paths(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path) -> RunPaths:
     """A finished study, delivered. Each test breaks it and has it mended, so that all share it."""
-    stores = Stores(tmp_path_factory.mktemp("doctor") / "runs")
+    paths = RunPaths(tmp_path_factory.mktemp("doctor") / "runs")
     base = RunConfig().override(
         {"data.source": str(reviews_folder), "model.embed_dim": 8, "model.hidden_dim": 8, "train.batch_size": 8,
-         "train.epochs": 1, "train.evaluations": 1, "model.word_dropout": 0.05}
+         "train.epochs": 1, "train.evals_per_epoch": 1, "model.word_dropout": 0.05}
     )  # fmt: skip
     data = load_corpus(base.data, cache).summary
-    shutil.copytree(cache, stores.cache)
+    shutil.copytree(cache, paths.cache)
     study = Study("What learns?", base, sample, total=TRIALS)
-    opened = open_study(open_storage(stores.optuna_uri), "test", study, data)
-    tags = {"seqclf.kind": "whole"}
-    run_all(Owner("test", study, opened, stores, Inline(), tags, patience=60.0))
-    assert not deliver(stores.runs).undelivered
-    return stores
+    opened = open_study(open_storage(paths.optuna_uri), "test", study, data)
+    tags = {"seqclf.data_scope": "whole"}
+    run_all(Scheduler("test", study, opened, paths, Inline(), tags, patience=60.0))
+    assert not deliver(paths.runs).undelivered
+    return paths
 
 
-def study_of(stores: Stores) -> optuna.Study:
-    return optuna.load_study(study_name="test", storage=stores.optuna_uri)
+def study_of(paths: RunPaths) -> optuna.Study:
+    return optuna.load_study(study_name="test", storage=paths.optuna_uri)
 
 
-def kept(stores: Stores) -> Path:
-    return next(path.parent for path in sorted(stores.work("test").glob("*/model")))
+def kept(paths: RunPaths) -> Path:
+    return next(path.parent for path in sorted(paths.work("test").glob("*/model")))
 
 
-def mlflow_run(stores: Stores, key: str = "test/0001") -> tuple[MlflowClient, str]:
-    client = MlflowClient(tracking_uri=stores.tracking_uri())
+def mlflow_run(paths: RunPaths, key: str = "test/0001") -> tuple[MlflowClient, str]:
+    client = MlflowClient(tracking_uri=paths.tracking_uri())
     experiment = client.get_experiment_by_name("test")
     [run] = client.search_runs([experiment.experiment_id], f"tags.`seqclf.key` = '{key}'")
     return client, run.info.run_id
 
 
-def delete_in_mlflow(stores: Stores) -> None:
-    client, run = mlflow_run(stores)
+def delete_in_mlflow(paths: RunPaths) -> None:
+    client, run = mlflow_run(paths)
     client.delete_run(run)
 
 
-def lose_in_mlflow(stores: Stores, key: str = "test/0001") -> None:
-    _, run = mlflow_run(stores, key)
-    with sqlite3.connect(stores.runs / "mlflow.db") as database:
+def lose_in_mlflow(paths: RunPaths, key: str = "test/0001") -> None:
+    _, run = mlflow_run(paths, key)
+    with sqlite3.connect(paths.runs / "mlflow.db") as database:
         for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
             database.execute(f"delete from {table} where run_uuid = ?", [run])
 
 
-def say_running_in_mlflow(stores: Stores) -> None:
-    client, run = mlflow_run(stores)
+def say_running_in_mlflow(paths: RunPaths) -> None:
+    client, run = mlflow_run(paths)
     client.update_run(run, "RUNNING")
 
 
-def change_a_number_in_mlflow(stores: Stores) -> None:
-    _, run = mlflow_run(stores)
-    with sqlite3.connect(stores.runs / "mlflow.db") as database:
+def change_a_number_in_mlflow(paths: RunPaths) -> None:
+    _, run = mlflow_run(paths)
+    with sqlite3.connect(paths.runs / "mlflow.db") as database:
         for table in ("metrics", "latest_metrics"):
             changed = "update {} set value = 0.123 where run_uuid = ? and key = 'test/accuracy'"
             assert database.execute(changed.format(table), [run]).rowcount == 1
 
 
-def cut_the_journals_end(stores: Stores) -> None:
-    path = stores.journal("test/0001")
+def cut_the_journals_end(paths: RunPaths) -> None:
+    path = paths.journal("test/0001")
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]) + b'{"entry": "clo')
 
 
-def remove_the_journal(stores: Stores) -> None:
-    stores.journal("test/0001").unlink()
+def remove_the_journal(paths: RunPaths) -> None:
+    paths.journal("test/0001").unlink()
 
 
-def damage_the_journal(stores: Stores) -> None:
-    path = stores.journal("test/0001")
+def damage_the_journal(paths: RunPaths) -> None:
+    path = paths.journal("test/0001")
     path.write_bytes(path.read_bytes().replace(b'"started"', b"\0\0\0\0\0\0\0\0\0"))
 
 
-def close_the_journal_otherwise(stores: Stores) -> None:
-    with Journal(stores.journal("test/0001")) as journal:
+def close_the_journal_otherwise(paths: RunPaths) -> None:
+    with Journal(paths.journal("test/0001")) as journal:
         journal.append({"entry": "reopened"})
         journal.append({"entry": "closed", "outcome": "failed", "reason": "no reason"})
 
 
-def leave_a_trial_running(stores: Stores) -> None:
-    study_of(stores).ask()
+def leave_a_trial_running(paths: RunPaths) -> None:
+    study_of(paths).ask()
 
 
-def fail_a_trial_without_a_word(stores: Stores) -> None:
-    study = study_of(stores)
+def fail_a_trial_without_a_word(paths: RunPaths) -> None:
+    study = study_of(paths)
     trial = study.ask()
     study.tell(trial, state=TrialState.FAIL)
-    stores.work(f"test/{trial.number:04d}").mkdir(parents=True, exist_ok=True)
+    paths.work(f"test/{trial.number:04d}").mkdir(parents=True, exist_ok=True)
 
 
-def damage_a_checkpoint(stores: Stores) -> None:
-    trial = study_of(stores).ask()
-    folder = stores.work(f"test/{trial.number:04d}")
+def damage_a_checkpoint(paths: RunPaths) -> None:
+    trial = study_of(paths).ask()
+    folder = paths.work(f"test/{trial.number:04d}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "checkpoint.safetensors").write_bytes(b"half of i")
 
 
-def close_a_trial_that_waits(stores: Stores) -> None:
-    study = study_of(stores)
+def close_a_trial_that_waits(paths: RunPaths) -> None:
+    study = study_of(paths)
     study.enqueue_trial({})
-    copy_the_journal(stores, f"test/{len(study.trials) - 1:04d}")
+    copy_the_journal(paths, f"test/{len(study.trials) - 1:04d}")
 
 
-def copy_the_journal(stores: Stores, key: str) -> Path:
-    text = stores.journal("test/0001").read_text().replace("test/0001", key)
-    stores.journal(key).write_text(text)
-    return stores.journal(key)
+def copy_the_journal(paths: RunPaths, key: str) -> Path:
+    text = paths.journal("test/0001").read_text().replace("test/0001", key)
+    paths.journal(key).write_text(text)
+    return paths.journal(key)
 
 
-def cut_the_weights(stores: Stores) -> None:
-    path = kept(stores) / "model" / "model.safetensors"
+def cut_the_weights(paths: RunPaths) -> None:
+    path = kept(paths) / "model" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def leave_a_checkpoint(stores: Stores) -> None:
-    (kept(stores) / "checkpoint.safetensors").write_bytes(b"anything")
+def leave_a_checkpoint(paths: RunPaths) -> None:
+    (kept(paths) / "checkpoint.safetensors").write_bytes(b"anything")
 
 
-def leave_superseded_weights(stores: Stores) -> None:
-    ended = [path.parent for path in stores.work("test").glob("*/events.json")]
+def leave_superseded_weights(paths: RunPaths) -> None:
+    ended = [path.parent for path in paths.work("test").glob("*/events.json")]
     [without] = [path for path in ended if not (path / "model").exists()]
-    shutil.copytree(kept(stores) / "model", without / "model")
+    shutil.copytree(kept(paths) / "model", without / "model")
 
 
-def leave_a_folder(stores: Stores) -> None:
-    (stores.work("test/0099") / "predictions").mkdir(parents=True)
+def leave_a_folder(paths: RunPaths) -> None:
+    (paths.work("test/0099") / "predictions").mkdir(parents=True)
 
 
-def cut_the_cache(stores: Stores) -> None:
-    path = next((stores.cache / "corpus").glob("*/train.tokens.npy"))
+def cut_the_cache(paths: RunPaths) -> None:
+    path = next((paths.cache / "corpus").glob("*/train.tokens.npy"))
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def leave_half_an_entry(stores: Stores) -> None:
-    (stores.cache / "corpus" / "new-0123").mkdir()
+def leave_half_an_entry(paths: RunPaths) -> None:
+    (paths.cache / "corpus" / "new-0123").mkdir()
 
 
-FAULTS: list[tuple[Callable[[Stores], None], str]] = [
+FAULTS: list[tuple[Callable[[RunPaths], None], str]] = [
     (delete_in_mlflow, "test/0001: this run was deleted in MLflow"),
     (lose_in_mlflow, "test/0001: MLflow does not know this run"),
     (say_running_in_mlflow, "test/0001: MLflow says RUNNING, its journal says FINISHED"),
@@ -191,56 +191,56 @@ FAULTS: list[tuple[Callable[[Stores], None], str]] = [
 ]
 
 
-def found_in(stores: Stores, capsys: pytest.CaptureFixture[str], fix: bool = False) -> tuple[int, int, str]:
-    diagnosis = examine(Options(stores.runs, fix=fix))
+def found_in(paths: RunPaths, capsys: pytest.CaptureFixture[str], fix: bool = False) -> tuple[int, int, str]:
+    diagnosis = examine(Options(paths.runs, fix=fix))
     return diagnosis.found, diagnosis.left, capsys.readouterr().out
 
 
-def test_a_sound_study_is_left_alone(stores: Stores, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {path: path.read_bytes() for path in stores.journals.rglob("*.jsonl")}
-    assert found_in(stores, capsys, fix=True) == (0, 0, "")
-    assert {path: path.read_bytes() for path in stores.journals.rglob("*.jsonl")} == before
+def test_a_sound_study_is_left_alone(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in paths.journals.rglob("*.jsonl")}
+    assert found_in(paths, capsys, fix=True) == (0, 0, "")
+    assert {path: path.read_bytes() for path in paths.journals.rglob("*.jsonl")} == before
 
 
 @pytest.mark.parametrize(("fault", "told"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_each_fault_is_told_and_mended(
-    stores: Stores, capsys: pytest.CaptureFixture[str], fault: Callable[[Stores], None], told: str
+    paths: RunPaths, capsys: pytest.CaptureFixture[str], fault: Callable[[RunPaths], None], told: str
 ) -> None:
-    fault(stores)
-    found, left, text = found_in(stores, capsys)
+    fault(paths)
+    found, left, text = found_in(paths, capsys)
     assert found == left > 0
     assert told in text
-    assert found_in(stores, capsys, fix=True)[1] == 0
-    assert found_in(stores, capsys) == (0, 0, "")
-    best = max(study_of(stores).trials, key=lambda trial: trial.value or 0)
+    assert found_in(paths, capsys, fix=True)[1] == 0
+    assert found_in(paths, capsys) == (0, 0, "")
+    best = max(study_of(paths).trials, key=lambda trial: trial.value or 0)
     assert best.state == TrialState.COMPLETE
-    client, run = mlflow_run(stores)
+    client, run = mlflow_run(paths)
     shown = client.get_run(run)
-    finished = json.loads((stores.work("test/0001") / "events.json").read_text())["events"][-1]
+    finished = json.loads((paths.work("test/0001") / "events.json").read_text())["events"][-1]
     assert shown.info.status == "FINISHED"
     assert shown.data.metrics["test/accuracy"] == finished["test_accuracy"]
 
 
-def test_a_study_at_work_is_not_looked_at(stores: Stores, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = stores.work("test/0098")
+def test_a_study_at_work_is_not_looked_at(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = paths.work("test/0098")
     folder.mkdir()
-    with owned(stores, "test"):
-        found, _, text = found_in(stores, capsys, fix=True)
+    with owned(paths, "test"):
+        found, _, text = found_in(paths, capsys, fix=True)
     assert found == 0
     assert "is being run by process" in text
     assert folder.exists()
     folder.rmdir()
 
 
-def test_what_only_a_person_can_decide_is_left(stores: Stores, capsys: pytest.CaptureFixture[str]) -> None:
-    stray = copy_the_journal(stores, "test/0097")
-    found, left, text = found_in(stores, capsys, fix=True)
+def test_what_only_a_person_can_decide_is_left(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    stray = copy_the_journal(paths, "test/0097")
+    found, left, text = found_in(paths, capsys, fix=True)
     assert (found, left) == (2, 1)
     assert "Optuna knows no such trial" in text
     assert "test/0097: MLflow does not know this run. (mended)" in text
     stray.unlink()
-    assert found_in(stores, capsys, fix=True)[:2] == (1, 1)  # what MLflow alone knows is left to a person, too
-    lose_in_mlflow(stores, "test/0097")
+    assert found_in(paths, capsys, fix=True)[:2] == (1, 1)  # what MLflow alone knows is left to a person, too
+    lose_in_mlflow(paths, "test/0097")
 
 
 def test_without_records_it_says_so(tmp_path: Path) -> None:

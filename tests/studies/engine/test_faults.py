@@ -13,16 +13,16 @@ import pytest
 from sqlalchemy import event
 
 from experiments.tracking.journal import Closed, read
-from experiments.tracking.paths import Stores
-from experiments.tracking.sync import Delivery, deliver
+from experiments.tracking.paths import RunPaths
+from experiments.tracking.sync import Sync, deliver
 from seqclf_core.errors import UserError
 from studies.engine import run_study
-from studies.engine.executors import Died, Inline, Message
+from studies.engine.executors import Inline, Message, WorkerDied
 from studies.engine.processes import Processes
-from studies.engine.scheduler import DEATHS, Owner
+from studies.engine.scheduler import DEATHS, Scheduler
 from studies.engine.storage import explained
 from studies.study import Study
-from tests.studies.engine.stepping import OpenOwner, journals_agree, outcomes, run_all, scores
+from tests.studies.engine.stepping import OpenScheduler, journals_agree, outcomes, run_all, scores
 
 
 def process_of(executor: Processes) -> int:
@@ -30,11 +30,11 @@ def process_of(executor: Processes) -> int:
     return worker.process.pid
 
 
-def step_until_news(owner: Owner, more: int = 1) -> None:
+def step_until_news(owner: Scheduler, more: int = 1) -> None:
     """Step until the journals hold ``more`` evaluations than now."""
 
     def events() -> int:
-        return sum(path.read_bytes().count(b'"progress"') for path in owner.stores.journals.rglob("0*.jsonl"))
+        return sum(path.read_bytes().count(b'"progress"') for path in owner.paths.journals.rglob("0*.jsonl"))
 
     wanted = events() + more
     while events() < wanted:
@@ -44,16 +44,16 @@ def step_until_news(owner: Owner, more: int = 1) -> None:
 @pytest.fixture
 def slow(study: Study) -> Study:
     """The same study with runs of some seconds, evaluated often."""
-    changes = {"train.epochs": 4, "train.evaluations": 4, "train.batch_size": 2, "train.patience": 99}
+    changes = {"train.epochs": 4, "train.evals_per_epoch": 4, "train.batch_size": 2, "train.patience": 99}
     return study.with_base(study.base.override(changes), frozenset())
 
 
 def test_a_worker_that_stops_hangs_or_outlives_its_owner(
-    open_owner: OpenOwner, slow: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_scheduler: OpenScheduler, slow: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One after the other in the same trial, which ends as if nothing had been."""
     executor = Processes(1, tmp_path / "workers.log")
-    owner = open_owner(slow, total=1, executor=executor)
+    owner = open_scheduler(slow, total=1, executor=executor)
     with owner.recording():
         step_until_news(owner)
         first = process_of(executor)
@@ -94,9 +94,9 @@ def test_a_worker_that_stops_hangs_or_outlives_its_owner(
     executor.close()
     assert not executor_left(executor)
 
-    again = open_owner(slow, total=1)
+    again = open_scheduler(slow, total=1)
     run_all(again)
-    whole = open_owner(slow, total=1, name="whole")
+    whole = open_scheduler(slow, total=1, name="whole")
     run_all(whole)
     assert scores(again) == scores(whole)
     assert journals_agree(again)
@@ -121,15 +121,15 @@ def test_workers_that_are_killed_while_they_load_are_replaced(tmp_path: Path) ->
 def test_a_second_owner_is_refused_also_where_the_note_of_the_first_is_cut(
     tmp_path: Path, note: str | None
 ) -> None:
-    stores = Stores(tmp_path)
-    who = stores.work("test") / "owner.json"
-    with run_study.owned(stores, "test"):
+    paths = RunPaths(tmp_path)
+    who = paths.work("test") / "owner.json"
+    with run_study.owned(paths, "test"):
         who.unlink()
         if note is not None:
             who.write_text(note)
-        with pytest.raises(UserError, match="is being run by another process"), run_study.owned(stores, "test"):
+        with pytest.raises(UserError, match="is being run by another process"), run_study.owned(paths, "test"):
             pass
-    with run_study.owned(stores, "test"):
+    with run_study.owned(paths, "test"):
         assert str(os.getpid()) in who.read_text()
 
 
@@ -138,17 +138,20 @@ class Dying(Inline):
 
     def messages(self, timeout: float) -> Iterator[tuple[str, Message]]:
         assert self._job is not None
-        yield self._job.key, Died("the worker was killed by signal 9, as the system does when memory runs out")
+        yield (
+            self._job.key,
+            WorkerDied("the worker was killed by signal 9, as the system does when memory runs out"),
+        )
 
 
 def test_a_trial_whose_workers_all_die_fails_with_the_reason_and_is_not_tried_for_ever(
-    open_owner: OpenOwner,
+    open_scheduler: OpenScheduler,
 ) -> None:
-    owner = open_owner(total=1, executor=Dying())
+    owner = open_scheduler(total=1, executor=Dying())
     run_all(owner, most=DEATHS)
     assert outcomes(owner) == ["FAIL"]
     assert "memory" in owner.optuna.trials[0].user_attrs["reason"]
-    owner = open_owner(total=1)
+    owner = open_scheduler(total=1)
     run_all(owner)
     assert outcomes(owner) == ["FAIL", "COMPLETE"]
     assert journals_agree(owner)
@@ -173,26 +176,26 @@ def locked(database: Path, seconds: float) -> Iterator[None]:
     thread.join()
 
 
-def test_a_locked_database_is_waited_for(open_owner: OpenOwner, tmp_path: Path) -> None:
-    owner = open_owner(total=1)
+def test_a_locked_database_is_waited_for(open_scheduler: OpenScheduler, tmp_path: Path) -> None:
+    owner = open_scheduler(total=1)
     with locked(tmp_path / "runs" / "optuna.db", seconds=2):
         run_all(owner)
     assert outcomes(owner) == ["COMPLETE"]
-    deliver(owner.stores.runs)
+    deliver(owner.paths.runs)
 
-    study = owner.stores.journal("test/study")
-    delivery = Delivery(owner.stores)
+    study = owner.paths.journal("test/study")
+    delivery = Sync(owner.paths)
     delivery.once()
     with locked(tmp_path / "runs" / "mlflow.db", seconds=2):
-        run_all(open_owner(total=2))
+        run_all(open_scheduler(total=2))
         waiting = delivery.once().undelivered
     assert str(study) not in waiting or "locked" in waiting[str(study)]
     assert not delivery.once().undelivered
-    assert not deliver(owner.stores.runs).entries, "something was left, or would be delivered twice"
+    assert not deliver(owner.paths.runs).entries, "something was left, or would be delivered twice"
 
 
-def test_a_full_disk_is_told_in_a_line_and_the_study_opens_again(open_owner: OpenOwner) -> None:
-    owner = open_owner(total=2)
+def test_a_full_disk_is_told_in_a_line_and_the_study_opens_again(open_scheduler: OpenScheduler) -> None:
+    owner = open_scheduler(total=2)
     run_all(owner, most=2)
     known = owner.optuna.trials[0].params
 
@@ -209,7 +212,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_study_opens_again(open_owner: Ope
 
     with pytest.raises(UserError, match=r"takes no more: .*disk is full.*Make room"):
         fill()
-    owner = open_owner(total=2)
+    owner = open_scheduler(total=2)
     run_all(owner)
     assert outcomes(owner) == ["COMPLETE"] * 2
     assert owner.optuna.trials[0].params == known
@@ -217,9 +220,9 @@ def test_a_full_disk_is_told_in_a_line_and_the_study_opens_again(open_owner: Ope
 
 
 def test_a_full_disk_under_a_journal_stops_the_study_and_loses_nothing(
-    open_owner: OpenOwner, monkeypatch: pytest.MonkeyPatch
+    open_scheduler: OpenScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = open_owner(total=2, name="whole")
+    whole = open_scheduler(total=2, name="whole")
     run_all(whole)
     real, written = os.write, [0]
 
@@ -229,12 +232,12 @@ def test_a_full_disk_under_a_journal_stops_the_study_and_loses_nothing(
             raise OSError(28, "No space left on device")
         return real(file, data)
 
-    owner = open_owner(total=2)
+    owner = open_scheduler(total=2)
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(UserError, match=r"No space left on device.*make room"):
         run_all(owner)
     monkeypatch.undo()
-    owner = open_owner(total=2)
+    owner = open_scheduler(total=2)
     run_all(owner)
     assert scores(owner) == scores(whole)
-    assert isinstance(read(Stores(owner.stores.runs).journal("test/study"))[-1], Closed)
+    assert isinstance(read(RunPaths(owner.paths.runs).journal("test/study"))[-1], Closed)

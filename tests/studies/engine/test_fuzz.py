@@ -61,14 +61,14 @@ def test_a_command_line_is_understood_or_refused(pairs: list[tuple[str, str]], s
 @given(name=TEXTS)
 @QUICK
 def test_a_name_is_a_folder_under_runs_or_refused(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    from experiments.tracking.paths import Stores
+    from experiments.tracking.paths import RunPaths
 
     home = tmp_path_factory.mktemp("home")  # other tests write beside it
     runs = home / "above" / "runs"
     runs.mkdir(parents=True)
     before = set(home.rglob("*"))
     try:
-        with owned(Stores(runs), name):
+        with owned(RunPaths(runs), name):
             pass
     except UserError:
         assert set(home.rglob("*")) == before

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from experiments.tracking.pages import page_of
 from experiments.tracking.sync import ROOT, deliver
-from tests.studies.engine.stepping import OpenOwner, run_all
+from tests.studies.engine.stepping import OpenScheduler, run_all
 
 
 def report(*words: str) -> subprocess.CompletedProcess[str]:
@@ -18,14 +18,14 @@ def report(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_page_is_written_and_put_with_the_study_s_run(
-    open_owner: OpenOwner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_scheduler: OpenScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    owner = open_owner(total=1)
+    owner = open_scheduler(total=1)
     run_all(owner)
-    runs = owner.stores.runs
+    runs = owner.paths.runs
     assert not deliver(runs).undelivered
-    client = MlflowClient(tracking_uri=owner.stores.tracking_uri())
+    client = MlflowClient(tracking_uri=owner.paths.tracking_uri())
     [run] = [
         run
         for experiment in client.search_experiments(filter_string="name = 'test'")
