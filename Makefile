@@ -81,7 +81,7 @@ predict: venv  ## the best model's opinion: TEXT="...", FILE=... or standard inp
 	  $(if $(filter-out undefined,$(origin TEXT)),--text="$$TEXT") $(call option,FILE,file) $(ARGS)
 
 data: venv  ## fetch the original IMDB archive into data/imdb
-	@exec $(PY) -m seqclf_core.data.download $(ARGS)
+	@exec $(PY) -m studies.commands data $(ARGS)
 
 sync: venv  ## deliver to MLflow what has been recorded and not yet delivered
 	@exec $(PY) -m experiments.tracking.sync $(STORES) $(ARGS)

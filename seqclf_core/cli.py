@@ -1,26 +1,50 @@
-"""What all commands share at their door: how a user's mistake, a validation error and Ctrl-C end."""
+"""What all commands share: how arguments are parsed, and how a mistake, a full disk and Ctrl-C end."""
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
+import tyro
 from pydantic import ValidationError
 
 from seqclf_core.errors import UserError, is_disk_full
 
 INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell expects it."""
+
+Options = TypeVar("Options")
+
+
+def parse(
+    options: type[Options], arguments: Sequence[str], command: str, default: Options | None = None
+) -> Options:
+    """Read a command's arguments into its options.
+
+    Args:
+        options: a dataclass; each field's docstring is its line in ``--help``.
+        arguments: what stands behind the command's name.
+        command: the command's name, as it was typed: ``study imdb``.
+        default: values of the options that are not given.
+
+    Raises:
+        SystemExit: after ``--help``, or where an option is unknown or its value does not fit.
+        pydantic.ValidationError: if a setting's value is out of its range.
+    """
+    if default is None:
+        return tyro.cli(options, prog=f"seqclf {command}", args=arguments)
+    return tyro.cli(options, prog=f"seqclf {command}", args=arguments, default=default)
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Call ``main`` and exit with its status; a mistake or a full disk is a message and status 2, no traceback."""
+    """Call ``main`` and exit with its status; a mistake or a full disk is one message and status 2."""
     try:
         sys.exit(main())
     except ValidationError as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
-        sys.exit(2)
+        _fail(explain(error))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -28,10 +52,12 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     except Exception as error:
         if not is_disk_full(error):
             raise
-        print(
-            f"error: the disk takes no more ({error}). Make room and run the same command again.", file=sys.stderr
-        )
-        sys.exit(2)
+        _fail(f"the disk is full ({error}). Make room and run the same command again.")
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 def explain(error: ValidationError) -> str:

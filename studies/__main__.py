@@ -25,8 +25,10 @@ def declared() -> dict[str, str]:
     """Return the studies there are: name -> first line of its file."""
     found = {}
     for module in pkgutil.iter_modules(studies.__path__):
+        if module.ispkg:
+            continue
         source = (Path(studies.__path__[0]) / f"{module.name}.py").read_text(encoding="utf-8")
-        if "\ndef declare(" in source:
+        if "\ndef build_study(" in source:
             found[module.name] = source.split('"""')[1].splitlines()[0]
     return found
 

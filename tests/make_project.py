@@ -61,7 +61,7 @@ def bare_project(folder: Path) -> Path:
     """A project in a folder with a space in its name, without .venv."""
     project = folder / "a project"
     (project / "studies").mkdir(parents=True)
-    (project / "seqclf_core").mkdir()
+    (project / "experiments/serving").mkdir(parents=True)
     (project / "Makefile").write_text(MAKEFILE)
     (project / "studies/__main__.py").write_text(ECHO)
     (project / "experiments/serving/predict.py").write_text(ECHO)

@@ -14,7 +14,7 @@ class Champion(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model folder."""
-        from experiments.serving.predict import Classifier
+        from seqclf_core.inference import Classifier
 
         self._classifier = Classifier.load(Path(context.artifacts["model"]))
 

@@ -138,7 +138,7 @@ def save(model: Path, folder: Path) -> None:
         path=str(folder),
         python_model=str(CODE),
         artifacts={"model": str(model)},
-        code_paths=[str(CODE.parents[1] / "seqclf_core")],
+        code_paths=[str(CODE.parents[2] / "seqclf_core")],
         input_example=[EXAMPLE],
         pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
     )

@@ -120,7 +120,7 @@ class StudySummary:
     study: str
     sort: str
     """search, factors, finalists or experiment."""
-    kind: str
+    data_scope: str
     """Of its data: whole, limited or synthetic."""
     digest: str
     """Of its data; empty where it is not known, or not one."""

@@ -71,7 +71,7 @@ def data(material: StudyData) -> Section | None:
     sentences = [_read(splits.iloc[0])] if len(splits) == 1 else [_several(splits)]
     sentences += [
         SPLITS.get(str(kind), "").format(column=of_kind["group_column"].iloc[0])
-        for kind, of_kind in splits.groupby("split", sort=False)
+        for kind, of_kind in splits.groupby("split_method", sort=False)
     ]
     skipped = known["used.skipped"].iloc[0] if "used.skipped" in known else None
     if pd.notna(skipped) and int(skipped) > 0:

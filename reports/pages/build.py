@@ -109,7 +109,7 @@ def _has(parent: Mapping[str, Any], *tags: str) -> bool:
 
 def _part(material: StudyData, answer: Conclusion | None, alone: bool) -> Part:
     first = material.runs.iloc[0]
-    title = "" if alone else data_title(str(first["kind"]), str(first["digest"]))
+    title = "" if alone else data_title(str(first["data_scope"]), str(first["digest"]))
     made = [section(material) for section in ([] if answer else RESULTS) + BACKGROUND]
     found = [section for section in made if section]
     if answer:
@@ -180,7 +180,7 @@ def work(material: StudyData) -> list[Fact]:
 
 
 def _kind(run: "pd.Series[Any]") -> str:
-    return KINDS.get(str(run["kind"]), "unknown data")
+    return KINDS.get(str(run["data_scope"]), "unknown data")
 
 
 def _text(rows: pd.DataFrame, column: str) -> str:

@@ -58,9 +58,9 @@ def comparable(standings: Sequence[StudySummary]) -> list[list[StudySummary]]:
     groups: dict[tuple[str, str], list[StudySummary]] = {}
     for each in standings:
         if each.digest:
-            groups.setdefault((each.kind, each.digest), []).append(each)
+            groups.setdefault((each.data_scope, each.digest), []).append(each)
     found = [sorted(group, key=_by_validation) for group in groups.values()]
-    return sorted(found, key=lambda group: (ORDER.get(group[0].kind, 3), -sum(each.runs for each in group)))
+    return sorted(found, key=lambda group: (ORDER.get(group[0].data_scope, 3), -sum(each.runs for each in group)))
 
 
 def _by_validation(each: StudySummary) -> tuple[float, str]:
@@ -71,20 +71,20 @@ def rows(standings: Sequence[StudySummary]) -> pd.DataFrame:
     """Return one row per score, and one per study that stands by none, best validation accuracy first.
 
     Returns:
-        ``study``, ``sort``, ``kind``, ``digest``, ``scored`` and ``basis`` (what was scored, how it was chosen),
-        ``seeds``, ``val`` and ``test`` with the limits of their intervals (per cent), ``flattered`` (the best of
+        ``study``, ``sort``, ``data_scope``, ``digest``, ``scored`` and ``basis`` (what was scored, how it was
+        chosen), ``seeds``, ``val`` and ``test`` with the limits of their intervals (per cent), ``flattered`` (best of
         many single runs), ``lowest`` and ``highest`` validation accuracy of the study's runs, ``runs``,
         ``complete``, ``seconds`` and ``tokens`` of the whole study.
     """
     table = pd.DataFrame([row for each in standings for row in _rows(each)])
-    order, ascending = ["kind", "digest", "val", "study", "scored"], [False, True, False, True, True]
+    order, ascending = ["data_scope", "digest", "val", "study", "scored"], [False, True, False, True, True]
     return table.sort_values(order, ascending=ascending, ignore_index=True)
 
 
 def _rows(each: StudySummary) -> Iterator[dict[str, object]]:
     study = {
         "sort": each.sort,
-        "kind": each.kind,
+        "data_scope": each.data_scope,
         "digest": each.digest,
         "lowest": min(each.every, default=float("nan")),
         "highest": max(each.every, default=float("nan")),
@@ -117,7 +117,7 @@ def _rows(each: StudySummary) -> Iterator[dict[str, object]]:
 
 def _part(group: Sequence[StudySummary], link: Callable[[str], str]) -> Part:
     first, found = group[0], rows(group)
-    title = build.data_title(first.kind, first.digest)
+    title = build.data_title(first.data_scope, first.digest)
     summary = [f"{formatting.plural(len(group), 'study or experiment', 'studies and experiments')} on the same "
                f"{', '.join(first.sizes)} reviews."]  # fmt: skip
     sections = [_scores(found, group, link)]
@@ -203,7 +203,7 @@ def _recorded(pages: Sequence[Page], runs: pd.DataFrame, link: Callable[[str], s
         listed.append(
             {
                 "study": each.title,
-                "data": ", ".join(sorted(children["kind"].dropna().unique())) or float("nan"),
+                "data": ", ".join(sorted(children["data_scope"].dropna().unique())) or float("nan"),
                 "runs": len(children),
                 "complete": int((children["outcome"] == "complete").sum()),
                 "first": of_study["started"].min(),

@@ -45,7 +45,7 @@ def answer(
     column = done["group_column"].dropna()
     name = {kind: f"by {column.iloc[0]}" if kind == "group" and len(column) else kind for kind in kinds}
     gaps = scores(done)
-    gaps = gaps.assign(name=gaps["split"].map(name))
+    gaps = gaps.assign(name=gaps["split_method"].map(name))
     facts = [Fact("Complete blocks", f"{analysis.finished} of {plan.wanted}", f"{plan.planned} planned")]
     return Conclusion(
         list(said(analysis, gaps, name)),
@@ -60,7 +60,7 @@ def scores(done: pd.DataFrame) -> pd.DataFrame:
     gaps, _ = split_gaps(done)
     means = done.groupby(FACTOR)[["val/accuracy", "test/accuracy"]].mean() * POINTS
     return gaps.assign(
-        val=gaps["split"].map(means["val/accuracy"]), test=gaps["split"].map(means["test/accuracy"])
+        val=gaps["split_method"].map(means["val/accuracy"]), test=gaps["split_method"].map(means["test/accuracy"])
     )
 
 

@@ -35,7 +35,7 @@ def standing(material: StudyData, answer: Conclusion | None, interim: bool) -> S
     return StudySummary(
         study=material.name,
         sort=(answer and answer.sort) or ("search" if material.searched else "experiment"),
-        kind=str(first["kind"]),
+        data_scope=str(first["data_scope"]),
         digest=str(first["digest"]) if same else "",
         sizes=[*_sizes(first)],
         scores=answer.scores if answer else [*(searched(material) if material.searched else repeated(material))],

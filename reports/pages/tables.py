@@ -23,16 +23,16 @@ def comparable(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
     A run that ended before its data were read has no digest and goes with the data that most runs had.
     """
-    data = runs[["kind", "digest"]]
+    data = runs[["data_scope", "digest"]]
     known = data.dropna()
     if known.empty:
         yield runs
         return
     counts = known.value_counts()
     kind, digest = counts.index[0]
-    data = data.fillna({"kind": kind, "digest": digest})
+    data = data.fillna({"data_scope": kind, "digest": digest})
     for kind, digest in counts.index:
-        yield runs[(data["kind"] == kind) & (data["digest"] == digest)]
+        yield runs[(data["data_scope"] == kind) & (data["digest"] == digest)]
 
 
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:

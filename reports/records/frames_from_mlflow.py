@@ -15,7 +15,7 @@ SCORES = ["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
 LAST = ["last/val_accuracy", "last/val_loss", "last/train_accuracy", "last/train_loss"]
 WORK = ["seconds", "tokens_per_second", "started", "ended"]
 SIZES = ["used.train", "used.val", "used.test"]
-DATA = ["kind", "digest", "source", "split", "group_column", *SIZES]
+DATA = ["data_scope", "digest", "source", "split_method", "group_column", *SIZES]
 PLACE = ["commit", "device", "precision", "run_id", "experiment_id", "artifacts"]
 CURVES = ["train/loss", "train/accuracy", "val/loss", "val/accuracy", "tokens_per_second", "seconds"]
 
@@ -32,7 +32,7 @@ _RENAMED = {
     "seqclf.ended": "finish",
     "seqclf.rank": "search_rank",
     "seqclf.outcome": "compared",  # what a factors study compares; a run's own outcome is another thing
-    **{f"used.{name}": name for name in ("digest", "source", "split", "group_column")},
+    **{f"used.{name}": name for name in ("digest", "source", "split_method", "group_column")},
 }
 
 

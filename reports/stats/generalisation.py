@@ -206,7 +206,7 @@ def split_gaps(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Interval]]:
         gap = mean_interval(gaps)
         sd = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else np.nan
         rows.append(
-            {"split": kind, "runs": len(gaps), "gap": gap.value, "low": gap.low, "high": gap.high, "sd": sd}
+            {"split_method": kind, "runs": len(gaps), "gap": gap.value, "low": gap.low, "high": gap.high, "sd": sd}
         )
     pairs = {}
     for reference, kind in combinations(kinds, 2):

@@ -1,9 +1,6 @@
 """Fetch the original archive into ``data/imdb``: resumed where it stopped, checked, with a progress bar.
 
-    make data        # the same as: python -m seqclf_core.data.download
-
-An unfinished transfer stays beside its target as ``*.part``; only a whole file with the right checksum gets its
-name.
+An unfinished transfer stays beside its target as ``*.part``; only a whole file with the right checksum gets its name.
 """
 
 import hashlib
@@ -118,27 +115,3 @@ def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
-
-def main(folder: Path = Path("data/imdb"), url: str = ARCHIVE_URL, sha256: str = ARCHIVE_SHA256) -> None:
-    """Fetch the original IMDB archive (80 MB), where DATA=auto finds it.
-
-    Args:
-        folder: where to put it.
-        url: address of the archive, for a mirror.
-        sha256: checksum that the archive must have.
-    """
-    try:
-        file = fetch(url, folder / url.rsplit("/", 1)[-1], sha256)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("Stopped. What has arrived is kept; the next start goes on from there.", file=sys.stderr)
-        raise SystemExit(130) from None
-    print(f"{file} is there and whole.")
-
-
-if __name__ == "__main__":
-    import tyro
-
-    tyro.cli(main)

@@ -162,7 +162,7 @@ def _unreadable(checkpoint: Path) -> str:
 
 
 def _no_model(folder: Path) -> str:
-    from experiments.serving.predict import Classifier
+    from seqclf_core.inference import Classifier
 
     try:
         Classifier.load(folder)

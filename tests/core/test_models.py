@@ -61,7 +61,9 @@ def packed_reference(model: SequenceClassifier, config: ModelConfig, tokens: Ten
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("pooling", RIGHT_POOLINGS)
 def test_logits_equal_a_packed_lstm(pooling: str, bidirectional: bool, layers: int) -> None:
-    config = ModelConfig(embed_dim=12, hidden_dim=8, pooling=pooling, bidirectional=bidirectional, layers=layers)
+    config = ModelConfig(
+        embed_dim=12, hidden_dim=8, pooling=pooling, bidirectional=bidirectional, num_layers=layers
+    )
     model = SequenceClassifier(config, VOCAB, seed=3).eval()
     tokens, lengths = reviews([7, 1, 30, 12, 2])
     expected = packed_reference(model, config, tokens, lengths)
@@ -105,7 +107,7 @@ def test_one_logit_equals_two_when_its_weights_are_their_difference() -> None:
 
 
 def test_forget_gates_start_open() -> None:
-    for name, bias in classifier("last", layers=2).encoder.lstms.named_parameters():
+    for name, bias in classifier("last", num_layers=2).encoder.lstms.named_parameters():
         if "bias_ih" in name:
             assert bias.chunk(4)[1].tolist() == [1.0] * 8
             assert bias.chunk(4)[0].tolist() == [0.0] * 8

@@ -15,7 +15,7 @@ from seqclf_core.tagging import NO_TAG, tag_loss
 TOKENS = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 0, 0, 0], [6, 5, 3, 0, 0]])
 LENGTHS = torch.tensor([5, 2, 3])
 CONFIGS = [
-    ModelConfig(embed_dim=6, hidden_dim=5, head_dropout=0.0, bidirectional=each, layers=layers)
+    ModelConfig(embed_dim=6, hidden_dim=5, head_dropout=0.0, bidirectional=each, num_layers=layers)
     for each, layers in ((False, 1), (True, 2))
 ]
 

@@ -68,7 +68,7 @@ def test_two_classifiers_differ_by_the_tagger_alone(session: Session, small: Run
 
     # A tagger's scores are of words: MLflow has its curve; no report and no choice of a model mixes them in.
     deliver(session.paths.runs)
-    tracked = frames.RunPaths.under(session.paths.runs)
+    tracked = frames.Stores.under(session.paths.runs)
     known = frames.runs(tracked, "next_word")
     assert sorted(known["role"]) == ["experiment", "experiment", "study"]
     assert known["test/accuracy"].notna().sum() == 2

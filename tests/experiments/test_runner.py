@@ -106,7 +106,7 @@ def test_settings_and_data_make_the_run_not_the_place(session: Session, small: R
 
 def test_kinds_of_data_never_share_a_name(session: Session) -> None:
     kinds = ("whole", "limited", "synthetic")
-    names = [session_name("baseline", session.data.model_copy(update={"kind": kind})) for kind in kinds]
+    names = [session_name("baseline", session.data.model_copy(update={"data_scope": kind})) for kind in kinds]
     assert names == ["baseline", "baseline-limited", "baseline-synthetic"]
 
 

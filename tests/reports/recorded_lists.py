@@ -74,7 +74,7 @@ def encode(cache: Path, digest: str, rows: int) -> None:
     np.save(entry / "test.offsets.npy", np.concatenate([[0], np.cumsum(draw.integers(20, 800, rows))]))
     np.save(entry / "test.groups.npy", draw.integers(0, rows // 5, rows))
     summary = DataSummary(
-        source="made up", kind="whole", digest=digest, sizes=SIZES, split="group", group_column="movie", skipped=0,
-        vocab_size=20_000,
+        source="made up", data_scope="whole", digest=digest, sizes=SIZES, split_method="group",
+        group_column="movie", skipped=0, vocab_size=20_000,
     )  # fmt: skip
     (entry / "summary.json").write_text(summary.model_dump_json())

@@ -38,7 +38,7 @@ class MadeUp:
     outcome: str = "complete"  # complete, pruned, failed or running
     study: str = "imdb"
     role: str = "trial"
-    kind: str = "whole"
+    data_scope: str = "whole"
     digest: str = "5f" * 32
     name: str = ""
     evaluations: int = 8
@@ -110,7 +110,7 @@ def record_in_mlflow(
         parent = None
         if any(run.role == "trial" for run in of_study):
             tags = {"seqclf.key": f"{study}/study", "seqclf.role": "study", "seqclf.study": study}
-            tags |= {"seqclf.data_scope": of_study[0].kind, **notes.get(study, {})}
+            tags |= {"seqclf.data_scope": of_study[0].data_scope, **notes.get(study, {})}
             parent = client.create_run(experiment, EPOCH - 5_000, tags, study).info.run_id
         for run in of_study:
             _record(client, experiment, parent, run)
@@ -125,7 +125,7 @@ def _record(client: MlflowClient, experiment: str, parent: str | None, run: Made
         "seqclf.role": run.role,
         "seqclf.study": run.study,
         "seqclf.trial": str(run.number),
-        "seqclf.data_scope": run.kind,
+        "seqclf.data_scope": run.data_scope,
         "code.commit": "c0ffee" + 34 * "0",
         "versions.torch": "2.13.0",
         "versions.python": "3.11.9",
@@ -133,7 +133,7 @@ def _record(client: MlflowClient, experiment: str, parent: str | None, run: Made
         "precision": "bf16",
         "used.source": "stanfordnlp/imdb",
         "used.digest": run.digest,
-        "used.split": "group",
+        "used.split_method": "group",
         "used.group_column": "movie",
         "used.skipped": "0",
         "used.vocab_size": "20000",

@@ -28,7 +28,7 @@ def _own_stores(monkeypatch):
 def recorded(fill) -> tuple[frames.Stores, list[MadeUp]]:
     broken = MadeUp(5, "failed", "baseline", "experiment", evaluations=2)
     broken.val[1], broken.val_loss[1] = np.nan, np.inf
-    limited = MadeUp(0, study="baseline", role="experiment", kind="limited")
+    limited = MadeUp(0, study="baseline", role="experiment", data_scope="limited")
     runs = [*study_of(12), MadeUp(12, "running"), limited, broken]
     return fill(runs), runs
 

@@ -184,7 +184,7 @@ def test_finalists_begun_under_another_rule_for_divergence_are_not_mixed(
     declared = finalists.build_study(finalists.Params(of="search", best=1, seeds=1), search.paths.optuna_uri)
     open_scheduler(declared.with_base(study.base, frozenset()), name="final", total=1)  # as before: a failure
     scored = declared.with_base(study.base.override({"train.on_divergence": "score"}), frozenset())
-    with pytest.raises(UserError, match=r"train\.diverged was fail, is score"):
+    with pytest.raises(UserError, match=r"train\.on_divergence was fail, is score"):
         open_scheduler(scored, name="final", total=1)
 
 
@@ -196,7 +196,7 @@ def test_finalists_of_a_published_search_are_those_of_the_search_itself(
     question = finalists.Params(of="search", best=2, seeds=2)
     own = finalists.build_study(question, search.paths.optuna_uri)
     deliver(search.paths.runs)
-    frames.runs(frames.RunPaths.under(search.paths.runs)).to_csv(tmp_path / "runs.csv", index=False)
+    frames.runs(frames.Stores.under(search.paths.runs)).to_csv(tmp_path / "runs.csv", index=False)
     published = finalists.build_study(replace(question, of=str(tmp_path)), "sqlite:///not read")
     assert published.notes["seqclf.search_digest"] == own.notes["seqclf.search_digest"]
     for one, other in zip(own.planned, published.planned, strict=True):

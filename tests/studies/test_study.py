@@ -46,7 +46,7 @@ def test_nothing_left_to_search_is_refused(study: Study) -> None:
     ("changes", "told"),
     [
         ({"train.epochs": 2}, "train.epochs was 1, is 2"),
-        ({"data.limit": 80}, "kind was whole, is limited"),
+        ({"data.limit": 80}, "data_scope was whole, is limited"),
         ({"data.split_seed": 5}, "data.split_seed was 0, is 5"),
     ],
 )

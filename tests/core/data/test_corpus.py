@@ -62,8 +62,8 @@ def test_without_groups_the_split_is_random_and_says_so(tmp_path):
         corpus = load_corpus(DataConfig(source=source), tmp_path / "cache")
     assert corpus.train.groups is None
     assert (corpus.summary.split_method, corpus.summary.group_column) == ("random", None)
-    with pytest.raises(DataError, match=r"--data\.split random"):
-        load_corpus(DataConfig(source=source, split="group"), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"--data\.split-method random"):
+        load_corpus(DataConfig(source=source, split_method="group"), tmp_path / "cache")
 
 
 def test_a_test_part_may_do_without_groups(tmp_path):
@@ -91,8 +91,8 @@ def test_the_digest_tells_data_and_split_and_nothing_else(source, tmp_path):
         return load_corpus(DataConfig(source=source, **settings), tmp_path / cache).summary.digest
 
     first = digest()
-    assert digest(vocab_size=20) == digest(cache="elsewhere") == digest(split="group") == first
-    others = [digest(split_seed=1), digest(split="random"), digest(val_fraction=0.3), digest(limit=60)]
+    assert digest(vocab_size=20) == digest(cache="elsewhere") == digest(split_method="group") == first
+    others = [digest(split_seed=1), digest(split_method="random"), digest(val_fraction=0.3), digest(limit=60)]
     changed = rows_of(source, "train")
     changed[3]["movie"] = "tt4"
     write(Path(source), changed, rows_of(source, "test"))

@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from seqclf_core.data.download import fetch, main
+from seqclf_core.data.download import fetch
+from studies.commands.data import main
 from seqclf_core.errors import DataError
 
 CONTENT = bytes(range(256)) * 2000
@@ -140,10 +141,9 @@ def test_two_at_once_give_one_whole_file(server, tmp_path):
     assert len(server.ranges) == 1
 
 
-def test_the_command_ends_with_2_and_a_message(server, tmp_path, capsys):
-    main(tmp_path, server.url, SHA256)
+def test_the_command_says_where_the_archive_is_or_what_is_wrong(server, tmp_path, capsys):
+    main(["--folder", str(tmp_path), "--url", server.url, "--sha256", SHA256])
     assert (tmp_path / "file.tar.gz").read_bytes() == CONTENT
-    with pytest.raises(SystemExit) as ending:
-        main(tmp_path, server.url, "1" * 64)
-    assert ending.value.code == 2
-    assert "checksum" in capsys.readouterr().err
+    assert "file.tar.gz is complete" in capsys.readouterr().out
+    with pytest.raises(DataError, match="checksum"):
+        main(["--folder", str(tmp_path), "--url", server.url, "--sha256", "1" * 64])

@@ -31,7 +31,7 @@ def quiet_split(labels, groups, **settings):
 @pytest.mark.parametrize("val_fraction", [0.1, 0.15, 0.25])
 def test_every_review_is_on_one_side_and_classes_are_in_balance(kind, val_fraction):
     labels, groups = movies()
-    train, val, drawn = quiet_split(labels, groups, split=kind, val_fraction=val_fraction)
+    train, val, drawn = quiet_split(labels, groups, split_method=kind, val_fraction=val_fraction)
     assert drawn == kind
     assert sorted([*train, *val]) == list(range(len(labels)))
     assert (np.diff(train) > 0).all()
@@ -52,7 +52,7 @@ def test_no_group_is_on_both_sides(seed):
 def test_the_seed_alone_decides(kind):
     labels, groups = movies()
     first, again, other = (
-        quiet_split(labels, groups, split=kind, split_seed=seed)[1].tolist() for seed in (3, 3, 4)
+        quiet_split(labels, groups, split_method=kind, split_seed=seed)[1].tolist() for seed in (3, 3, 4)
     )
     assert first == again
     assert first != other
@@ -60,7 +60,7 @@ def test_the_seed_alone_decides(kind):
 
 def test_contiguous_keeps_back_the_last_rows_of_each_class():
     labels = np.array([0] * 10 + [1] * 20)
-    _, val, kind = quiet_split(labels, None, split="contiguous", val_fraction=0.2)
+    _, val, kind = quiet_split(labels, None, split_method="contiguous", val_fraction=0.2)
     assert (val.tolist(), kind) == ([8, 9, 26, 27, 28, 29], "contiguous")
 
 
@@ -70,12 +70,12 @@ def test_auto_without_groups_draws_at_random_and_warns_once():
         _, val, kind = split(labels, None, DataConfig())
     assert len(caught) == 1
     assert kind == "random"
-    assert val.tolist() == quiet_split(labels, None, split="random")[1].tolist()
+    assert val.tolist() == quiet_split(labels, None, split_method="random")[1].tolist()
 
 
 def test_group_without_groups_is_refused():
     with pytest.raises(DataError, match=r"no group column.*--data.group-column"):
-        quiet_split([0, 1] * 10, None, split="group")
+        quiet_split([0, 1] * 10, None, split_method="group")
 
 
 def test_one_single_group_is_refused():
@@ -94,4 +94,4 @@ def test_a_side_without_a_class_is_refused():
     with pytest.raises(DataError, match=r"gets 0 negative|0 positive"):
         quiet_split([0] * 10 + [1] * 10, ["a"] * 10 + ["b"] * 10)
     with pytest.raises(DataError, match=r"Of 21 reviews.* training part gets 17 negative and 0 positive"):
-        quiet_split([0] * 20 + [1], None, split="random")
+        quiet_split([0] * 20 + [1], None, split_method="random")

@@ -20,7 +20,7 @@ KILLED = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
-from seqclf_core import saved
+from seqclf_core.training import checkpoint
 from seqclf_core.config import RunConfig
 from seqclf_core.run import run
 
@@ -37,7 +37,7 @@ def last(real, *arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*arguments, **options)
 
-holder, name = {"write": (saved, "save_file"), "sync": (os, "fsync"), "rename": (Path, "replace")}[step]
+holder, name = {"write": (checkpoint, "save_file"), "sync": (os, "fsync"), "rename": (Path, "replace")}[step]
 real = getattr(holder, name)
 setattr(holder, name, lambda *arguments, **options: last(real, *arguments, **options))
 list(run(RunConfig.model_validate(config), Path(folder), Path(cache)))

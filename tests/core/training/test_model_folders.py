@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from experiments.serving.predict import Classifier
 from seqclf_core.config import RunConfig
 from seqclf_core.data.vocabulary import train_tokenizer
 from seqclf_core.errors import SavedError
+from seqclf_core.inference import Classifier
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.training.checkpoint import load_classifier, load_tagger, save_model
 
@@ -79,7 +79,7 @@ def refused_or_loaded(folder: Path, content: bytes, tmp_path_factory: pytest.Tem
 
 def test_widths_that_no_memory_holds_are_refused_before_they_take_any(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "model")
-    for place, value in (("vocab_size", 2**31 - 1), ("layers", 8), ("hidden_dim", 4096), ("embed_dim", 4096)):
+    for place, value in (("vocab_size", 2**31 - 1), ("num_layers", 8), ("hidden_dim", 4096), ("embed_dim", 4096)):
         tree = json.loads((folder / "config.json").read_text())
         (tree if place == "vocab_size" else tree["config"]["model"])[place] = value
         (tmp_path / "model" / "config.json").write_text(json.dumps(tree))

@@ -17,7 +17,7 @@ import pytest
 
 from experiments.serving import registry, serve
 from experiments.serving.choosing import choose, finalists
-from experiments.serving.predict import Classifier, Options, chosen
+from experiments.serving.predict import Options, chosen
 from experiments.serving.selection import CHAMPION, finished_models
 from experiments.serving.selection import champion as registered
 from experiments.tracking.database import prepare_database
@@ -27,6 +27,7 @@ from experiments.tracking.recorder import Recorder
 from reports.stats.finalists import finalists as ranked_by_report
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
+from seqclf_core.inference import Classifier
 from seqclf_core.run import run
 
 ROOT = Path(__file__).parents[3]
@@ -221,7 +222,7 @@ def test_what_cannot_be_compared_is_no_champion(paths: RunPaths, tmp_path: Path,
     source, folder = finished_models(paths.runs)[0].folder.parent, tmp_path / "work" / "other" / "0000"
     (folder / "model").mkdir(parents=True)
     for file, path, value in (
-        ("events.json", ("events", 0, "data", "kind"), kind),
+        ("events.json", ("events", 0, "data", "data_scope"), kind),
         ("model/config.json", ("config", "model", "pooling"), pooling),
     ):
         content = json.loads((source / file).read_text())

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.serving.predict import Classifier, Options, chosen
+from experiments.serving.predict import Options, chosen
 from experiments.serving.selection import best_model, champion
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import SavedError, UserError
+from seqclf_core.inference import Classifier
 from seqclf_core.run import run
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +42,7 @@ def test_a_model_on_limited_data_must_be_named(runs: Path, tmp_path: Path) -> No
     folder.mkdir(parents=True)
     (folder / "model").symlink_to(source / "model")
     recorded = json.loads((source / "events.json").read_text())
-    recorded["events"][0]["data"]["kind"] = "limited"
+    recorded["events"][0]["data"]["data_scope"] = "limited"
     (folder / "events.json").write_text(json.dumps(recorded))
     with pytest.raises(UserError, match="NAME="):
         best_model(tmp_path, None)

@@ -11,10 +11,10 @@ from seqclf_core.events import DataSummary, Finished, Progress, Started
 
 DATA = DataSummary(
     source="/data/imdb",
-    kind="whole",
+    data_scope="whole",
     digest="ab" * 32,
     sizes={"train": 100, "val": 20, "test": 50},
-    split="group",
+    split_method="group",
     group_column="movie",
     skipped=0,
     vocab_size=1000,

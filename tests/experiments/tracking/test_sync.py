@@ -51,7 +51,12 @@ def test_everything_arrives(paths):
         (f"imdb ({part})", part) for part in ("test", "train", "val")
     ]
     expected = {"outcome": "complete", "seqclf.data_scope": "whole", "device": "cpu", "precision": "fp32"}
-    expected |= {"used.split": "group", "used.group_column": "movie", "used.digest": "ab" * 32, "used.val": "20"}
+    expected |= {
+        "used.split_method": "group",
+        "used.group_column": "movie",
+        "used.digest": "ab" * 32,
+        "used.val": "20",
+    }
     assert expected.items() <= run["tags"].items()
 
 

@@ -100,8 +100,8 @@ def test_beside_an_owner_it_delivers_to_the_last(paths):
 OWNER = """
 import sys, time
 from pathlib import Path
-from experiments.tracking.sync import start_deliverer
-deliverer = start_deliverer(Path(sys.argv[1]))
+from experiments.tracking.sync import start_sync
+deliverer = start_sync(Path(sys.argv[1]))
 print(deliverer.process.pid, flush=True)
 time.sleep(60)
 """

@@ -41,8 +41,8 @@ def stores(fill) -> frames.Stores:
     stores = fill(
         [
             *study_of(14), *blocks, *runs, *repeated("baseline", 4), learned_all,
-            *repeated("small", 2, kind="limited", digest="11" * 32),
-            *repeated("alone", 1, kind="synthetic", digest="22" * 32),
+            *repeated("small", 2, data_scope="limited", digest="11" * 32),
+            *repeated("alone", 1, data_scope="synthetic", digest="22" * 32),
             *repeated("mine", 2, digest="33" * 32), *repeated(EVIL, 1, first=500),
         ],
         notes={**plan, **notes},
@@ -83,7 +83,7 @@ def test_only_studies_on_the_same_data_stand_together(pages, page, runs):
     for group in groups:
         names = [each.study for each in group]
         data = runs[runs["study"].isin(names) & (runs["role"] != "study")]
-        assert len(data[["kind", "digest"]].drop_duplicates()) == 1
+        assert len(data[["data_scope", "digest"]].drop_duplicates()) == 1
     for part, group in zip(page.parts, groups, strict=False):
         [table] = [b for b in part.sections[0].blocks if isinstance(b, Table)]
         assert {row[0].text for row in table.rows} == {each.study for each in group}

@@ -112,7 +112,7 @@ def test_other_data_is_another_leaderboard(fill):
     stores = fill(
         [
             *[MadeUp(i, study="mixed", role="experiment") for i in range(2)],
-            *[MadeUp(i, study="mixed", role="experiment", kind="limited") for i in range(2, 4)],
+            *[MadeUp(i, study="mixed", role="experiment", data_scope="limited") for i in range(2, 4)],
             *[MadeUp(i, study="mixed", role="experiment", digest="a0" * 32) for i in range(4, 6)],
         ]
     )

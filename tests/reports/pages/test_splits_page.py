@@ -20,7 +20,7 @@ def splits_of(blocks: int, planned: int | None = None) -> tuple[list[MadeUp], di
         draw = np.random.default_rng([3, block])
         shared = {"train.lr": float(draw.uniform(1e-3, 3e-3)), "seed": block, "data.split_seed": 100 + block}
         for kind in KINDS:
-            tags = {"seqclf.block": str(block), "used.split": kind, "seqclf.ended": "completed"}
+            tags = {"seqclf.block": str(block), "used.split_method": kind, "seqclf.ended": "completed"}
             if kind == "contiguous":
                 tags |= {"used.train": "21300", "used.val": "3700"}
             run = MadeUp(
@@ -52,7 +52,7 @@ def test_runs_on_different_splits_are_one_answer(fill):
     assert contiguous_group.startswith("A validation part drawn by movie promises 1.")
     assert contiguous_random.startswith("A validation part drawn random promises 3.")
     files = part.answer.files
-    assert files["splits.csv"].set_index("split").loc["random", "gap"] == pytest.approx(2, abs=0.3)
+    assert files["splits.csv"].set_index("split_method").loc["random", "gap"] == pytest.approx(2, abs=0.3)
     assert (files["pairs.csv"]["p"] < 0.05).all()
     titles = [section.title for section in part.sections]
     assert titles[:2] == ["What validation promises", "While training"]

@@ -150,8 +150,8 @@ def test_splits_are_compared_on_the_same_settings_and_seeds():
     one = scored(12, 0.03, seed=1).assign(block=range(12), **{"data.split_method": "random"})
     other = scored(12, 0.01, seed=2).assign(block=range(12), **{"data.split_method": "group"})
     table, pairs = split_gaps(pd.concat([one, other.iloc[:11]]))
-    assert list(table["split"]) == ["group", "random"]
-    assert table.set_index("split").loc["random", "gap"] == pytest.approx(3, abs=0.3)
+    assert list(table["split_method"]) == ["group", "random"]
+    assert table.set_index("split_method").loc["random", "gap"] == pytest.approx(3, abs=0.3)
     assert pairs["random - group"].n == 11
     assert pairs["random - group"].low < 2 < pairs["random - group"].high
 

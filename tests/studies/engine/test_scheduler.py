@@ -10,6 +10,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
 
 from experiments.tracking.journal import Happened, read
+from experiments.tracking.recorder import Recorder
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
@@ -62,9 +63,9 @@ def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
             "ask": (owner.optuna, "ask"),
             "tell": (owner.optuna, "tell"),
             "report": (optuna.trial.Trial, "report"),
-            "record": (__import__("experiments.tracking.recorder").recorder.Recorder, "record"),
-            "finish": (__import__("experiments.tracking.recorder").recorder.Recorder, "record"),
-            "close": (__import__("experiments.tracking.recorder").recorder.Recorder, "close"),
+            "record": (Recorder, "record"),
+            "finish": (Recorder, "record"),
+            "close": (Recorder, "close"),
             "start": (owner.executor, "start"),
         }[moment]
         real, calls = getattr(holder, name), count()

@@ -1,0 +1,56 @@
+"""The one command, ``seqclf``: it finds the module of the command that is named, and hands it the rest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from seqclf_core.cli import run_command
+from seqclf_core.errors import UserError
+
+COMMANDS = {
+    "study": "run a study, or continue it, and write its report",
+    "experiment": "do one tracked experiment, or continue it",
+    "ui": "serve the MLflow user interface on what is recorded",
+    "report": "write tables, curves and pages of what is recorded so far",
+    "compare": "compare two trained models on the same reviews",
+    "champion": "register the best finished model",
+    "serve": "answer HTTP requests with the champion",
+    "predict": "score texts with the best model",
+    "data": "fetch the original IMDB archive into data/imdb",
+    "sync": "send to MLflow what is recorded and not there yet",
+    "clean": "say what could be freed, and free it",
+    "doctor": "say where the stores disagree, and repair them",
+}
+"""Name -> what it does. Each is a module of this package, whose ``main`` takes the arguments behind the name."""
+
+
+def run(arguments: Sequence[str]) -> int | None:
+    """Run the command that the arguments name.
+
+    Raises:
+        UserError: if there is no such command; names those there are.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: seqclf COMMAND [options]; seqclf COMMAND --help says more\n\n{listed()}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise UserError(f"there is no command {name!r}. There are:\n{listed()}")
+    result: int | None = import_module(f"studies.commands.{name}").main(rest)
+    return result
+
+
+def listed() -> str:
+    """Return the commands there are, one a line."""
+    return "\n".join(f"  {name:11} {what}" for name, what in COMMANDS.items())
+
+
+def main() -> None:
+    """Run the command that this process was started with."""
+    run_command(lambda: run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
