@@ -18,9 +18,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from experiments.serving.selection import rank_key
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
-from studies.engine.storage import IDENTITY, open_storage
+from studies.engine.storage import IDENTITY, VAL_LOSS, open_storage
 from studies.study import Planned, Study, sampling
 
 BASE = RunConfig()
@@ -48,6 +49,8 @@ class Candidate:
     """Of its run: ``imdb/0008``."""
     value: float
     """Validation accuracy, by which it is chosen."""
+    loss: float | None
+    """Validation loss, which decides between equal accuracies."""
     settings: dict[str, Any]
     """Those that the search drew."""
 
@@ -72,7 +75,7 @@ def build_study(question: Params, storage: str) -> Study:
     """
     published = published_at(question.of)
     search = read_published(published) if published else read_study(question.of, storage)
-    chosen = sorted(search.complete, key=lambda each: (-each.value, each.key))[: question.best]
+    chosen = sorted(search.complete, key=lambda each: rank_key(each.value, each.loss, each.key))[: question.best]
     if len(chosen) < max(1, question.best) or question.seeds < 1:
         raise UserError(
             f"{question.best} finalists on {question.seeds} seeds were asked for; the study {question.of!r} has "
@@ -123,7 +126,10 @@ def read_study(name: str, storage: str) -> Search:
         base=RunConfig().override(identity["base"]),
         ranges=dict(complete[0].distributions) if complete else {},
         digest=identity["data"],
-        complete=[Candidate(f"{name}/{t.number:04d}", t.value or 0.0, dict(t.params)) for t in complete],
+        complete=[
+            Candidate(f"{name}/{t.number:04d}", t.value or 0.0, t.user_attrs.get(VAL_LOSS), dict(t.params))
+            for t in complete
+        ],
     )
 
 
@@ -149,7 +155,12 @@ def read_published(path: Path) -> Search:
         configs = [RunConfig().override({name: row[name] for name in known if row[name]}).flat() for row in rows]
         drawn = [name for name in known if len({str(config[name]) for config in configs}) > 1]
         complete = [
-            Candidate(row["key"], float(row["val/accuracy"]), {name: config[name] for name in drawn})
+            Candidate(
+                row["key"],
+                float(row["val/accuracy"]),
+                float(row["val/loss"] or "nan"),
+                {name: config[name] for name in drawn},
+            )
             for row, config in zip(rows, configs, strict=True)
         ]
         digest = rows[0]["digest"] if rows else ""

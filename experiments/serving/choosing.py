@@ -1,20 +1,123 @@
-"""Which finished model should be the champion. By validation only; from files, without MLflow or Optuna.
+"""Which of the models under RUNS answers, and which should be the champion. By validation; from files alone.
 
-Where there are finalists, the settings with the best mean validation accuracy over their fresh seeds are chosen,
-as in the report, and of their seeds the best by validation. The best single run would be chosen partly for a lucky
-seed.
+A champion: where there are finalists, the settings with the best mean validation accuracy over their fresh seeds
+are chosen, as in the report, and of their seeds the best by validation. The best single run would be chosen partly
+for a lucky seed.
 """
 
+from __future__ import annotations
+
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
-from experiments.serving.selection import FinishedModel, best_of, finished_models
+from experiments.serving.selection import RankKey, rank_key
 from experiments.tracking import journal
 from experiments.tracking.journal import Closed, Entry, Happened
 from experiments.tracking.paths import RunPaths
-from seqclf_core.errors import UserError
+from seqclf_core.errors import SavedError, UserError
 from seqclf_core.events import Finished
+
+CHAMPION = "champion.json"
+"""Under RUNS: points to a copy of the registered champion."""
+
+
+@dataclass(frozen=True)
+class FinishedModel:
+    """What a finished run left."""
+
+    folder: Path
+    key: str
+    """Of the run: ``imdb/0007``."""
+    val_accuracy: float
+    val_loss: float | None
+    data_scope: str
+    """Of its data: whole, limited or synthetic."""
+    pooling: str
+
+    @property
+    def rank_key(self) -> RankKey:
+        """What models are sorted by, the best first."""
+        return rank_key(self.val_accuracy, self.val_loss, self.key)
+
+    @property
+    def fit_for_all(self) -> bool:
+        """Whether it may stand for all models: of a whole data set, and not the mistake kept to measure."""
+        return self.data_scope == "whole" and self.pooling != "last_position"
+
+
+def finished_models(runs: Path) -> list[FinishedModel]:
+    """Return the models of all finished runs whose weights are kept.
+
+    Args:
+        runs: the folder with all that is recorded.
+    """
+    found = []
+    for path in (runs / "work").glob("*/*/events.json"):
+        folder = path.parent / "model"
+        try:
+            started, *_, finished = json.loads(path.read_text(encoding="utf-8"))["events"]
+            settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            data_scope, pooling = started["data"]["data_scope"], settings["config"]["model"]["pooling"]
+            key = f"{path.parent.parent.name}/{path.parent.name}"
+            scores = finished["val_accuracy"], finished["val_loss"]
+            found.append(FinishedModel(folder, key, *scores, data_scope, pooling))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a run that has not ended, or whose folder is damaged: not a candidate
+    return found
+
+
+def best_of(models: Sequence[FinishedModel], name: str | None, runs: Path) -> FinishedModel:
+    """Return the best model by validation accuracy.
+
+    Args:
+        models: to choose from.
+        name: of a study or experiment; None looks at all that are fit for it.
+        runs: where they are from, for the message.
+
+    Raises:
+        UserError: if there is none; says what to do.
+    """
+    usable = [each for each in models if (each.fit_for_all if name is None else each.key.startswith(f"{name}/"))]
+    if not usable:
+        wanted = f"under the name {name!r}" if name else "that learned from a whole data set"
+        raise UserError(
+            f"There is no finished model {wanted} in {runs}. Run `make study` first"
+            + ("" if name else ", or name a study on limited or synthetic data: NAME=...")
+            + "."
+        )
+    return min(usable, key=lambda model: model.rank_key)
+
+
+def best_model(runs: Path, name: str | None) -> Path:
+    """Return the folder of the best finished model by validation accuracy.
+
+    Args:
+        runs: the folder with all that is recorded.
+        name: of a study or experiment; None looks at all that learned from whole data, but for those that pool by
+            a named mistake.
+
+    Raises:
+        UserError: if there is none; says what to do.
+    """
+    return best_of(finished_models(runs), name, runs).folder
+
+
+def champion(runs: Path) -> Path | None:
+    """Return the folder of the champion's copy; None where none is registered.
+
+    Raises:
+        SavedError: if what points to it cannot be read.
+    """
+    path = runs / CHAMPION
+    try:
+        return runs / str(json.loads(path.read_text(encoding="utf-8"))["folder"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SavedError(f"{path} cannot be read ({error}); `make champion` writes it anew") from error
 
 
 @dataclass(frozen=True)
@@ -26,6 +129,8 @@ class Finalist:
     study: str
     scores: dict[str, float]
     """Key of a run -> its validation accuracy; complete runs only."""
+    losses: list[float]
+    """Validation losses of the same runs."""
     fit_for_all: bool
     """As of a ``FinishedModel``."""
 
@@ -33,6 +138,11 @@ class Finalist:
     def mean(self) -> float:
         """Mean validation accuracy over seeds."""
         return fmean(self.scores.values())
+
+    @property
+    def rank_key(self) -> RankKey:
+        """What finalists are sorted by, the best first."""
+        return rank_key(self.mean, fmean(self.losses), self.settings)
 
 
 @dataclass(frozen=True)
@@ -103,31 +213,32 @@ def finalists(paths: RunPaths, name: str | None = None) -> list[Finalist]:
                 f"The study {name!r} is not finished, and a mean over fewer seeds is no match for others. Run the "
                 "command that started it again: it goes on."
             )
-    return sorted(found, key=lambda each: -each.mean)
+    return sorted(found, key=lambda each: each.rank_key)
 
 
 def _finalists_of(paths: RunPaths, study: str) -> Iterator[Finalist]:
-    scores: dict[str, dict[str, float]] = {}
+    ends: dict[str, dict[str, Finished]] = {}
     fit: dict[str, bool] = {}
     for path in sorted((paths.journals / study).glob("*.jsonl")):
         entries = journal.read(path)
-        score = _score(entries)
-        if score is None or "seqclf.finalist" not in (header := journal.opened(entries).header).tags:
+        end = _end(entries)
+        if end is None or "seqclf.finalist" not in (header := journal.opened(entries).header).tags:
             continue
         settings = header.tags["seqclf.finalist"]
-        scores.setdefault(settings, {})[header.key] = score
+        ends.setdefault(settings, {})[header.key] = end
         whole, pooling = header.tags.get("seqclf.data_scope") == "whole", header.params.get("model.pooling")
         fit[settings] = whole and pooling != "last_position"
-    for settings in sorted(scores):
-        yield Finalist(settings, study, scores[settings], fit[settings])
+    for settings, of_runs in ends.items():
+        scores = {key: end.val_accuracy for key, end in of_runs.items()}
+        yield Finalist(settings, study, scores, [end.val_loss for end in of_runs.values()], fit[settings])
 
 
-def _score(entries: Sequence[Entry]) -> float | None:
-    """Return the validation accuracy of a run; None of one that is not complete."""
+def _end(entries: Sequence[Entry]) -> Finished | None:
+    """Return how a run ended; None of one that is not complete."""
     if not entries or not isinstance(last := entries[-1], Closed) or last.outcome != "complete":
         return None
     ends = [e.event for e in entries if isinstance(e, Happened) and isinstance(e.event, Finished)]
-    return ends[-1].val_accuracy if ends else None
+    return ends[-1] if ends else None
 
 
 def _best_seed(finalist: Finalist, models: Sequence[FinishedModel]) -> FinishedModel:
@@ -139,4 +250,4 @@ def _best_seed(finalist: Finalist, models: Sequence[FinishedModel]) -> FinishedM
             f"(make champion NAME={finalist.settings.split('/')[0]}), or run the finalists again: make finalists "
             f"NAME={finalist.study}-again."
         )
-    return max(kept, key=lambda model: (model.val_accuracy, model.key))
+    return min(kept, key=lambda model: model.rank_key)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import tyro
 
-from experiments.serving.selection import best_model, champion
+from experiments.serving.choosing import best_model, champion
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
 

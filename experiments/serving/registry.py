@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from filelock import FileLock
 
-from experiments.serving.choosing import Choice, choose
-from experiments.serving.selection import CHAMPION, FinishedModel
+from experiments.serving.choosing import CHAMPION, Choice, FinishedModel, choose
 from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError

@@ -1,100 +1,47 @@
-"""Which of the models under RUNS answers: the registered champion, or the best finished one by validation."""
+"""The one rule by which a model is the best by validation; whoever ranks runs, asks here.
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+Higher validation accuracy goes first; equal ones by lower validation loss; then the earlier run, by its key. No
+test score enters. It needs nothing but the standard library, so that studies, reports and serving can all use it.
+"""
 
-from seqclf_core.errors import SavedError, UserError
+from __future__ import annotations
 
-CHAMPION = "champion.json"
-"""Under RUNS: points to a copy of the registered champion."""
+import math
+import re
+from collections.abc import Iterable
 
-
-@dataclass(frozen=True)
-class FinishedModel:
-    """What a finished run left."""
-
-    folder: Path
-    key: str
-    """Of the run: ``imdb/0007``."""
-    val_accuracy: float
-    data_scope: str
-    """Of its data: whole, limited or synthetic."""
-    pooling: str
-
-    @property
-    def fit_for_all(self) -> bool:
-        """Whether it may stand for all models: of a whole data set, and not the mistake kept to measure."""
-        return self.data_scope == "whole" and self.pooling != "last_position"
+Scored = tuple[float | None, float | None, str]
+"""Validation accuracy and validation loss of the kept evaluation (None or NaN: there is none), and the key."""
 
 
-def finished_models(runs: Path) -> list[FinishedModel]:
-    """Return the models of all finished runs whose weights are kept.
+RankKey = tuple[float, float, list[str]]
+"""What models are sorted by: the best has the smallest."""
+
+
+def rank_key(val_accuracy: float | None, val_loss: float | None, key: str) -> RankKey:
+    """Return what to sort a model by; the best model has the smallest.
 
     Args:
-        runs: the folder with all that is recorded.
+        val_accuracy: validation accuracy; a model that has none (None, NaN) stands behind all that have one.
+        val_loss: validation loss at the same evaluation; without one, behind those of the same accuracy.
+        key: key of the run (``imdb/0007``), or a name. Numbers count as numbers: 9999 goes before 10000.
+
+    >>> min(("imdb/10000", "imdb/9999"), key=lambda key: rank_key(0.9, 0.3, key))
+    'imdb/9999'
     """
-    found = []
-    for path in (runs / "work").glob("*/*/events.json"):
-        folder = path.parent / "model"
-        try:
-            started, *_, finished = json.loads(path.read_text(encoding="utf-8"))["events"]
-            settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            data_scope, pooling = started["data"]["data_scope"], settings["config"]["model"]["pooling"]
-            key = f"{path.parent.parent.name}/{path.parent.name}"
-            found.append(FinishedModel(folder, key, finished["val_accuracy"], data_scope, pooling))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # a run that has not ended, or whose folder is damaged: not a candidate
-    return found
+    numbers_aligned = [part.zfill(20) if part.isdecimal() else part for part in re.split(r"(\d+)", key)]
+    return (-_or(val_accuracy, -math.inf), _or(val_loss, math.inf), numbers_aligned)
 
 
-def best_of(models: Sequence[FinishedModel], name: str | None, runs: Path) -> FinishedModel:
-    """Return the best model by validation accuracy.
+def ranking(models: Iterable[Scored]) -> list[int]:
+    """Return the positions of models in the order of their worth, best by validation first.
 
-    Args:
-        models: to choose from.
-        name: of a study or experiment; None looks at all that are fit for it.
-        runs: where they are from, for the message.
-
-    Raises:
-        UserError: if there is none; says what to do.
+    >>> ranking([(0.90, 0.30, "b"), (0.91, 0.40, "c"), (0.90, 0.29, "d"), (0.90, 0.30, "a")])
+    [1, 2, 3, 0]
     """
-    usable = [each for each in models if (each.fit_for_all if name is None else each.key.startswith(f"{name}/"))]
-    if not usable:
-        wanted = f"under the name {name!r}" if name else "that learned from a whole data set"
-        raise UserError(
-            f"There is no finished model {wanted} in {runs}. Run `make study` first"
-            + ("" if name else ", or name a study on limited or synthetic data: NAME=...")
-            + "."
-        )
-    return max(usable, key=lambda model: (model.val_accuracy, model.key))
+    keys = [rank_key(*model) for model in models]
+    return sorted(range(len(keys)), key=keys.__getitem__)
 
 
-def best_model(runs: Path, name: str | None) -> Path:
-    """Return the folder of the best finished model by validation accuracy.
-
-    Args:
-        runs: the folder with all that is recorded.
-        name: of a study or experiment; None looks at all that learned from whole data, but for those that pool by
-            a named mistake.
-
-    Raises:
-        UserError: if there is none; says what to do.
-    """
-    return best_of(finished_models(runs), name, runs).folder
-
-
-def champion(runs: Path) -> Path | None:
-    """Return the folder of the champion's copy; None where none is registered.
-
-    Raises:
-        SavedError: if what points to it cannot be read.
-    """
-    path = runs / CHAMPION
-    try:
-        return runs / str(json.loads(path.read_text(encoding="utf-8"))["folder"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SavedError(f"{path} cannot be read ({error}); `make champion` writes it anew") from error
+def _or(value: float | None, without: float) -> float:
+    return without if value is None or math.isnan(value) else float(value)

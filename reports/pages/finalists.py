@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.serving.selection import ranking
 from reports import frames
 from reports.html import formatting, plots
 from reports.html.document import Column, Conclusion, Fact, Figure, Score, Section, table
@@ -108,7 +109,9 @@ def ensembles(done: pd.DataFrame, stores: frames.Stores) -> pd.DataFrame:
         scores = {part: POINTS * _accuracy(ensemble(of_group[of_group["part"] == part])) for part in frames.PARTS}
         single = POINTS * group["test/accuracy"].mean()
         rows.append({"ensemble": name, "models": len(group), **scores, "single": single})
-    return pd.DataFrame(rows).sort_values("val", ascending=False, kind="stable").reset_index(drop=True)
+    table = pd.DataFrame(rows)
+    best_first = ranking((val, None, name) for val, name in zip(table["val"], table["ensemble"], strict=True))
+    return table.iloc[best_first].reset_index(drop=True)
 
 
 def _accuracy(answers: pd.DataFrame) -> float:

@@ -5,10 +5,12 @@ by side.
 """
 
 from collections.abc import Iterator
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
+from experiments.serving.selection import ranking
 from reports.html import formatting
 from reports.html.document import Conclusion, Score, StudySummary
 from reports.pages import tables
@@ -79,8 +81,11 @@ def repeated(material: StudyData) -> Iterator[Score]:
     names = complete["name"].str.replace(r" seed \d+$", "", regex=True)
     settings = [name for name in tables.varied(complete) if name != "seed"]
     alike = complete[settings].astype("str").fillna("").agg("|".join, axis=1) if settings else ""
-    found = [_mean(str(group.iloc[0]["name"]), group) for _, group in complete.groupby(names + "|" + alike)]
-    yield from sorted(found, key=lambda score: (pd.isna(score.val), -score.val, score.name))
+    groups = [group for _, group in complete.groupby(names + "|" + alike)]
+    found = [_mean(str(group.iloc[0]["name"]), group) for group in groups]
+    means = [(fmean(group["val/accuracy"]), fmean(group["val/loss"])) for group in groups]
+    for place in ranking((*mean, score.name) for mean, score in zip(means, found, strict=True)):
+        yield found[place]
 
 
 def _mean(name: str, runs: pd.DataFrame) -> Score:

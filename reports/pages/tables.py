@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from experiments.serving.selection import ranking
+
 GROUPS = ("data.", "model.", "train.")
 
 
@@ -38,8 +40,8 @@ def comparable(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the complete runs, best validation accuracy first; ties go by validation loss, never by test."""
     complete = runs[runs["outcome"] == "complete"].dropna(subset=["val/accuracy"])
-    ranked = complete.sort_values(["val/accuracy", "val/loss", "key"], ascending=[False, True, True])
-    ranked = ranked.reset_index(drop=True)
+    best_first = ranking(zip(complete["val/accuracy"], complete["val/loss"], complete["key"], strict=True))
+    ranked = complete.iloc[best_first].reset_index(drop=True)
     ranked.insert(0, "rank", ranked["val/accuracy"].rank(method="min", ascending=False).astype(int))
     return ranked
 

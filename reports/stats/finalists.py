@@ -8,11 +8,13 @@ second.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from experiments.serving.selection import ranking
 from reports.stats.contrasts import POINTS
 from reports.stats.estimates import Interval, mean_interval, t_limits
 from reports.stats.generalisation import trained_runs
@@ -23,17 +25,20 @@ def finalists(runs: pd.DataFrame) -> pd.DataFrame:
     """Rank configurations by their mean validation accuracy over fresh seeds; test is shown, never chosen by.
 
     Args:
-        runs: one row per run on a fresh seed: ``config``, ``val/accuracy``, ``test/accuracy`` (fractions).
+        runs: one row per run on a fresh seed: ``config``, ``val/accuracy``, ``test/accuracy`` (fractions), and
+            ``val/loss``, by which equal ones are told apart.
 
     Returns:
         One row per ``config``, best by validation first, in per cent: ``seeds``, ``val``, ``val_sd``, ``val_low``
         and ``val_high``, ``test``, ``test_sd``, ``low`` and ``high`` (95 % t intervals of the means, seeds - 1
         degrees of freedom; NaN for one seed).
     """
-    rows = []
+    rows, scores = [], []
     for config, group in runs.groupby("config", sort=True):
         val, test = (group[name].to_numpy(dtype=float) * POINTS for name in ("val/accuracy", "test/accuracy"))
         interval, validation = mean_interval(test), mean_interval(val)
+        loss = fmean(group["val/loss"]) if "val/loss" in group else None
+        scores.append((fmean(group["val/accuracy"]), loss, str(config)))
         rows.append(
             {
                 "config": config,
@@ -48,7 +53,7 @@ def finalists(runs: pd.DataFrame) -> pd.DataFrame:
                 "high": interval.high,
             }
         )
-    return pd.DataFrame(rows).sort_values("val", ascending=False, kind="stable").reset_index(drop=True)
+    return pd.DataFrame(rows).iloc[ranking(scores)].reset_index(drop=True)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from experiments.serving.selection import RankKey, rank_key
 from experiments.tracking.journal import Header, Opened, Outcome
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from seqclf_core.errors import UserError
-from studies.engine.storage import REPEATS
+from studies.engine.storage import REPEATS, VAL_LOSS
 
 OUTCOMES: dict[TrialState, Outcome] = {
     TrialState.COMPLETE: "complete",
@@ -26,6 +27,11 @@ KEPT_MODELS = 3
 def trial_key(name: str, number: int) -> str:
     """Return the key of a trial's run."""
     return f"{name}/{number:04d}"
+
+
+def trial_rank_key(trial: FrozenTrial) -> RankKey:
+    """Return what complete trials are sorted by, the best by validation first."""
+    return rank_key(trial.value, trial.user_attrs.get(VAL_LOSS), str(trial.number))
 
 
 def open_recorder(paths: RunPaths, header: Header, drawn: Iterable[str]) -> Recorder:
@@ -81,7 +87,7 @@ def superseded(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
     """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     kept: Counter[str] = Counter()
-    for trial in sorted(complete, key=lambda t: (-(t.value or 0), t.number)):
+    for trial in sorted(complete, key=trial_rank_key):
         repeated = trial.user_attrs.get(REPEATS, "")
         kept[repeated] += 1
         if kept[repeated] > (1 if repeated else KEPT_MODELS):

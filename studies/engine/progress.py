@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from studies.engine.cleanup import trial_rank_key
 from studies.engine.scheduler import Running, Scheduler
 from studies.engine.storage import DONE
 
@@ -71,7 +72,7 @@ class Display:
         if failed:
             parts.append(f"{failed} failed")
         if complete:
-            best = max(complete, key=lambda t: t.value or 0.0)
+            best = min(complete, key=trial_rank_key)
             parts.append(f"best val/accuracy {best.value:.4f} (trial {best.number})")
         parts.append("stopping" if self._owner.stopping else f"about {duration(self._left(done))} left")
         return "  " + " | ".join(parts)

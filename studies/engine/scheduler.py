@@ -22,7 +22,7 @@ from seqclf_core.events import Finished, Progress, Saved, Started
 from studies.engine.cleanup import close, keep_best_models, open_recorder, trial_key
 from studies.engine.executors import DiskFull, Executor, Failed, Job, Message, Stopped, WorkerDied
 from studies.engine.metadata import study_header, trial_header
-from studies.engine.storage import DONE, enqueue, trial_seed
+from studies.engine.storage import DONE, VAL_LOSS, enqueue, trial_seed
 from studies.study import Study
 
 FAILURES_IN_A_ROW = 10
@@ -180,6 +180,7 @@ class Scheduler:
                 raise UserError(f"{NO_ROOM} ({reason}). Make room and run the same command again.")
             case Finished():
                 run.recorder.record(message)
+                run.trial.set_user_attr(VAL_LOSS, message.val_loss)  # breaks ties between equal accuracies
                 self._end(run, TrialState.COMPLETE, value=message.val_accuracy)
                 self._forget(run)
             case Started() | Progress() | Saved():

@@ -26,6 +26,8 @@ PLANNED = "planned"
 """User attribute of a trial that was planned: its name."""
 REPEATS = "repeats"
 """User attribute of a trial that repeats others on another seed: what it repeats."""
+VAL_LOSS = "val_loss"
+"""User attribute of a complete trial: its validation loss at the kept evaluation."""
 RETRIES = 3
 
 

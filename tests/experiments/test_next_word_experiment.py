@@ -12,7 +12,7 @@ from rich.console import Console
 from experiments import next_word
 from experiments.experiment import Place
 from experiments.runner import Session, track_all
-from experiments.serving.selection import finished_models
+from experiments.serving.choosing import finished_models
 from experiments.tracking import journal
 from experiments.tracking.journal import Closed, Happened, Opened
 from experiments.tracking.paths import RunPaths

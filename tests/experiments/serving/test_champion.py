@@ -16,10 +16,9 @@ import pandas as pd
 import pytest
 
 from experiments.serving import registry, serve
-from experiments.serving.choosing import choose, finalists
+from experiments.serving.choosing import CHAMPION, choose, finalists, finished_models
+from experiments.serving.choosing import champion as registered
 from experiments.serving.predict import Options, chosen
-from experiments.serving.selection import CHAMPION, finished_models
-from experiments.serving.selection import champion as registered
 from experiments.tracking.database import prepare_database
 from experiments.tracking.journal import Header
 from experiments.tracking.paths import RunPaths

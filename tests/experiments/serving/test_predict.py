@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.serving.choosing import best_model, champion
 from experiments.serving.predict import Options, chosen
-from experiments.serving.selection import best_model, champion
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import SavedError, UserError
 from seqclf_core.inference import Classifier
