@@ -18,6 +18,10 @@ class SavedError(UserError):
     """A model folder or checkpoint that cannot be used; the message names the file."""
 
 
+class DeviceError(UserError):
+    """A device that was asked for and is not here; another machine may have it."""
+
+
 class NotFiniteError(Exception):
     """The loss left the real numbers: an outcome of a run, not a fault of the machine."""
 

@@ -27,7 +27,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         A path in the same folder, at which nothing exists yet.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # On a folder that several machines share, a process number alone may be two processes'.
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
     remove(temporary)
     try:
         yield temporary

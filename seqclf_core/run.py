@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import EncodedSplit
 from seqclf_core.data.cache import Corpus, load_corpus
-from seqclf_core.errors import NotFiniteError, UserError
+from seqclf_core.errors import DeviceError, NotFiniteError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Started
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
@@ -24,7 +24,7 @@ CHECKPOINT = "checkpoint.safetensors"
 EVENTS = "events.json"
 
 
-def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
+def run(config: RunConfig, folder: Path, cache: Path, corpus: Corpus | None = None) -> Iterator[Event]:
     """Do one run, handing control back to the caller after every event.
 
     There are no callbacks. To log, prune or stop early, write it in your loop:
@@ -40,6 +40,7 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
         config: what to do.
         folder: the run's own; afterwards it holds ``model/`` and ``predictions/``.
         cache: for encoded data; shared by all runs.
+        corpus: the encoded data, where somebody opened them already; then the reviews themselves need not be here.
 
     Raises:
         DataError: if the reviews cannot be used; names the file and row.
@@ -53,7 +54,7 @@ def run(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
         yield from finished
         return
 
-    corpus = load_corpus(config.data, cache)
+    corpus = corpus or load_corpus(config.data, cache)
     trainer = new_trainer(config, corpus, folder / CHECKPOINT)
     trainer.resume()
     started = Started(
@@ -160,10 +161,10 @@ def pick_device(wanted: str) -> str:
     """Return "cpu" or "cuda".
 
     Raises:
-        UserError: if CUDA was asked for and is not there.
+        DeviceError: if CUDA was asked for and is not there.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("train.device=cuda was asked for, but torch finds no CUDA device; use auto or cpu")
+        raise DeviceError("train.device=cuda was asked for, but torch finds no CUDA device; use auto or cpu")
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 

@@ -102,7 +102,7 @@ def encode_corpus(reviews: "Reviews", config: DataConfig, folder: Path) -> Corpu
     from seqclf_core.data import encoding
 
     entry = folder / _key(reviews, config)
-    if corpus := _open(entry):
+    if corpus := open_entry(entry):
         return corpus
     for leftover in (entry, *folder.glob("new-*")):  # damaged, or of a process that was killed
         shutil.rmtree(leftover, ignore_errors=True)
@@ -112,7 +112,7 @@ def encode_corpus(reviews: "Reviews", config: DataConfig, folder: Path) -> Corpu
     manifest = {file.name: _file_digest(file) for file in new.iterdir()}
     (new / "manifest.json").write_text(json.dumps(manifest, indent=1))
     new.rename(entry)
-    corpus = _open(entry)
+    corpus = open_entry(entry)
     assert corpus is not None, f"{entry} changed while it was written"
     return corpus
 
@@ -124,13 +124,13 @@ def damaged(cache: Path) -> list[Path]:
     """
     folder = cache / "corpus"
     entries = {path for path in folder.glob("*") if path.is_dir() and path.name != "seen"}
-    useless = {entry for entry in entries if _open(entry) is None}
+    useless = {entry for entry in entries if open_entry(entry) is None}
     names = {entry.name for entry in entries - useless}
     notes = [note for note in folder.glob("seen/*") if note.read_text(errors="replace") not in names]
     return sorted([*useless, *notes])
 
 
-def _open(entry: Path) -> Corpus | None:
+def open_entry(entry: Path) -> Corpus | None:
     """Map an entry's files into memory; None where there is no entry or it is not what was written."""
     try:
         manifest = json.loads((entry / "manifest.json").read_bytes())
@@ -188,7 +188,7 @@ def _states(path: Path | os.DirEntry[str], above: frozenset[str] = frozenset()) 
 
 
 def _remembered(seen: Path) -> Corpus | None:
-    return _open(seen.parents[1] / seen.read_text(errors="replace")) if seen.is_file() else None
+    return open_entry(seen.parents[1] / seen.read_text(errors="replace")) if seen.is_file() else None
 
 
 def _file_digest(file: Path) -> str:

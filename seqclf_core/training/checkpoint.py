@@ -26,7 +26,7 @@ TOKENIZER = "tokenizer.json"
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole or not at all, and onto the disk."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
     with beside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -36,7 +36,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, object]) -> None:
     """Write tensors, and JSON about them, into one file, whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, beside, metadata={"about": json.dumps(about)})
     with beside.open("rb+") as file:
@@ -79,7 +79,7 @@ def save_model(
         tokenizer: the ``tokenizer.json`` of its vocabulary.
         tags: what a tagger's outputs mean; empty for a classifier.
     """
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    beside = folder.with_name(f".{folder.name}.{os.uname().nodename}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     write_tensors(beside / WEIGHTS, model.state_dict(), {"format": 1})

@@ -4,6 +4,7 @@ An executor has a number of slots. Whoever owns it starts a job in a free slot, 
 each event with ``go`` or ``stop``. A worker that dies is a message too.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import NotFiniteError, UserError, is_disk_full
-from seqclf_core.events import Event
+from seqclf_core.events import EVENT, Event
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class WorkerDied:
     """A worker that ended without a word; its run is in its checkpoint."""
 
     reason: str
+    lost: bool = False
+    """Whether it went with its machine: that says nothing about the run."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,40 @@ class DiskFull:
     reason: str
 
 
-Message = Event | Failed | Stopped | WorkerDied | DiskFull
+@dataclass(frozen=True)
+class Unfit:
+    """A slot that cannot do runs, and is dropped; the run itself is as good as before."""
+
+    reason: str
+
+
+Message = Event | Failed | Stopped | WorkerDied | DiskFull | Unfit
+
+
+def parse_message(line: str | bytes) -> Message | None:
+    """Return what a line of a slot says; None when it is only that it is ready."""
+    fields = json.loads(line)
+    match fields["event"]:
+        case "ready":
+            return None
+        case "stopped":
+            return Stopped()
+        case "failed":
+            return Failed(fields["reason"])
+        case "no_room":
+            return DiskFull(fields["reason"])
+        case "unfit":
+            return Unfit(fields["reason"])
+        case _:
+            return EVENT.validate_python(fields)
 
 
 class Executor(Protocol):
     """Places to run in."""
 
     slots: int
+    notices: list[str]
+    """What became of slots, in lines for the user; whoever tells them takes them out."""
 
     def start(self, job: Job) -> None:
         """Begin a run in a free slot."""
@@ -70,6 +100,9 @@ class Executor(Protocol):
     def kill(self, key: str) -> None:
         """End a run's worker at once; ``WorkerDied`` follows."""
 
+    def refuse(self, key: str, reason: str) -> None:
+        """Drop the slot of a run, whose last event shows that it cannot do it; ``Unfit`` follows."""
+
     def close(self) -> None:
         """End all workers at once."""
 
@@ -80,6 +113,7 @@ class Inline:
     slots = 1
 
     def __init__(self) -> None:
+        self.notices: list[str] = []
         self._job: Job | None = None
         self._stream: Iterator[Event] | None = None
 
@@ -112,6 +146,14 @@ class Inline:
         """Let the run go on after an event, or stop it."""
         if not go:
             self._stream = iter(())
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Give up: there is no other slot.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"This machine cannot do the study's runs: {reason}")
 
     def kill(self, key: str) -> None:
         """Nothing can end a run in this process but the process."""

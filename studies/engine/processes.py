@@ -5,14 +5,15 @@ import os
 import selectors
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from seqclf_core.errors import UserError
-from seqclf_core.events import EVENT, Finished
-from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, WorkerDied
+from seqclf_core.events import Finished
+from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, Unfit, WorkerDied, parse_message
 
 
 class Processes:
@@ -23,7 +24,10 @@ class Processes:
         self.slots = slots
         self._log, self._gpus = log, gpus
         self._selector = selectors.DefaultSelector()
+        self.notices: list[str] = []
         self._idle: list[_Worker] = []
+        self._waiting: deque[Job] = deque()
+        self._refused: list[tuple[str, Unfit]] = []
         self._busy: dict[str, _Worker] = {}
         self._stillborn = 0
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +41,9 @@ class Processes:
 
     def start(self, job: Job) -> None:
         """Give a job to an idle worker; one that is still loading takes it up when it is ready."""
+        if not self._idle:
+            self._waiting.append(job)  # its slot was dropped: it takes the next one that is free
+            return
         worker = self._idle.pop(0)
         self._busy[job.key] = worker
         worker.key = job.key
@@ -55,6 +62,8 @@ class Processes:
         Raises:
             UserError: if three workers in a row end before they are ready; shows their last words.
         """
+        while self._refused:
+            yield self._refused.pop()
         for ready, _ in self._selector.select(timeout):
             worker: _Worker = ready.data
             lines = worker.read()
@@ -62,23 +71,41 @@ class Processes:
                 yield from self._buried(worker)
                 continue
             for line in lines:
-                message = _parse(line)
+                message = parse_message(line)
                 if message is None:
                     self._stillborn = 0  # ready: workers do start here
                     worker.ready = True
                 elif worker.key is not None:
                     key = worker.key
-                    if isinstance(message, Failed | Stopped | DiskFull | Finished):
-                        self._release(worker, answered=isinstance(message, Finished))
+                    if isinstance(message, Unfit):
+                        self._drop(worker, message.reason)
+                    elif isinstance(message, Failed | Stopped | DiskFull | Finished):
+                        self._release(worker)
                     yield key, message
 
-    def _release(self, worker: "_Worker", answered: bool) -> None:
+    def _drop(self, worker: "_Worker", reason: str) -> None:
+        """Do without a slot.
+
+        Raises:
+            UserError: if it was the last one.
+        """
         assert worker.key is not None
-        if answered:
-            worker.send({"do": "go"})
+        del self._busy[worker.key]
+        self._selector.unregister(worker.stdout)
+        worker.process.kill()
+        worker.end()
+        self.slots -= 1
+        if not self.slots:
+            raise UserError(f"No worker can do the study's runs here: {reason}")
+        self.notices.append(f"a worker is dropped, {self.slots} are left: {reason}")
+
+    def _release(self, worker: "_Worker") -> None:
+        assert worker.key is not None
         del self._busy[worker.key]
         worker.key = None
         self._idle.append(worker)
+        if self._waiting:
+            self.start(self._waiting.popleft())
 
     def _buried(self, worker: "_Worker") -> Iterator[tuple[str, Message]]:
         self._selector.unregister(worker.stdout)
@@ -95,6 +122,15 @@ class Processes:
         self._spawn(worker.slot)
         if key is not None:
             yield key, WorkerDied(reason)
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Drop the slot of a run; ``Unfit`` follows.
+
+        Raises:
+            UserError: if it was the last one.
+        """
+        self._drop(self._busy[key], reason)
+        self._refused.append((key, Unfit(reason)))
 
     def answer(self, key: str, go: bool) -> None:
         """Let the run go on after an event, or stop it."""
@@ -158,22 +194,6 @@ class _Worker:
         if code == -9:
             return "the worker was killed by signal 9, as the system does when memory runs out"
         return f"the worker ended with status {code}" if code >= 0 else f"the worker was ended by signal {-code}"
-
-
-def _parse(line: bytes) -> Message | None:
-    """Return what a worker's line says; None when it is only that it is ready."""
-    fields = json.loads(line)
-    match fields["event"]:
-        case "ready":
-            return None
-        case "stopped":
-            return Stopped()
-        case "failed":
-            return Failed(fields["reason"])
-        case "no_room":
-            return DiskFull(fields["reason"])
-        case _:
-            return EVENT.validate_python(fields)
 
 
 def _tail(log: Path, lines: int = 15) -> str:

@@ -49,6 +49,8 @@ class Display:
             if trial.state.is_finished() and trial.number not in self._told:
                 self._told.add(trial.number)
                 self._console.print(_line(trial), soft_wrap=True)
+        while self._owner.executor.notices:
+            self._console.print(self._owner.executor.notices.pop(0), soft_wrap=True, markup=False)
         standing = self._standing(trials)
         if self._live:
             self._live.update(Text("\n".join([standing, *map(_row, self._owner.running.values())])))

@@ -20,7 +20,7 @@ from experiments.tracking.recorder import Recorder
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Saved, Started
 from studies.engine.cleanup import close, keep_best_models, open_recorder, trial_key
-from studies.engine.executors import DiskFull, Executor, Failed, Job, Message, Stopped, WorkerDied
+from studies.engine.executors import DiskFull, Executor, Failed, Job, Message, Stopped, Unfit, WorkerDied
 from studies.engine.metadata import study_header, trial_header
 from studies.engine.storage import DONE, VAL_LOSS, enqueue, trial_seed
 from studies.study import Study
@@ -67,6 +67,8 @@ class Scheduler:
     adopted: list[FrozenTrial] = field(default_factory=list)
     awake: float = field(default_factory=time.monotonic)
     """When this process was last at work, on the monotonic clock."""
+    conditions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Settings of data and precision -> digest of the data and precision of the first run that had them."""
     stopping: bool = False
     """Set by a signal: nothing new is started, and every run stops at its next event."""
 
@@ -168,10 +170,12 @@ class Scheduler:
         match message:
             case Stopped():
                 self._forget(run)
-            case WorkerDied() if run.ending:
+            case WorkerDied() | Unfit() if run.ending:
                 self._forget(run)
-            case WorkerDied(reason):
+            case WorkerDied(reason, lost=False):
                 self._again(run, reason)
+            case WorkerDied() | Unfit():  # the fault of a machine: the trial goes on elsewhere
+                self.executor.start(run.job)
             case Failed(reason):
                 self._end(run, TrialState.FAIL, reason)
                 self._forget(run)
@@ -183,12 +187,26 @@ class Scheduler:
                 run.trial.set_user_attr(VAL_LOSS, message.val_loss)  # breaks ties between equal accuracies
                 self._end(run, TrialState.COMPLETE, value=message.val_accuracy)
                 self._forget(run)
+            case Started() if reason := self._other_conditions(run, message):
+                self.executor.refuse(run.job.key, reason)
             case Started() | Progress() | Saved():
                 prune = self._note(run, message)
                 if prune:
                     self._end(run, TrialState.PRUNED)
                 run.ending = prune or self.stopping
                 self.executor.answer(run.job.key, go=not run.ending)
+
+    def _other_conditions(self, run: Running, started: Started) -> str:
+        """Say how a run's data or precision differ from what runs on the same data settings had; else nothing."""
+        settings = run.job.config.data.model_dump_json() + run.job.config.train.model_dump_json(
+            include={"precision"}
+        )
+        digest, precision = self.conditions.setdefault(settings, (started.data.digest, started.precision))
+        if started.data.digest != digest:
+            return f"its data have digest {started.data.digest[:12]}, those of the study have {digest[:12]}"
+        if started.precision != precision:
+            return f"it computes in {started.precision}, the first run in {precision}; see --train.precision"
+        return ""
 
     def _note(self, run: Running, event: Started | Progress | Saved) -> bool:
         """Record an event and say whether it shows that the trial should be pruned."""
