@@ -109,10 +109,10 @@ def run_study(name: str, experiment: Experiment, options: Options[Settings]) -> 
         if all(ended(session, run) for run in runs):
             results, delivered = track_all(session, base, runs, stopping), True
         else:
-            deliverer = start_sync(options.runs, options.tracking_uri)
-            # Should anything below fail, the deliverer hears the end of this process and ends by itself.
+            sync = start_sync(options.runs, options.tracking_uri)
+            # Should anything below fail, the sync process hears the end of this process and ends by itself.
             results = track_all(session, base, runs, stopping)
-            delivered = deliverer.stop(STOPPED_DELIVERY_SECONDS if stopping() else DELIVERY_SECONDS)
+            delivered = sync.stop(STOPPED_DELIVERY_SECONDS if stopping() else DELIVERY_SECONDS)
     if all(result.finished for result in results) and len(results) == len(runs) and experiment.conclude:
         print(f"\n{experiment.conclude(results, corpus)}")
     return say_the_end(results, options, delivered)
@@ -125,7 +125,7 @@ def say_the_end(results: Sequence[Result], options: Options[Settings], delivered
     for result in results:
         print(f"  {result.folder}  {result.run.label}")
     if not delivered:
-        log = options.runs / "delivery.log"
+        log = RunPaths(options.runs).sync_log
         print(f"  MLflow has not got everything yet (see {log}); `make sync{where}` delivers the rest.")
     if any(result.closed is None for result in results):
         print("Stopped. The same command goes on where it was; nothing that was done is lost.")

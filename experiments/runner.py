@@ -17,7 +17,7 @@ from rich.console import Console
 
 from experiments.experiment import TAGGER, NamedRun, Result, Stream, train
 from experiments.progress import Display, result_line
-from experiments.tracking import journal
+from experiments.tracking import journal, names
 from experiments.tracking.journal import Closed, Header
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder, provenance
@@ -59,8 +59,8 @@ class Session:
 
     def tags(self) -> dict[str, str]:
         """Return what every run carries."""
-        about = {"seqclf.question": self.question, "seqclf.command": self.command}
-        return {"seqclf.data_scope": self.data.data_scope, **about, **provenance()}
+        about = {names.QUESTION: self.question, names.COMMAND: self.command}
+        return {names.DATA_SCOPE: self.data.data_scope, **about, **provenance()}
 
 
 def session_name(experiment: str, data: DataSummary) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments.tracking.pages import FOLDER
+from experiments.tracking.paths import RunPaths
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
 
@@ -46,7 +46,7 @@ def write(options: Options) -> None:
 
     stores = frames.Stores.under(options.runs, options.tracking_uri, options.storage)
     ui = (options.ui or database.address(stores.tracking)).rstrip("/")
-    pages = render.write(stores, options.out or options.runs / FOLDER, options.study, ui)
+    pages = render.write(stores, options.out or RunPaths(options.runs).report, options.study, ui)
     if not pages:
         of = f" of {options.study!r}" if options.study else ""
         raise UserError(

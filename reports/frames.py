@@ -10,7 +10,6 @@ Reading never writes, works while a study is writing, and gives empty tables wit
 has been recorded yet.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
+from experiments.tracking import names
+from experiments.tracking.paths import RunPaths
 from reports.records import frames_from_mlflow
-from reports.records.database import KEY_TAG, Recorded, connect, for_reading, has_table, readable
+from reports.records.database import Recorded, connect, for_reading, has_table, readable
 from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,10 +47,8 @@ class Stores:
         cls, folder: str | Path = "runs", tracking: str | None = None, storage: str | None = None
     ) -> "Stores":
         """Return the stores given, else $MLFLOW_TRACKING_URI and $SEQCLF_OPTUNA_URI, else the folder's own."""
-        folder = Path(folder).absolute()
-        storage = storage or os.environ.get("SEQCLF_OPTUNA_URI")
-        tracking = tracking or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
-        return cls(tracking, storage or f"sqlite:///{folder / 'optuna.db'}", folder / "cache")
+        paths = RunPaths(Path(folder))
+        return cls(paths.tracking_uri(tracking), paths.storage_uri(storage), paths.cache.absolute())
 
 
 def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame:
@@ -209,7 +208,7 @@ def predictions(keys: Sequence[str], stores: Stores | None = None, parts: Sequen
 
 def _keys(recorded: Recorded) -> dict[str, str]:
     """Return MLflow's run id -> our key."""
-    tags = recorded.tags[recorded.tags["key"] == KEY_TAG]
+    tags = recorded.tags[recorded.tags["key"] == names.KEY]
     return dict(zip(tags["run_id"], tags["value"], strict=True))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 import studies
+from experiments.tracking import names
 from experiments.tracking.paths import RunPaths, mask
 from seqclf_core.cli import named_settings, run_command
 from seqclf_core.errors import UserError
@@ -71,7 +72,7 @@ def parse(arguments: Sequence[str]) -> "tuple[Study, Options[Any]]":
     base = study.base.override({name: value for name, value in given.items() if name in named})
     study = study.with_base(base, named)
     command = mask(shlex.join(["python", "-m", "studies", *arguments]))
-    return replace(study, notes={**study.notes, "seqclf.command": command}), options
+    return replace(study, notes={**study.notes, names.COMMAND: command}), options
 
 
 def main() -> int:

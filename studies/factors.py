@@ -22,6 +22,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from experiments.tracking import names
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from studies.study import Planned, Study, sampling
@@ -74,7 +75,7 @@ def build_study(question: Params, _: str, drawn: Mapping[str, BaseDistribution] 
         Planned(
             name=f"block {block} {' '.join(map(str, cell.values()))}",
             settings={**common, **cell},
-            tags={"seqclf.block": str(block)},
+            tags={names.BLOCK: str(block)},
         )
         for block in range(question.blocks)
         for common in [draw_block(shared, BASE.data.split_seed, block)]
@@ -92,10 +93,10 @@ def build_study(question: Params, _: str, drawn: Mapping[str, BaseDistribution] 
         counted=("BLOCKS", len(cells)),
         subject=question.factors,
         notes={
-            "seqclf.blocks": str(question.blocks),
-            "seqclf.factors": question.factors,
-            "seqclf.outcome": "test/accuracy",
-            "seqclf.margin": str(MARGIN),
+            names.BLOCKS: str(question.blocks),
+            names.FACTORS: question.factors,
+            names.COMPARED: "test/accuracy",
+            names.MARGIN: str(MARGIN),
         },
     )
 

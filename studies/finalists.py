@@ -19,6 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import TrialState
 
 from experiments.serving.selection import rank_key
+from experiments.tracking import names
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from studies.engine.storage import IDENTITY, VAL_LOSS, open_storage
@@ -87,9 +88,9 @@ def build_study(question: Params, storage: str) -> Study:
             repeats=candidate.key,
             settings={**candidate.settings, "seed": seed},
             tags={
-                "seqclf.finalist": candidate.key,
-                "seqclf.rank": str(rank),
-                "seqclf.search_value": repr(candidate.value),
+                names.FINALIST: candidate.key,
+                names.RANK: str(rank),
+                names.SEARCH_VALUE: repr(candidate.value),
             },
         )
         for seed in range(FIRST_SEED, FIRST_SEED + question.seeds)
@@ -106,9 +107,9 @@ def build_study(question: Params, storage: str) -> Study:
         counted=("SEEDS", question.best),
         subject=", ".join(candidate.key for candidate in chosen),
         notes={
-            "seqclf.of": question.of,
-            "seqclf.seeds": str(question.seeds),
-            "seqclf.search_digest": search.digest,
+            names.OF: question.of,
+            names.SEEDS: str(question.seeds),
+            names.SEARCH_DIGEST: search.digest,
         },
     )
 
@@ -184,12 +185,12 @@ def open_search(name: str, storage: str) -> optuna.Study:
         UserError: if it does not exist or was not made by a search here; names those that were.
     """
     opened = open_storage(storage)
-    names = optuna.get_all_study_names(opened)
-    if name in names:
+    existing = optuna.get_all_study_names(opened)
+    if name in existing:
         search = optuna.load_study(study_name=name, storage=opened)
         if IDENTITY in search.user_attrs:
             return search
-    known = ", ".join(sorted(names)) or "none yet"
+    known = ", ".join(sorted(existing)) or "none yet"
     raise UserError(
         f"There is no search {name!r} to take finalists from. There are: {known}. Run `make study` first."
     )

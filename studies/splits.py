@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from optuna.distributions import IntDistribution
 
+from experiments.tracking import names
 from studies import factors
 from studies.study import Study
 
@@ -42,5 +43,5 @@ def build_study(question: Params, storage: str) -> Study:
         study,
         question="Which validation part predicts the test score?",
         base=BASE,
-        notes={"seqclf.blocks": str(question.blocks), "seqclf.splits": kinds},
+        notes={names.BLOCKS: str(question.blocks), names.SPLITS: kinds},
     )

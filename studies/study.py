@@ -20,6 +20,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import Trial
 
+from experiments.tracking import names
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 
@@ -100,7 +101,7 @@ class Study:
         old, new = self.base.flat(), base.flat()
         elsewhere = ("data.source", "train.device")  # where, not what
         if changed := sorted(name for name in named - {*elsewhere} if old.get(name) != new.get(name)):
-            notes["seqclf.changed"] = ", ".join(changed)
+            notes[names.CHANGED] = ", ".join(changed)
         study = replace(self, base=base, fixed=fixed, planned=planned, notes=notes)
         if searched and not study.space():
             raise UserError(

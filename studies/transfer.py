@@ -16,6 +16,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
 from experiments import next_word
+from experiments.tracking import names
 from seqclf_core.errors import SavedError, UserError
 from studies.study import Planned, Study
 
@@ -102,5 +103,5 @@ def build_study(question: Params, storage: str) -> Study:
         # The best third goes on at each look. Pruners compare evaluations of one index, whatever the batch size.
         pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=2),
         subject=f"a tagger with weights {weights[:16]}",
-        notes={"seqclf.tagger": weights},
+        notes={names.TAGGER: weights},
     )

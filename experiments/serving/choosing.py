@@ -14,13 +14,12 @@ from pathlib import Path
 from statistics import fmean
 
 from experiments.serving.selection import RankKey, rank_key
-from experiments.tracking import journal
+from experiments.tracking import journal, names
 from experiments.tracking.journal import Closed, Entry, Happened
 from experiments.tracking.paths import RunPaths
 from seqclf_core.errors import SavedError, UserError
 from seqclf_core.events import Finished
 
-CHAMPION = "champion.json"
 """Under RUNS: points to a copy of the registered champion."""
 
 
@@ -111,7 +110,7 @@ def champion(runs: Path) -> Path | None:
     Raises:
         SavedError: if what points to it cannot be read.
     """
-    path = runs / CHAMPION
+    path = RunPaths(runs).champion_record
     try:
         return runs / str(json.loads(path.read_text(encoding="utf-8"))["folder"])
     except FileNotFoundError:
@@ -204,7 +203,7 @@ def finalists(paths: RunPaths, name: str | None = None) -> list[Finalist]:
     found: list[Finalist] = []
     for folder in [paths.journals / name] if name else sorted(paths.journals.glob("*")):
         entries = journal.read(folder / "study.jsonl")
-        if not entries or "seqclf.of" not in journal.opened(entries).header.tags:
+        if not entries or names.OF not in journal.opened(entries).header.tags:
             continue
         if isinstance(entries[-1], Closed):
             found += _finalists_of(paths, folder.name)
@@ -219,14 +218,14 @@ def finalists(paths: RunPaths, name: str | None = None) -> list[Finalist]:
 def _finalists_of(paths: RunPaths, study: str) -> Iterator[Finalist]:
     ends: dict[str, dict[str, Finished]] = {}
     fit: dict[str, bool] = {}
-    for path in sorted((paths.journals / study).glob("*.jsonl")):
+    for path in paths.journals_of(study):
         entries = journal.read(path)
         end = _end(entries)
-        if end is None or "seqclf.finalist" not in (header := journal.opened(entries).header).tags:
+        if end is None or names.FINALIST not in (header := journal.opened(entries).header).tags:
             continue
-        settings = header.tags["seqclf.finalist"]
+        settings = header.tags[names.FINALIST]
         ends.setdefault(settings, {})[header.key] = end
-        whole, pooling = header.tags.get("seqclf.data_scope") == "whole", header.params.get("model.pooling")
+        whole, pooling = header.tags.get(names.DATA_SCOPE) == "whole", header.params.get("model.pooling")
         fit[settings] = whole and pooling != "last_position"
     for settings, of_runs in ends.items():
         scores = {key: end.val_accuracy for key, end in of_runs.items()}

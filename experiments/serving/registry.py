@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from filelock import FileLock
 
-from experiments.serving.choosing import CHAMPION, Choice, FinishedModel, choose
+from experiments.serving.choosing import Choice, FinishedModel, choose
+from experiments.tracking import names
 from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
@@ -59,7 +60,7 @@ def main(
     choice = choose(paths, name)
     set_mlflow_environment()
     uri = paths.tracking_uri(tracking_uri)
-    with FileLock(paths.runs / "champion.lock"):  # two of these at once would register twice
+    with FileLock(paths.champion_lock):  # two of these at once would register twice
         number, new = register(paths, choice, uri)
         keep_copy(paths, choice.model, number)
     what = "is now" if new else "is already"
@@ -97,9 +98,9 @@ def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[str, bool]:
             client.log_artifacts(run_id, str(Path(folder) / FOLDER), FOLDER)
         if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
             client.create_registered_model(MODEL_NAME, description="Classifies reviews as positive or negative")
-        about = {"seqclf.key": model.key, "best/val_accuracy": str(model.val_accuracy)}
+        about = {names.KEY: model.key, "best/val_accuracy": str(model.val_accuracy)}
         if choice.finalist:
-            about |= {"seqclf.finalist": choice.finalist.settings, "mean/val_accuracy": str(choice.finalist.mean)}
+            about |= {names.FINALIST: choice.finalist.settings, "mean/val_accuracy": str(choice.finalist.mean)}
         made = client.create_model_version(MODEL_NAME, f"runs:/{run_id}/{FOLDER}", run_id, tags=about)
         client.set_registered_model_alias(MODEL_NAME, ALIAS, made.version)
     except MlflowException as error:
@@ -117,14 +118,14 @@ def _champion(client: "MlflowClient") -> tuple[str, str] | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return str(found.version), found.tags.get("seqclf.key", "")
+    return str(found.version), found.tags.get(names.KEY, "")
 
 
 def _run_of(client: "MlflowClient", key: str) -> str | None:
     experiment = client.get_experiment_by_name(key.split("/")[0])
     if experiment is None:
         return None
-    found = client.search_runs([experiment.experiment_id], f"tags.`seqclf.key` = '{key}'")
+    found = client.search_runs([experiment.experiment_id], f"tags.`{names.KEY}` = '{key}'")
     return found[0].info.run_id if found else None
 
 
@@ -145,7 +146,7 @@ def save(model: Path, folder: Path) -> None:
 
 def keep_copy(paths: RunPaths, model: FinishedModel, number: str) -> None:
     """Copy the champion under RUNS and let ``champion.json`` point to it; then the one before goes."""
-    copies = paths.runs / FOLDER
+    copies = paths.champion
     folder = copies / model.key.replace("/", "-")
     if not folder.exists():
         new = copies / "new"
@@ -158,7 +159,7 @@ def keep_copy(paths: RunPaths, model: FinishedModel, number: str) -> None:
         "val_accuracy": model.val_accuracy,
         "version": number,
     }
-    path = paths.runs / CHAMPION
+    path = paths.champion_record
     beside = path.with_name(f".{path.name}")
     beside.write_text(json.dumps(about, indent=1), encoding="utf-8")
     beside.replace(path)

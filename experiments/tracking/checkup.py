@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from experiments.tracking import journal
+from experiments.tracking import journal, names
 from experiments.tracking.journal import Closed, Entry, Opened
-from experiments.tracking.paths import RunPaths
+from experiments.tracking.paths import RunPaths, sqlite_path
 from experiments.tracking.sync import LOCK_SECONDS, deliver
 from seqclf_core.errors import UserError
 
@@ -43,9 +43,7 @@ def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozen
         uri: MLflow's address.
         busy: names of studies at work, which are left out.
     """
-    recorded = {
-        path: entries for path in sorted(paths.journals.rglob("*.jsonl")) if (entries := _whole(path)) is not None
-    }
+    recorded = {path: entries for path in paths.all_journals() if (entries := _whole(path)) is not None}
     recorded = {
         path: entries
         for path, entries in recorded.items()
@@ -53,8 +51,8 @@ def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozen
     }
     if not recorded:
         return []
-    database = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not database.exists():
+    database = sqlite_path(uri)
+    if database and not database.exists():
         what = f"MLflow's database is not there, and {len(recorded)} runs are recorded."
         return [Finding(what, lambda: _deliver(paths, uri))]
     from experiments.tracking.client import MlflowWriter  # takes more than a second
@@ -72,13 +70,13 @@ def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozen
         if what:
             mend = partial(_send, paths, tracker, entries, again)
             findings.append(Finding(f"{journal.opened(entries).header.key}: {what}", mend))
-    here = {path.relative_to(paths.journals).with_suffix("").as_posix() for path in recorded}
+    here = {paths.key_of(path) for path in recorded}
     return findings + list(_unrecorded(known, here))
 
 
 def _difference(entries: Sequence[Entry], runs: Sequence["Run"]) -> tuple[str, "Run | None"]:
     """Say what is wrong with a run in MLflow, if anything is, and which run is to be sent again from the start."""
-    from experiments.tracking.client import DELIVERED, STATUS
+    from experiments.tracking.client import STATUS
 
     last = entries[-1]
     active = [run for run in runs if run.info.lifecycle_stage == "active"]
@@ -89,18 +87,18 @@ def _difference(entries: Sequence[Entry], runs: Sequence["Run"]) -> tuple[str, "
     if len(active) > 1:
         return f"MLflow has this run {len(active)} times.", None  # which a delivery mends by itself
     [run] = active
-    delivered = int(run.data.tags.get(DELIVERED, 0))
+    delivered = int(run.data.tags.get(names.SYNCED, 0))
     if delivered < len(entries):
         return f"MLflow has not got {len(entries) - delivered} of its entries yet.", None
     wanted = STATUS[last.outcome] if isinstance(last, Closed) else "RUNNING"
     if run.info.status != wanted:
         return f"MLflow says {run.info.status}, its journal says {wanted}.", run
-    names = _other_numbers(entries, run.data.metrics) if delivered == len(entries) else []
-    return (f"MLflow's {', '.join(names)} are not those of its journal.", run) if names else ("", None)
+    other = _other_numbers(entries, run.data.metrics) if delivered == len(entries) else []
+    return (f"MLflow's {', '.join(other)} are not those of its journal.", run) if other else ("", None)
 
 
 def _send(paths: RunPaths, tracker: "MlflowWriter", entries: Sequence[Entry], again: "Run | None") -> None:
-    with FileLock(paths.runs / "delivery.lock", timeout=LOCK_SECONDS):
+    with FileLock(paths.sync_lock, timeout=LOCK_SECONDS):
         if again is not None:
             tracker.begin_again(again)
         tracker.sync_run(entries)

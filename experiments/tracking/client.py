@@ -1,6 +1,6 @@
 """A run's journal -> its run in MLflow: found or made, then brought up to date. Doing it twice changes nothing.
 
-How far a run has been delivered stands in MLflow itself, as the tag ``seqclf.delivered`` (entries of the
+How far a run has been delivered stands in MLflow itself, as the tag ``seqclf.synced`` (entries of the
 journal), which is set last. So a delivery that was killed repeats what it was at, and an MLflow that was lost, or
 is another, is filled from the start. Repeating is safe: parameters and data set inputs are kept by name, metrics
 by (key, time, step, value) with the journal's times, files by path, and runs are searched for before one is made.
@@ -18,18 +18,13 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from experiments.tracking import journal, mlflow_format
+from experiments.tracking import journal, mlflow_format, names
 from experiments.tracking.database import prepare_database
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
-from experiments.tracking.pages import FOLDER
-from experiments.tracking.paths import RunPaths, mask
+from experiments.tracking.paths import REPORT, RunPaths, mask
 from seqclf_core.errors import UserError
 
-KEY = "seqclf.key"
-DELIVERED = "seqclf.delivered"
-REPORT = "seqclf.report"
-"""Tag of a study's own run: digest of the page that is among its files."""
-TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+TRAINING = {names.EXPERIMENT_KIND: "custom_model_development"}
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 # What MLflow takes in one call.
@@ -99,10 +94,10 @@ class MlflowWriter:
         with self._explaining(opened(entries).header.key):
             known = self._find_or_make(opened(entries))
             digest = hashlib.sha256(page.read_bytes()).hexdigest()
-            if known.deleted or self._client.get_run(known.run_id).data.tags.get(REPORT) == digest:
+            if known.deleted or self._client.get_run(known.run_id).data.tags.get(names.REPORT) == digest:
                 return False
-            self._client.log_artifact(known.run_id, str(page), FOLDER)
-            self._client.set_tag(known.run_id, REPORT, digest)  # last: a kill before it repeats the file
+            self._client.log_artifact(known.run_id, str(page), REPORT)
+            self._client.set_tag(known.run_id, names.REPORT, digest)  # last: a kill before it repeats the file
         return True
 
     @contextmanager
@@ -134,8 +129,8 @@ class MlflowWriter:
         with self._explaining():
             if run.info.lifecycle_stage != "active":
                 self._client.restore_run(run.info.run_id)
-            self._client.set_tag(run.info.run_id, DELIVERED, "0")
-            self._runs[run.data.tags[KEY]] = _Known(run.info.run_id, 0, deleted=False)
+            self._client.set_tag(run.info.run_id, names.SYNCED, "0")
+            self._runs[run.data.tags[names.KEY]] = _Known(run.info.run_id, 0, deleted=False)
 
     def _send(self, run_id: str, entries: Sequence[Entry], delivered: int) -> None:
         """Send the entries from ``delivered`` on; the order makes a kill between any two calls harmless."""
@@ -159,18 +154,18 @@ class MlflowWriter:
             self._search(header, keep=run_id)
         elif any(isinstance(entry, journal.Reopened) for entry in new):
             self._client.update_run(run_id, "RUNNING")
-        self._client.set_tag(run_id, DELIVERED, str(len(entries)))
+        self._client.set_tag(run_id, names.SYNCED, str(len(entries)))
 
     def _find_or_make(self, first: Opened) -> _Known:
         header = first.header
         experiment = self._experiment(header.experiment)
         known = self._runs.get(header.key) or self._search(header)
         if known is None:
-            tags = {KEY: header.key, "seqclf.role": header.role, **mlflow_format.cut(header.tags)}
+            tags = {names.KEY: header.key, names.ROLE: header.role, **mlflow_format.cut(header.tags)}
             if header.parent:
                 parents = journal.read(self._paths.journal(header.parent))
                 if parents and not (parent := self._find_or_make(opened(parents))).deleted:
-                    tags["mlflow.parentRunId"] = parent.run_id
+                    tags[names.PARENT] = parent.run_id
             run = self._client.create_run(experiment, first.time, tags, header.name)
             known = _Known(run.info.run_id, 0, deleted=False)
         self._runs[header.key] = known
@@ -178,7 +173,7 @@ class MlflowWriter:
 
     def _search(self, header: Header, keep: str = "") -> _Known | None:
         found = self._client.search_runs(
-            [self._experiments[header.experiment]], f"tags.`{KEY}` = '{header.key}'", ViewType.ALL
+            [self._experiments[header.experiment]], f"tags.`{names.KEY}` = '{header.key}'", ViewType.ALL
         )
         return self._keep_one(found, keep)
 
@@ -230,8 +225,8 @@ class MlflowWriter:
         while True:
             page = self._client.search_runs([experiment], "", ViewType.ALL, max_results=1000, page_token=token)
             for run in page:
-                if KEY in run.data.tags:
-                    runs.setdefault(run.data.tags[KEY], []).append(run)
+                if names.KEY in run.data.tags:
+                    runs.setdefault(run.data.tags[names.KEY], []).append(run)
             token = page.token
             if not token:
                 return runs
@@ -242,4 +237,4 @@ class MlflowWriter:
 
 
 def _delivered(run: Run) -> int:
-    return int(run.data.tags.get(DELIVERED, 0))
+    return int(run.data.tags.get(names.SYNCED, 0))

@@ -11,15 +11,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from experiments.tracking.paths import RunPaths
-
-_SCHEME = "sqlite:///"
+from experiments.tracking.paths import RunPaths, sqlite_path, sqlite_uri
 
 
 def prepare_database(paths: RunPaths, uri: str) -> None:
     """Make a SQLite database where the address is of one that does not exist; it imports MLflow only then."""
-    path = Path(uri.removeprefix(_SCHEME))
-    if not uri.startswith(_SCHEME) or _has_content(path):
+    path = sqlite_path(uri)
+    if path is None or _has_content(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
@@ -40,7 +38,7 @@ def _make(path: Path, artifacts: Path) -> None:
 
     for name in ("mlflow.store.db.utils", "alembic"):  # which tell of every step
         logging.getLogger(name).setLevel(logging.WARNING)
-    store = SqlAlchemyStore(f"{_SCHEME}{path}", artifacts.absolute().as_uri())  # type: ignore[no-untyped-call]
+    store = SqlAlchemyStore(sqlite_uri(path), artifacts.absolute().as_uri())  # type: ignore[no-untyped-call]
     store.engine.dispose()
     with closing(sqlite3.connect(path)) as database:
         # Readers, such as the UI, never wait for a writer. The mode is kept in the file.

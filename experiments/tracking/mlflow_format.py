@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
+from experiments.tracking import names
 from experiments.tracking.journal import Closed, Entry, Happened, Header, Setting
 from seqclf_core.events import DataSummary, Finished, Progress, Started
 
@@ -49,7 +50,7 @@ def tags(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
             found |= {
                 "device": started.device,
                 "precision": started.precision,
-                "seqclf.data_scope": data.data_scope,
+                names.DATA_SCOPE: data.data_scope,
             }
             found |= {
                 f"used.{name}": value for name, value in data.model_dump(exclude={"data_scope", "sizes"}).items()
@@ -57,16 +58,16 @@ def tags(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
             found |= {f"used.{part}": size for part, size in data.sizes.items()}
             found["used.parameters"] = started.parameters
         elif isinstance(entry, Happened) and isinstance(entry.event, Finished):
-            found["seqclf.ended"] = entry.event.reason
+            found[names.ENDED] = entry.event.reason
         elif isinstance(entry, Closed):
-            found |= {"outcome": entry.outcome, "seqclf.reason": entry.reason or None}
+            found |= {"outcome": entry.outcome, names.REASON: entry.reason or None}
     yield from cut(found).items()
 
 
 def inputs(entries: Sequence[Entry]) -> list[DatasetInput]:
     """Return the data set inputs, one per part: train, val, test; empty unless the run starts in these entries."""
     return [
-        DatasetInput(_dataset(entry.event.data, part), [InputTag("mlflow.data.context", part)])
+        DatasetInput(_dataset(entry.event.data, part), [InputTag(names.DATASET_CONTEXT, part)])
         for entry in entries
         if isinstance(entry, Happened) and isinstance(entry.event, Started)
         for part in entry.event.data.sizes

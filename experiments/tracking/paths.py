@@ -1,20 +1,35 @@
-"""Where everything lies under RUNS, how MLflow is addressed, and what no log may show.
+"""Where everything lies under RUNS: the only place with names of files and folders there.
 
     runs/optuna.db  runs/mlflow.db  runs/artifacts/  runs/journal/KEY.jsonl  runs/work/KEY/  runs/cache/
+    runs/report/STUDY/index.html  runs/champion/  runs/champion.json  runs/stores.json  runs/*.log  runs/*.lock
 
 A run's KEY is ``<name of the study or experiment>/<id>``, such as ``imdb/0007``; a study's own is ``imdb/study``.
-This module imports no MLflow, so that every ``--help`` answers at once.
+What lies in the folder of one run is named in ``seqclf_core``. This module imports no MLflow, no torch and no
+pandas, so that every ``--help`` answers at once and reports can use it.
 """
 
+from __future__ import annotations
+
+import hashlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
 from seqclf_core.errors import UserError
 
-# A tracker that hangs must not hold a delivery for MLflow's default of 20 minutes, nor a refusing one for four:
-# the delivery itself tries again, and looks for the run first, which MLflow's own retry of create_run does not.
+REPORT = "report"
+"""Folder of pages: under RUNS, and among the files of a study's run in MLflow."""
+PAGE = "index.html"
+STUDY_ID = "study"
+"""The id of a study's own run; its key is ``<name>/study``."""
+
+# A tracker that hangs must not hold a sync for MLflow's default of 20 minutes, nor a refusing one for four: the
+# sync itself tries again, and looks for the run first, which MLflow's own retry of create_run does not.
 MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -32,9 +47,15 @@ _TOKEN = re.compile(r"""([?&](?:access_token|api_key|key|passwd|password|secret|
 
 @dataclass(frozen=True)
 class RunPaths:
-    """The folder that holds all that is recorded."""
+    """The folder that holds all that is recorded; nothing is made or opened by asking for a path."""
 
     runs: Path
+    """The folder; a leading ``~`` is the home folder."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "runs", Path(self.runs).expanduser())
+
+    # Runs, by key
 
     def journal(self, key: str) -> Path:
         """Return where the journal of a run lies."""
@@ -42,12 +63,44 @@ class RunPaths:
 
     def work(self, key: str) -> Path:
         """Return the folder of a run: checkpoint, weights, predictions."""
-        return self.runs / "work" / valid_key(key)
+        return self.works / valid_key(key)
+
+    def key_of(self, journal: Path) -> str:
+        """Return the key of the run whose journal lies at this path."""
+        return journal.relative_to(self.journals).with_suffix("").as_posix()
+
+    def journals_of(self, name: str) -> Iterator[Path]:
+        """Yield the journals of one study or experiment, in order of their keys; its own run's is among them."""
+        yield from sorted((self.journals / valid_key(name)).glob("*.jsonl"))
+
+    def all_journals(self) -> Iterator[Path]:
+        """Yield all journals, in order of their keys."""
+        yield from sorted(self.journals.rglob("*.jsonl"))
+
+    @staticmethod
+    def study_key(name: str) -> str:
+        """Return the key of a study's own run."""
+        return f"{name}/{STUDY_ID}"
+
+    def study_journals(self) -> Iterator[Path]:
+        """Yield the journals of studies' own runs."""
+        yield from sorted(self.journals.glob(f"*/{STUDY_ID}.jsonl"))
+
+    def page(self, study: str) -> Path:
+        """Return the page of a study, whether it is there or not."""
+        return self.report / folder_name(study) / PAGE
+
+    # Folders
 
     @property
     def journals(self) -> Path:
         """The folder of all journals."""
         return self.runs / "journal"
+
+    @property
+    def works(self) -> Path:
+        """The folder of all runs' own folders."""
+        return self.runs / "work"
 
     @property
     def artifacts(self) -> Path:
@@ -60,14 +113,105 @@ class RunPaths:
         return self.runs / "cache"
 
     @property
-    def optuna_uri(self) -> str:
+    def report(self) -> Path:
+        """Pages, tables and figures."""
+        return self.runs / REPORT
+
+    @property
+    def champion(self) -> Path:
+        """Copies of the models that were registered."""
+        return self.runs / "champion"
+
+    # Files
+
+    @property
+    def champion_record(self) -> Path:
+        """Which model is the champion."""
+        return self.runs / "champion.json"
+
+    @property
+    def optuna_database(self) -> Path:
         """The default database of studies."""
-        return f"sqlite:///{(self.runs / 'optuna.db').absolute()}"
+        return self.runs / "optuna.db"
+
+    @property
+    def mlflow_database(self) -> Path:
+        """The default database of MLflow."""
+        return self.runs / "mlflow.db"
+
+    @property
+    def stores(self) -> Path:
+        """Where the databases are when they are elsewhere, without passwords."""
+        return self.runs / "stores.json"
+
+    @property
+    def sync_log(self) -> Path:
+        """What the process said that sends runs to MLflow beside a study."""
+        return self.runs / "sync.log"
+
+    @property
+    def workers_log(self) -> Path:
+        """What the processes said that train."""
+        return self.runs / "workers.log"
+
+    @property
+    def logs(self) -> list[Path]:
+        """All logs there are."""
+        return sorted(self.runs.glob("*.log"))
+
+    @property
+    def sync_lock(self) -> Path:
+        """Held by the one process that writes to MLflow."""
+        return self.runs / "sync.lock"
+
+    @property
+    def champion_lock(self) -> Path:
+        """Held by the one process that registers a model."""
+        return self.runs / "champion.lock"
+
+    # Addresses
+
+    @property
+    def optuna_uri(self) -> str:
+        """The address of the default database of studies."""
+        return sqlite_uri(self.optuna_database)
+
+    def storage_uri(self, given: str | None = None) -> str:
+        """Return the Optuna database to use: the one given, else $SEQCLF_OPTUNA_URI, else the one here."""
+        return given or os.environ.get("SEQCLF_OPTUNA_URI") or self.optuna_uri
 
     def tracking_uri(self, given: str | None = None) -> str:
-        """Return the MLflow to use: the one given, else $MLFLOW_TRACKING_URI, else ``mlflow.db`` here."""
-        default = f"sqlite:///{(self.runs / 'mlflow.db').absolute()}"
-        return given or os.environ.get("MLFLOW_TRACKING_URI") or default
+        """Return the MLflow to use: the one given, else $MLFLOW_TRACKING_URI, else the database here."""
+        return given or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(self.mlflow_database)
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return the address of a SQLite file, whatever characters its path holds."""
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string(hide_password=False)
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file that an address leads to; None where it is not of a SQLite file.
+
+    >>> sqlite_path("sqlite:////tmp/q%3Fx/mlflow.db")
+    PosixPath('/tmp/q?x/mlflow.db')
+    """
+    try:
+        url = make_url(uri)
+    except (ArgumentError, ValueError):
+        return None
+    file = url.database if url.get_backend_name() == "sqlite" else None
+    return Path(file) if file and file != ":memory:" else None
+
+
+def folder_name(study: str) -> str:
+    """Return the folder of a study's report: its name, if that can be nothing but one folder's name.
+
+    >>> folder_name("imdb-mean")
+    'imdb-mean'
+    """
+    plain = re.sub(r"[^\w.-]", "-", study, flags=re.ASCII)[:80].lstrip(".-")
+    return plain if plain == study else f"{plain or 'study'}-{hashlib.sha256(study.encode()).hexdigest()[:8]}"
 
 
 def valid_key(key: str) -> str:

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
+from experiments.tracking import names
 from experiments.tracking.journal import Closed, Entry, Happened, Header, Journal, Outcome
 from seqclf_core.events import Event, Finished, Progress, Saved, Started
 
@@ -104,8 +105,8 @@ def provenance() -> dict[str, str]:
     commit = _git("rev-parse", "HEAD")
     if commit:
         dirty = "-dirty" if _git("status", "--porcelain", "--untracked-files=no") else ""
-        tags["code.commit"] = commit + dirty
-        tags["mlflow.source.git.commit"] = commit
+        tags[names.COMMIT] = commit + dirty
+        tags[names.SOURCE_COMMIT] = commit
     return tags
 
 

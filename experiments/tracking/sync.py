@@ -22,7 +22,6 @@ import tyro
 from filelock import FileLock, Timeout
 
 from experiments.tracking import journal
-from experiments.tracking.pages import page_of
 from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
 from seqclf_core.cli import run_command
 
@@ -65,7 +64,7 @@ class Sync:
         if not pending:
             return result
         try:
-            with FileLock(self._paths.runs / "delivery.lock", timeout=LOCK_SECONDS):
+            with FileLock(self._paths.sync_lock, timeout=LOCK_SECONDS):
                 self._deliver(pending, result)
         except Timeout:
             reason = f"another delivery has been at work for {LOCK_SECONDS:.0f} s"
@@ -73,12 +72,12 @@ class Sync:
         return result
 
     def _journals(self) -> Iterator[Path]:
-        yield from sorted(self._paths.journals.rglob("*.jsonl"))
+        yield from self._paths.all_journals()
 
     def _pages(self) -> Iterator[Path]:
         """Yield the reports on studies, each remembered with the journal of the study's own run."""
-        for path in sorted(self._paths.journals.glob("*/study.jsonl")):
-            page = page_of(self._paths.runs, path.parent.name)
+        for path in self._paths.study_journals():
+            page = self._paths.page(path.parent.name)
             self._study_of[page] = path
             yield page
 
@@ -166,16 +165,17 @@ class SyncProcess:
 
 
 def start_sync(runs: Path, tracking_uri: str | None = None) -> SyncProcess:
-    """Start delivering in a process of its own, which writes to ``delivery.log`` under RUNS.
+    """Start delivering in a process of its own, which writes to ``sync.log`` under RUNS.
 
     It has its own session, so Ctrl-C does not reach it, and it yields the processor to training.
     """
-    runs.mkdir(parents=True, exist_ok=True)
+    paths = RunPaths(runs)
+    paths.runs.mkdir(parents=True, exist_ok=True)
     # The address may hold a password, and any user of the machine can see arguments.
     address = {"MLFLOW_TRACKING_URI": tracking_uri} if tracking_uri else {}
-    with (runs / "delivery.log").open("ab") as log:
+    with paths.sync_log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.tracking.sync", "--follow", "--runs", str(runs.absolute())],
+            [sys.executable, "-m", "experiments.tracking.sync", "--follow", "--runs", str(paths.runs.absolute())],
             cwd=ROOT,
             env={**os.environ, **address},
             stdin=subprocess.PIPE,

@@ -19,7 +19,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.tracking.pages import folder_name
+from experiments.tracking.paths import folder_name
 from reports import frames
 from reports.html import formatting
 from reports.html.document import BLOCKS, Page

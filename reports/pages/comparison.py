@@ -72,8 +72,8 @@ def rows(standings: Sequence[StudySummary]) -> pd.DataFrame:
 
     Returns:
         ``study``, ``sort``, ``data_scope``, ``digest``, ``scored`` and ``basis`` (what was scored, how it was
-        chosen), ``seeds``, ``val`` and ``test`` with the limits of their intervals (per cent), ``flattered`` (best of
-        many single runs), ``lowest`` and ``highest`` validation accuracy of the study's runs, ``runs``,
+        chosen), ``seeds``, ``val`` and ``test`` with the limits of their intervals (per cent), ``flattered``
+        (best of many single runs), ``lowest`` and ``highest`` validation accuracy of the study's runs, ``runs``,
         ``complete``, ``seconds`` and ``tokens`` of the whole study.
     """
     table = pd.DataFrame([row for each in standings for row in _rows(each)])

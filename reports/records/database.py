@@ -19,9 +19,9 @@ from sqlalchemy import Connection, bindparam, create_engine, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from experiments.tracking import names
 from seqclf_core.errors import UserError
 
-KEY_TAG = "seqclf.key"
 RUN_COLUMNS = ["run_id", "study", "experiment_id", "name", "status", "start", "end", "artifacts"]
 PAIR_COLUMNS = ["run_id", "key", "value"]
 POINT_COLUMNS = ["run_id", "key", "step", "value"]
@@ -184,7 +184,7 @@ class DatabaseTracking:
         with self._connection() as connection:
             if connection is None:
                 return nothing()
-            values = {"tag": KEY_TAG, "study": study}
+            values = {"tag": names.KEY, "study": study}
             tables = {name: pd.read_sql(text(sql), connection, params=values) for name, sql in statements.items()}
         return Recorded(**tables)
 

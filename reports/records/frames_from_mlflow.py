@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.tracking import names
 from reports.records.database import Recorded
 from seqclf_core.config import RunConfig
 
@@ -28,10 +29,10 @@ _METRICS = {
     "tokens_per_second": "tokens_per_second",
 }
 _RENAMED = {
-    "code.commit": "commit",
-    "seqclf.ended": "finish",
-    "seqclf.rank": "search_rank",
-    "seqclf.outcome": "compared",  # what a factors study compares; a run's own outcome is another thing
+    names.COMMIT: "commit",
+    names.ENDED: "finish",
+    names.RANK: "search_rank",
+    names.COMPARED: "compared",  # what a factors study compares; a run's own outcome is another thing
     **{f"used.{name}": name for name in ("digest", "source", "split_method", "group_column")},
 }
 

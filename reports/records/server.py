@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from reports.records.database import KEY_TAG, PAIR_COLUMNS, POINT_COLUMNS, RUN_COLUMNS, Recorded, nothing, shown
+from experiments.tracking import names
+from reports.records.database import PAIR_COLUMNS, POINT_COLUMNS, RUN_COLUMNS, Recorded, nothing, shown
 from seqclf_core.errors import UserError
 
 
@@ -27,17 +28,17 @@ class ServerTracking:
             return self._recorded(study)
 
     def _recorded(self, study: str | None) -> Recorded:
-        names = {
+        studies = {
             experiment.experiment_id: experiment.name
             for experiment in _every_page(self.client.search_experiments)
             if study is None or experiment.name == study
         }
-        if not names:
+        if not studies:
             return nothing()
-        asked = {"experiment_ids": list(names), "order_by": ["attributes.start_time"]}
-        found = [run for run in _every_page(self.client.search_runs, **asked) if KEY_TAG in run.data.tags]
+        asked = {"experiment_ids": list(studies), "order_by": ["attributes.start_time"]}
+        found = [run for run in _every_page(self.client.search_runs, **asked) if names.KEY in run.data.tags]
         return Recorded(
-            runs=pd.DataFrame([_run_row(run, names) for run in found], columns=RUN_COLUMNS),
+            runs=pd.DataFrame([_run_row(run, studies) for run in found], columns=RUN_COLUMNS),
             params=_pairs({run.info.run_id: run.data.params for run in found}),
             tags=_pairs({run.info.run_id: run.data.tags for run in found}),
             latest=_pairs({run.info.run_id: run.data.metrics for run in found}),

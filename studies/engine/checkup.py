@@ -90,7 +90,7 @@ def _ended(name: str, key: str, trial: FrozenTrial, paths: RunPaths) -> Iterator
 
 def _strays(name: str, keys: set[str], paths: RunPaths) -> Iterator[Finding]:
     """Look at what stands under a study's name and belongs to none of its trials."""
-    journals = {f"{name}/{path.stem}" for path in (paths.journals / name).glob("*.jsonl")} - {f"{name}/study"}
+    journals = {f"{name}/{path.stem}" for path in paths.journals_of(name)} - {paths.study_key(name)}
     for key in sorted(journals - keys):
         yield Finding(
             f"{key}: here is a journal, and Optuna knows no such trial. Bring Optuna's database back, or move "
@@ -107,7 +107,7 @@ def _record_again(name: str, key: str, trial: FrozenTrial, paths: RunPaths) -> N
     if _read(path)[1]:
         _set_aside(path)
     if not journal.read(path):
-        study = _read(paths.journal(f"{name}/study"))[0]
+        study = _read(paths.journal(paths.study_key(name)))[0]
         if not study:
             raise UserError(f"the study's own journal is gone, too: {paths.journal(f'{name}/study')}")
         assert isinstance(study[0], Opened)

@@ -28,15 +28,14 @@ class Options:
 def freeable(paths: RunPaths) -> dict[str, list[Path]]:
     """Return what could be freed, under words that say what it is."""
     checkpoints: list[Path] = []
-    for path in paths.journals.rglob("*.jsonl"):
-        key = path.relative_to(paths.journals).with_suffix("").as_posix()
+    for path in paths.all_journals():
         entries = read(path)
         if entries and isinstance(entries[-1], Closed):
-            checkpoints += paths.work(key).glob("*checkpoint*")
+            checkpoints += paths.work(paths.key_of(path)).glob("*checkpoint*")
     return {
         "encoded data (made anew in about a minute)": [paths.cache] if paths.cache.exists() else [],
         "checkpoints of ended runs": sorted(checkpoints),
-        "logs": sorted(paths.runs.glob("*.log")),
+        "logs": paths.logs,
     }
 
 

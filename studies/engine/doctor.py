@@ -4,7 +4,6 @@ After any crash the next ``make study`` puts its study in order by itself. This 
 that were cut or removed from outside, a run deleted in MLflow, a database brought back from an older copy.
 """
 
-import os
 import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ import tyro
 from filelock import FileLock, Timeout
 
 from experiments.tracking.checkup import Finding, compare_with_mlflow
-from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
+from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment, sqlite_path
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
 from studies.engine.run_study import owned
@@ -82,7 +81,7 @@ def compare_cache(paths: RunPaths) -> list[Finding]:
 
 def open_studies(uri: str) -> dict[str, "optuna.Study"]:
     """Return the studies in Optuna's database by name; none where there is no database yet."""
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if (file := sqlite_path(uri)) and not file.exists():
         return {}
     import optuna
 
@@ -111,7 +110,7 @@ def examine(options: Options) -> Diagnosis:
                 diagnosis.go_through(compare_cache(paths))
             except Timeout:
                 print("Data is being encoded right now; the cache is not looked at.")
-        for name, study in open_studies(optuna_uri(options, paths)).items():
+        for name, study in open_studies(storage_uri(options, paths)).items():
             try:
                 held.enter_context(owned(paths, name))
             except UserError as error:
@@ -127,9 +126,9 @@ def examine(options: Options) -> Diagnosis:
     return diagnosis
 
 
-def optuna_uri(options: Options, paths: RunPaths) -> str:
+def storage_uri(options: Options, paths: RunPaths) -> str:
     """Return Optuna's database: the one given, else the environment's, else the folder's own."""
-    return options.storage or os.environ.get("SEQCLF_OPTUNA_URI") or paths.optuna_uri
+    return paths.storage_uri(options.storage)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from optuna.trial import Trial
 
+from experiments.tracking import names
 from experiments.tracking.journal import Header
 from experiments.tracking.recorder import provenance
 from seqclf_core.config import RunConfig
@@ -13,7 +14,7 @@ from studies.study import Study
 
 def study_header(name: str, study: Study, tags: Mapping[str, str]) -> Header:
     """Return the header of a study's own run, the parent of its trials."""
-    about = {"seqclf.study": name, "seqclf.question": study.question, **study.notes}
+    about = {names.STUDY: name, names.QUESTION: study.question, **study.notes}
     return Header(
         key=f"{name}/study",
         name=name,
@@ -36,7 +37,7 @@ def trial_header(name: str, study: Study, trial: Trial, tags: Mapping[str, str])
         role="trial",
         parent=f"{name}/study",
         params=config.flat(),
-        tags={**tags, "seqclf.study": name, "seqclf.trial": str(trial.number), **own},
+        tags={**tags, names.STUDY: name, names.TRIAL: str(trial.number), **own},
     )
 
 
@@ -48,4 +49,4 @@ def _name(trial: Trial, config: RunConfig) -> str:
 
 def study_tags(kind: str) -> dict[str, str]:
     """Return the tags that every run of a study carries."""
-    return {"seqclf.data_scope": kind, **provenance()}
+    return {names.DATA_SCOPE: kind, **provenance()}

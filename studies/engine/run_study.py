@@ -1,4 +1,4 @@
-"""From a declared study to its end on this machine: data, estimate, workers, deliverer, owner, report."""
+"""From a declared study to its end on this machine: data, estimate, workers, sync, owner, report."""
 
 import json
 import os
@@ -62,7 +62,7 @@ class Options(Generic[Params]):
 
     def optuna_uri(self, paths: RunPaths) -> str:
         """Return Optuna's database: the one given, else the environment's, else the folder's own."""
-        return self.storage or os.environ.get("SEQCLF_OPTUNA_URI") or paths.optuna_uri
+        return paths.storage_uri(self.storage)
 
 
 @contextmanager
@@ -132,8 +132,8 @@ def run_study(study: "Study", options: Options[Any]) -> int:
     workers = min(options.workers or default_workers(), left)
     speed = announce(study, paths, done, workers) if left > 0 else {"run_seconds": 0.0}
 
-    executor: Executor = Processes(workers, paths.runs / "workers.log", gpus=gpus()) if left > 0 else Inline()
-    deliverer = start_sync(options.runs, options.tracking_uri)
+    executor: Executor = Processes(workers, paths.workers_log, gpus=gpus()) if left > 0 else Inline()
+    sync = start_sync(options.runs, options.tracking_uri)
     owner = Scheduler(
         name=options.name, study=study, optuna=opened, paths=paths, executor=executor,
         tags=study_tags(corpus.summary.data_scope), patience=options.hang_seconds,
@@ -146,9 +146,9 @@ def run_study(study: "Study", options: Options[Any]) -> int:
                 pass
     finally:
         executor.close()
-        delivered = deliverer.stop(LAST_DELIVERY_SECONDS if owner.stopping else DELIVERY_SECONDS)
+        delivered = sync.stop(LAST_DELIVERY_SECONDS if owner.stopping else DELIVERY_SECONDS)
     if not delivered:
-        log = paths.runs / "delivery.log"
+        log = paths.sync_log
         print(f"MLflow has not got everything yet (see {log}); `make sync` delivers the rest.")
     if owner.stopping:
         print("Stopped. The same command goes on where it was; nothing that was done is lost.")

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
+from experiments.tracking.paths import sqlite_path, sqlite_uri
 from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary
 from studies.study import Study
@@ -37,10 +38,10 @@ def open_storage(uri: str) -> RDBStorage:
     Raises:
         UserError: if the database cannot be opened.
     """
-    sqlite = uri.startswith("sqlite:///")
+    sqlite = sqlite_path(uri)
     try:
         if sqlite:
-            _make(Path(uri.removeprefix("sqlite:///")))
+            _make(sqlite)
         storage = RDBStorage(uri, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
     except Exception as error:
         raise UserError(
@@ -63,7 +64,7 @@ def _make(path: Path) -> None:
         new = path.with_name(f"{path.name}.new")
         for leftover in path.parent.glob(f"{new.name}*"):
             leftover.unlink()
-        RDBStorage(f"sqlite:///{new}").engine.dispose()
+        RDBStorage(sqlite_uri(new)).engine.dispose()
         with closing(sqlite3.connect(new)) as database:
             database.execute("PRAGMA journal_mode = WAL")  # reports never wait for the owner
         new.rename(path)

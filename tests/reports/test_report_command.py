@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.tracking import pages
+from experiments.tracking import paths
 from reports.html import formatting, render
 from reports.pages import tables
 from tests.reports.recorded_runs import MadeUp, study_of
@@ -59,5 +59,5 @@ def test_the_command_answers_without_loading_what_it_does_not_need(tmp_path):
 
 
 def test_the_examples_in_docstrings_hold():
-    for module in (formatting, tables, pages):
+    for module in (formatting, tables, paths):
         assert doctest.testmod(module).failed == 0

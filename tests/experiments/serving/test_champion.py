@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from experiments.serving import registry, serve
-from experiments.serving.choosing import CHAMPION, choose, finalists, finished_models
 from experiments.serving.choosing import champion as registered
+from experiments.serving.choosing import choose, finalists, finished_models
 from experiments.serving.predict import Options, chosen
 from experiments.tracking.database import prepare_database
 from experiments.tracking.journal import Header
@@ -210,7 +210,7 @@ def test_another_champion_takes_the_place_of_the_one_before(paths: RunPaths, tmp
     for key in ("imdb/0000", "imdb/0001", "imdb/0001"):
         registry.keep_copy(RunPaths(tmp_path), replace(model, key=key), "7")
         assert [path.name for path in (tmp_path / "champion").iterdir()] == [key.replace("/", "-")]
-        assert json.loads((tmp_path / CHAMPION).read_text())["key"] == key
+        assert json.loads((RunPaths(tmp_path).champion_record).read_text())["key"] == key
         copy = registered(tmp_path)
         assert copy
         assert Classifier.load(copy).predict(TEXTS) == pytest.approx(Classifier.load(model.folder).predict(TEXTS))

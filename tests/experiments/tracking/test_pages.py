@@ -9,7 +9,6 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from experiments.tracking.database import prepare_database
-from experiments.tracking.pages import page_of
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from experiments.tracking.sync import deliver, start_sync, sync_reports
@@ -39,7 +38,7 @@ def paths(tmp_path, empty_database) -> RunPaths:
 
 def write(paths: RunPaths, text: str, study: str = "imdb") -> Path:
     """Write a page as a report does: in one step."""
-    page = page_of(paths.runs, study)
+    page = paths.page(study)
     page.parent.mkdir(parents=True, exist_ok=True)
     beside = page.with_name("beside")
     beside.write_text(text)
@@ -65,7 +64,7 @@ def test_the_latest_page_is_with_the_studys_run(paths, tmp_path):
         write(paths, text)
         assert deliver(paths.runs).pages == 1
         assert attached(paths.tracking_uri(), tmp_path) == [text]
-    os.utime(page_of(paths.runs, "imdb"))  # written again, and the same
+    os.utime(paths.page("imdb"))  # written again, and the same
     assert deliver(paths.runs).pages == 0
 
 

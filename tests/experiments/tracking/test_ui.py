@@ -13,7 +13,6 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
-from experiments.tracking.pages import page_of
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import ROOT, Sync, deliver, start_sync
 from experiments.tracking.ui import find_port
@@ -77,7 +76,7 @@ def test_whatever_the_server_does_everything_arrives_once(server, paths, tmp_pat
 
 def test_a_page_arrives_whatever_the_server_does(server, paths, tmp_path):
     _, port = server
-    page = page_of(paths.runs, "imdb")
+    page = paths.page("imdb")
     page.parent.mkdir(parents=True)
     page.write_text("<p>What came out")
     with faulty_proxy(port) as proxy:
@@ -103,7 +102,7 @@ def test_a_server_that_is_away_is_told_without_the_password(paths):
 
     deliverer = start_sync(paths.runs, address)
     assert not deliverer.stop(timeout=60)
-    log = (paths.runs / "delivery.log").read_text()
+    log = paths.sync_log.read_text()
     assert "3 runs wait" in log
     assert "s3cret" not in log
     assert "s3cret" not in " ".join(map(str, deliverer.process.args))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments.tracking.pages import folder_name
+from experiments.tracking.paths import folder_name
 from reports import frames
 from reports.html import render
 from reports.html.document import Page, StudySummary, Table

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from experiments.tracking.pages import page_of
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import ROOT, deliver
 from tests.studies.engine.stepping import OpenScheduler, run_all
 
@@ -39,7 +39,7 @@ def test_the_page_is_written_and_put_with_the_study_s_run(
 
     done = report("--runs", str(runs))
     assert done.returncode == 0, done.stderr
-    page = page_of(runs, "test")
+    page = RunPaths(runs).page("test")
     assert str(page) in done.stdout
     assert "In MLflow" in done.stdout
     there = client.download_artifacts(run.info.run_id, "report/index.html", str(tmp_path))
