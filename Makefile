@@ -71,13 +71,13 @@ compare: venv  ## two runs on the same reviews: A=imdb/0007 B=imdb/0012
 	@exec $(PY) -m reports.compare $(call option,A,a) $(call option,B,b) $(STORES) $(ARGS)
 
 champion: venv  ## register the best finished model, for predict and serve
-	@exec $(PY) -m experiments.serving.registry $(STORES) $(call option,NAME,name) $(ARGS)
+	@exec $(PY) -m studies.commands champion $(STORES) $(call option,NAME,name) $(ARGS)
 
 serve: venv  ## answer HTTP requests with the champion, on this machine only
-	@exec $(PY) -m experiments.serving.serve $(STORES) $(call option,PORT,port) $(ARGS)
+	@exec $(PY) -m studies.commands serve $(STORES) $(call option,PORT,port) $(ARGS)
 
 predict: venv  ## the best model's opinion: TEXT="...", FILE=... or standard input
-	@exec $(PY) -m experiments.serving.predict $(STORES) $(call option,NAME,name) \
+	@exec $(PY) -m studies.commands predict $(STORES) $(call option,NAME,name) \
 	  $(if $(filter-out undefined,$(origin TEXT)),--text="$$TEXT") $(call option,FILE,file) $(ARGS)
 
 data: venv  ## fetch the original IMDB archive into data/imdb

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from experiments.serving.champion import Champion, copy_of, read_champion, verified
 from experiments.serving.selection import RankKey, rank_key
 from experiments.tracking import journal, names
 from experiments.tracking.journal import Closed, Entry, Happened
-from experiments.tracking.paths import RunPaths
-from seqclf_core.errors import SavedError, UserError
+from experiments.tracking.paths import RunPaths, set_mlflow_environment
+from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
-
-"""Under RUNS: points to a copy of the registered champion."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def finished_models(runs: Path) -> list[FinishedModel]:
         runs: the folder with all that is recorded.
     """
     found = []
-    for path in (runs / "work").glob("*/*/events.json"):
+    for path in RunPaths(runs).works.glob("*/*/events.json"):
         folder = path.parent / "model"
         try:
             started, *_, finished = json.loads(path.read_text(encoding="utf-8"))["events"]
@@ -104,19 +103,48 @@ def best_model(runs: Path, name: str | None) -> Path:
     return best_of(finished_models(runs), name, runs).folder
 
 
-def champion(runs: Path) -> Path | None:
-    """Return the folder of the champion's copy; None where none is registered.
+def answering_model(paths: RunPaths, name: str | None, tracking_uri: str | None = None) -> Path:
+    """Return the model folder that answers: the champion's, or the best model's where there is no champion.
+
+    Args:
+        paths: the folder with all that is recorded.
+        name: of a study or experiment, whose best model then answers in the champion's place.
+        tracking_uri: address of the MLflow to fetch the champion from, where its copy is missing here.
 
     Raises:
-        SavedError: if what points to it cannot be read.
+        UserError: if there is no model, or the champion is not what was recorded; says what to do.
     """
-    path = RunPaths(runs).champion_record
-    try:
-        return runs / str(json.loads(path.read_text(encoding="utf-8"))["folder"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SavedError(f"{path} cannot be read ({error}); `make champion` writes it anew") from error
+    champion = read_champion(paths) if name is None else None
+    return champion_folder(paths, champion, tracking_uri) if champion else best_model(paths.runs, name)
+
+
+def champion_to_serve(paths: RunPaths, tracking_uri: str | None) -> Path:
+    """Return the folder of the champion.
+
+    Raises:
+        UserError: if none is registered, or its files are not those that were recorded; says what to do.
+    """
+    champion = read_champion(paths)
+    if champion is None:
+        raise UserError(
+            f"There is no champion in {paths.runs}: `seqclf champion` registers one. Of one registered elsewhere "
+            f"copy {paths.champion_record.name}: its files are then fetched from MLflow and checked."
+        )
+    return champion_folder(paths, champion, tracking_uri)
+
+
+def champion_folder(paths: RunPaths, champion: Champion, tracking_uri: str | None = None) -> Path:
+    """Return the folder of the champion's copy, fetched from MLflow where it is missing here.
+
+    Raises:
+        UserError: if its files are not those that were recorded; says what to do.
+    """
+    if not copy_of(paths, champion).exists():
+        set_mlflow_environment()
+        from experiments.serving.fetching import fetch_champion  # MLflow takes seconds, and is rarely needed
+
+        fetch_champion(paths, champion, tracking_uri)
+    return verified(paths, champion)
 
 
 @dataclass(frozen=True)
@@ -218,7 +246,7 @@ def finalists(paths: RunPaths, name: str | None = None) -> list[Finalist]:
 def _finalists_of(paths: RunPaths, study: str) -> Iterator[Finalist]:
     ends: dict[str, dict[str, Finished]] = {}
     fit: dict[str, bool] = {}
-    for path in paths.journals_of(study):
+    for path in sorted((paths.journals / study).glob("*.jsonl")):
         entries = journal.read(path)
         end = _end(entries)
         if end is None or names.FINALIST not in (header := journal.opened(entries).header).tags:

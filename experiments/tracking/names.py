@@ -68,6 +68,8 @@ TAGGER = "seqclf.tagger"
 """Digest of the tagger's weights that every trial starts from."""
 
 # What has been sent to MLflow.
+MODEL_DIGEST = "seqclf.digest"
+"""Digest of the model folder of a registered version; on the version."""
 SYNCED = "seqclf.synced"
 """How many entries of its journal a run in MLflow has."""
 REPORT = "seqclf.report"

@@ -1,36 +1,31 @@
-"""The champion: registered once, independent of the study's own files, the same over HTTP as by `make predict`."""
+"""The champion: chosen by validation, registered once, kept with its digests, and mended by the next call."""
 
 import json
+import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
-from experiments.serving import registry, serve
-from experiments.serving.choosing import champion as registered
-from experiments.serving.choosing import choose, finalists, finished_models
-from experiments.serving.predict import Options, chosen
-from experiments.tracking.database import prepare_database
+from experiments.serving.champion import Champion, digests, keep_champion, read_champion
+from experiments.serving.choosing import answering_model, choose, finalists, finished_models
+from experiments.serving.registry import ALIAS, MODEL_NAME, make_champion
+from experiments.tracking import names
 from experiments.tracking.journal import Header
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from reports.stats.finalists import finalists as ranked_by_report
 from seqclf_core.config import RunConfig
-from seqclf_core.errors import UserError
+from seqclf_core.errors import SavedError, UserError
 from seqclf_core.inference import Classifier
 from seqclf_core.run import run
-
-ROOT = Path(__file__).parents[3]
-TEXTS = ["dull the film was superb", "superb the film was dull", 'Zwölf "Boxkämpfer" 🙂']
+from tests.experiments.serving.served import ROOT, TEXTS, make_record, seqclf, serving
 
 
 def record(paths: RunPaths, config: RunConfig, key: str, cache: Path, **tags: str) -> None:
@@ -68,25 +63,8 @@ def record_finalists(paths: RunPaths, config: RunConfig, cache: Path, study: str
     with Recorder.open(paths.journal(header.key), header) as recorder:
         for number, (finalist, settings, seed) in enumerate(runs):
             key = f"{study}/{number:04d}"
-            record(paths, settings.override({"seed": seed}), key, cache, **{"seqclf.finalist": finalist})
+            record(paths, settings.override({"seed": seed}), key, cache, **{names.FINALIST: finalist})
         recorder.close("complete")
-
-
-def ask(port: int, payload: object, **headers: str) -> dict[str, object]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations",
-        payload if isinstance(payload, bytes) else json.dumps(payload).encode(),
-        {"Content-Type": "application/json", **headers},
-    )  # fmt: skip
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        read: dict[str, object] = json.load(answer)
-    return read
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_finalists_go_before_others_and_a_name_before_them(paths: RunPaths) -> None:
@@ -134,86 +112,177 @@ def test_finalists_under_way_have_no_champion(paths: RunPaths, tmp_path: Path) -
     assert choose(copy, None).finalist is None
 
 
-@pytest.fixture
-def own_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What serving sets for its whole process is taken back."""
-    import mlflow
-
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
-    mlflow.set_tracking_uri("")
-    mlflow.set_registry_uri("")
+def champion_of(paths: RunPaths) -> Champion:
+    found = read_champion(paths)
+    assert found
+    return found
 
 
-@pytest.mark.usefixtures("own_mlflow")
-def test_the_champion_is_registered_once_and_answers_over_http(paths: RunPaths) -> None:
-    from mlflow import MlflowClient
+def versions(paths: RunPaths) -> list[ModelVersion]:
+    client = MlflowClient(paths.tracking_uri(), paths.tracking_uri())
+    return list(client.search_model_versions(f"name = '{MODEL_NAME}'"))
 
-    uri = paths.tracking_uri()
-    prepare_database(paths, uri)
-    with pytest.raises(UserError, match="make champion"):
-        serve.application(uri)
-    assert registry.main(paths.runs) == registry.main(paths.runs) == 0
+
+def test_the_champion_is_registered_once_and_needs_no_study(paths: RunPaths, tmp_path: Path) -> None:
+    copy = RunPaths(tmp_path / "runs")
+    shutil.copytree(paths.runs, copy.runs)
+    uri = copy.tracking_uri()
+    said = [make_champion(copy, None, None) for _ in range(2)]
+    assert ["is now" in each for each in said] == [True, False]
+    (version,) = versions(copy)
     client = MlflowClient(uri, uri)
-    (version,) = client.search_model_versions(f"name = '{registry.MODEL_NAME}'")
-    assert client.get_model_version_by_alias(registry.MODEL_NAME, registry.ALIAS).version == version.version
+    assert client.get_model_version_by_alias(MODEL_NAME, ALIAS).version == version.version
+    best = choose(copy, None)
     trained = client.get_run(version.run_id)
-    best = choose(paths, None)
-    assert trained.data.tags["seqclf.key"] == version.tags["seqclf.key"] == best.model.key
-    assert version.tags["seqclf.finalist"] == "imdb/0000"
+    assert trained.data.tags[names.KEY] == version.tags[names.KEY] == best.model.key
+    assert version.tags[names.FINALIST] == "imdb/0000"
     assert trained.info.status == "FINISHED"
-    kept = [path.name for path in paths.artifacts.rglob("*") if path.is_file()]
+    champion = champion_of(copy)
+    assert (champion.key, champion.version) == (best.model.key, "1")
+    assert champion.digest == version.tags[names.MODEL_DIGEST]
+    kept = [path.name for path in copy.artifacts.rglob("*") if path.is_file()]
     assert "model.safetensors" in kept
     assert "input_example.json" in kept
     assert not [name for name in kept if name.endswith((".pkl", ".pickle", ".pyc", ".pt"))]
 
-    # Neither `make predict` nor `make serve` needs the study's own files any more.
-    wanted = Classifier.load(best.model.folder).predict(TEXTS).tolist()
-    paths.work("finalists").rename(paths.runs / "gone")
-    copy = chosen(Options(runs=paths.runs))  # as `make predict` does
-    assert copy == paths.runs / "champion" / best.model.key.replace("/", "-")
-    assert Classifier.load(copy).predict(TEXTS).tolist() == wanted
+    wanted = Classifier.load(best.model.folder).predict(TEXTS)
+    for gone in (copy.work("finalists"), copy.journals, copy.runs / "mlflow.db", copy.artifacts):
+        gone.rename(tmp_path / gone.name)
+    assert Classifier.load(answering_model(copy, None)).predict(TEXTS) == pytest.approx(wanted, abs=0)
+    assert answering_model(copy, "imdb") == copy.work("imdb/0000") / "model"
+    with serving(copy.runs) as served:
+        assert served.predictions(TEXTS) == pytest.approx(wanted, abs=1e-6)
+    assert not (copy.runs / "mlflow.db").exists()
 
-    port = free_port()
-    serving = [sys.executable, "-m", "experiments.serving.serve", "--runs", str(paths.runs), "--port", str(port)]
-    process = subprocess.Popen(serving, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        assert f"http://127.0.0.1:{port}/invocations" in process.stdout.readline()
-        assert ask(port, {"inputs": TEXTS}) == {"predictions": pytest.approx(wanted, abs=1e-6)}
-        with pytest.raises(urllib.error.HTTPError, match="400"):
-            ask(port, {"wrong": 1})
-        with pytest.raises(urllib.error.HTTPError, match="400"):
-            ask(port, {"inputs": TEXTS}, Host="evil.org")
-        for odd in (b"", b"{", b"[" * 100_000, b'{"inputs": ["\xff"]}', b'{"inputs": [NaN, null, 5, ["a"]]}'):
-            with pytest.raises(urllib.error.HTTPError, match="400"):
-                ask(port, odd)
-        own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
-        assert ask(port, {"inputs": ["\ud800", ""]}, **own)["predictions"]
-        for foreign in (
-            {"Origin": "http://evil.org"},
-            {"Origin": "null"},  # of a page in a sandboxed frame
-            {"Origin": "http://evil.org", "Host": "evil.org"},  # a name that leads to this machine
-            {"Origin": "http://evil.org", "Content-Type": "text/plain"},  # for which no browser asks first
-            {"Origin": f"http://127.0.0.1:{port + 1}"},  # another server of this machine
-            {"Sec-Fetch-Site": "cross-site"},  # an image, which names no origin
-        ):
-            with pytest.raises(urllib.error.HTTPError, match="400" if "Host" in foreign else "403"):
-                ask(port, {"inputs": TEXTS}, **foreign)
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+
+@pytest.mark.parametrize(
+    "moment", ["log_artifacts", "create_model_version", "set_registered_model_alias", "copytree"]
+)
+def test_a_kill_at_any_moment_is_mended_by_the_next_call(paths: RunPaths, tmp_path: Path, moment: str) -> None:
+    copy = RunPaths(tmp_path / "runs")
+    shutil.copytree(paths.runs, copy.runs)
+    killed = f"""
+import os, shutil
+from mlflow import MlflowClient
+from experiments.serving.registry import make_champion
+from experiments.tracking.paths import RunPaths
+from pathlib import Path
+
+def dying(called):
+    def call(*arguments, **named):
+        called(*arguments, **named)
+        os._exit(9)
+    return call
+
+owner = shutil if {moment!r} == "copytree" else MlflowClient
+setattr(owner, {moment!r}, dying(getattr(owner, {moment!r})))
+make_champion(RunPaths(Path({str(copy.runs)!r})), None, None)
+"""
+    assert subprocess.run([sys.executable, "-c", killed], cwd=ROOT, check=False).returncode == 9
+    make_champion(copy, None, None)
+    (version,) = versions(copy)
+    client = MlflowClient(copy.tracking_uri(), copy.tracking_uri())
+    assert client.get_model_version_by_alias(MODEL_NAME, ALIAS).version == version.version
+    assert champion_of(copy).version == str(version.version)
+    assert Classifier.load(answering_model(copy, None)).predict(TEXTS)[0] > 0
+    assert [each.name for each in (copy.runs / "champion").iterdir()] == [champion_of(copy).digest[:16]]
+
+
+def test_the_same_run_trained_again_is_another_version(paths: RunPaths, tmp_path: Path) -> None:
+    copy = RunPaths(tmp_path / "runs")
+    shutil.copytree(paths.runs, copy.runs)
+    make_champion(copy, "imdb", None)
+    settings = copy.work("imdb/0000") / "model" / "config.json"
+    settings.write_text(settings.read_text() + "\n")
+    assert "is now" in make_champion(copy, "imdb", None)
+    assert "is already" in make_champion(copy, "imdb", None)
+    assert len(versions(copy)) == 2
+
+
+def damage_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"damaged")
+
+
+def remove_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def add_code(folder: Path) -> None:
+    (folder / "code.py").write_text("print('hello')")
+
+
+def link_weights(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder.parent / "elsewhere")
+    (folder / "model.safetensors").symlink_to(folder.parent / "elsewhere")
+
+
+def pipe_for_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("damage", [damage_weights, remove_tokenizer, add_code, link_weights, pipe_for_weights])
+def test_a_copy_that_is_not_what_was_recorded_is_refused_and_made_again(
+    paths: RunPaths, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    model = finished_models(paths.runs)[0].folder
+    copy = RunPaths(tmp_path)
+    champion = make_record(copy, model)
+    damage(answering_model(copy, None))
+    for command in ("predict", "serve"):
+        answer = seqclf(command, "--runs", tmp_path, *(["--text", "x"] if command == "predict" else []))
+        assert answer.returncode == 2
+        assert len(answer.stderr.splitlines()) == 1
+    with pytest.raises(UserError, match=r"link or no plain file|`seqclf champion`"):
+        answering_model(copy, None)
+    keep_champion(copy, model, champion)
+    assert digests(answering_model(copy, None)) == champion.files
 
 
 def test_another_champion_takes_the_place_of_the_one_before(paths: RunPaths, tmp_path: Path) -> None:
-    model = finished_models(paths.runs)[0]
-    for key in ("imdb/0000", "imdb/0001", "imdb/0001"):
-        registry.keep_copy(RunPaths(tmp_path), replace(model, key=key), "7")
-        assert [path.name for path in (tmp_path / "champion").iterdir()] == [key.replace("/", "-")]
-        assert json.loads((RunPaths(tmp_path).champion_record).read_text())["key"] == key
-        copy = registered(tmp_path)
-        assert copy
+    for model in finished_models(paths.runs):
+        champion = make_record(RunPaths(tmp_path), model.folder, model.key)
+        assert [path.name for path in (tmp_path / "champion").iterdir()] == [champion.digest[:16]]
+        assert champion_of(RunPaths(tmp_path)) == champion
+        copy = answering_model(RunPaths(tmp_path), None)
         assert Classifier.load(copy).predict(TEXTS) == pytest.approx(Classifier.load(model.folder).predict(TEXTS))
+
+
+def test_what_is_missing_here_is_fetched_and_checked(paths: RunPaths, tmp_path: Path) -> None:
+    copy = RunPaths(tmp_path / "runs")
+    shutil.copytree(paths.runs, copy.runs)
+    make_champion(copy, None, None)
+    wanted = champion_of(copy).files
+    shutil.rmtree(copy.runs / "champion")
+    assert digests(answering_model(copy, None)) == wanted
+
+    shutil.rmtree(copy.runs / "champion")
+    (weights,) = copy.artifacts.rglob("model.safetensors")
+    weights.write_bytes((finished_models(paths.runs)[-1].folder / "config.json").read_bytes())
+    with pytest.raises(UserError, match="were not loaded: they are not those that `seqclf champion` recorded"):
+        answering_model(copy, None)
+    weights.unlink()
+    with pytest.raises(UserError, match="does not have its files"):
+        answering_model(copy, None)
+    (copy.runs / "mlflow.db").unlink()
+    with pytest.raises(UserError, match="there is no database"):
+        answering_model(copy, None)
+    assert not (copy.runs / "mlflow.db").exists()
+    assert not (copy.runs / "champion").exists()
+
+
+@pytest.mark.parametrize("record", ["", "{", "[" * 100_000, '{"key": "x"}', '{"folder": "/etc"}'])
+def test_a_record_that_cannot_be_read_is_told_in_a_line(tmp_path: Path, record: str) -> None:
+    RunPaths(tmp_path).champion_record.write_text(record)
+    with pytest.raises(SavedError, match="`seqclf champion` writes it again") as raised:
+        answering_model(RunPaths(tmp_path), None)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["../config.json", "/etc/passwd", ".hidden", "a/../b", "a/b/c", ""])
+def test_a_record_names_no_file_outside_its_folder(name: str) -> None:
+    with pytest.raises(ValueError, match="match"):
+        Champion(key="a/0", val_accuracy=0.9, version="1", run_id="r", files={name: "0" * 64})
 
 
 @pytest.mark.parametrize(("kind", "pooling"), [("limited", "last"), ("whole", "last_position")])
@@ -236,12 +305,6 @@ def test_what_cannot_be_compared_is_no_champion(paths: RunPaths, tmp_path: Path,
         choose(RunPaths(tmp_path), "other")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])
-def test_it_is_served_to_this_machine_only(host: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="tunnel"):
-        serve.main(tmp_path, host=host)
-
-
 def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="make study"):
-        registry.main(tmp_path)
+        make_champion(RunPaths(tmp_path), None, None)

@@ -2,19 +2,18 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from experiments.serving.choosing import best_model, champion
-from experiments.serving.predict import Options, chosen
+from experiments.serving.champion import copy_of, read_champion
+from experiments.serving.choosing import answering_model, best_model
+from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import SavedError, UserError
 from seqclf_core.inference import Classifier
 from seqclf_core.run import run
-
-ROOT = Path(__file__).parents[3]
+from tests.experiments.serving.served import make_record, seqclf
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +51,9 @@ def test_a_model_on_limited_data_must_be_named(runs: Path, tmp_path: Path) -> No
 def test_it_has_learned_and_neighbours_change_nothing(runs: Path) -> None:
     classifier = Classifier.load(best_model(runs, None))
     texts = ["dull the film was superb", "superb the film was dull", "never seen words", "<br />", "x" * 10_000]
-    chances = classifier.predict(texts)
-    assert chances[0] > 0.5 > chances[1]
-    assert [classifier.predict([text])[0] for text in texts] == pytest.approx(chances, abs=1e-6)
+    probabilities = classifier.predict(texts)
+    assert probabilities[0] > 0.5 > probabilities[1]
+    assert [classifier.predict([text])[0] for text in texts] == pytest.approx(probabilities, abs=1e-6)
     assert len(classifier.predict([])) == 0
 
 
@@ -74,22 +73,21 @@ def test_a_damaged_folder_is_named(runs: Path, tmp_path: Path, part: str, damage
         Classifier.load(folder)
 
 
-def command(*arguments: str, runs: Path, text: str | None = None) -> subprocess.CompletedProcess[bytes]:
+def command(*arguments: str, runs: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
     given = None if text is None else text.encode("utf-8", "surrogateescape")
-    arguments = (sys.executable, "-m", "experiments.serving.predict", "--runs", str(runs), *arguments)
-    return subprocess.run(arguments, cwd=ROOT, input=given, capture_output=True, check=False)
+    return seqclf("predict", "--runs", runs, *arguments, text=given)
 
 
 def test_the_command_reads_text_file_and_standard_input(runs: Path, tmp_path: Path) -> None:
     review = "dull the film was superb"
     (tmp_path / "reviews.txt").write_text(f"{review}\n\n{review}\n")
-    by_text = command("--text", review, runs=runs).stdout.decode().split()
+    by_text = command("--text", review, runs=runs).stdout.split()
     assert by_text[0] == "positive"
     for answer in (
         command("--file", str(tmp_path / "reviews.txt"), runs=runs),
         command(runs=runs, text=f"{review}\n{review}"),
     ):
-        assert [line.split("\t")[:2] for line in answer.stdout.decode().splitlines()] == [by_text, by_text]
+        assert [line.split("\t")[:2] for line in answer.stdout.splitlines()] == [by_text, by_text]
 
 
 def test_bad_input_is_told(runs: Path, tmp_path: Path) -> None:
@@ -101,8 +99,8 @@ def test_bad_input_is_told(runs: Path, tmp_path: Path) -> None:
         (command("--text", "x", runs=tmp_path), "make study"),
     ):
         assert answer.returncode == 2
-        assert told in answer.stderr.decode()
-        assert "Traceback" not in answer.stderr.decode()
+        assert told in answer.stderr
+        assert "Traceback" not in answer.stderr
 
 
 def test_a_named_mistake_is_never_taken_unless_it_is_named(runs: Path, tmp_path: Path) -> None:
@@ -118,13 +116,11 @@ def test_a_named_mistake_is_never_taken_unless_it_is_named(runs: Path, tmp_path:
 
 
 def test_a_registered_champion_goes_before_the_best(runs: Path, tmp_path: Path) -> None:
-    assert champion(tmp_path) is None
+    paths = RunPaths(tmp_path)
+    assert read_champion(paths) is None
     (tmp_path / "work").symlink_to(runs / "work")
-    (tmp_path / "champion").symlink_to(runs / "work" / "demo" / "0001")
-    (tmp_path / "champion.json").write_text('{"folder": "champion/model"}')
-    assert chosen(Options(runs=tmp_path)) == tmp_path / "champion" / "model"
-    assert chosen(Options(runs=tmp_path, name="demo")) == tmp_path / "work" / "demo" / "0000" / "model"
-    assert chosen(Options(runs=tmp_path, model=tmp_path)) == tmp_path
-    (tmp_path / "champion.json").write_text("{")
-    with pytest.raises(SavedError, match="make champion"):
-        champion(tmp_path)
+    champion = make_record(paths, runs / "work" / "demo" / "0001" / "model")
+    assert answering_model(paths, None) == copy_of(paths, champion)
+    assert answering_model(paths, "demo") == tmp_path / "work" / "demo" / "0000" / "model"
+    said = seqclf("predict", "--runs", tmp_path, "--text", "x").stderr
+    assert said.strip() == f"model: {copy_of(paths, champion)}"

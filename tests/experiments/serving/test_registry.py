@@ -1,23 +1,47 @@
-"""A pickle in the entry of the model registry that `make serve` would answer from is refused, and not run."""
+"""Whoever can write to MLflow's registry runs no code and places no weights here: not even as another user."""
 
+import os
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.models import Model
-from tokenizers import Tokenizer
 
-from experiments.serving import registry, serve
+from experiments.serving import registry
+from experiments.serving.choosing import answering_model
 from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths, set_mlflow_environment
-from seqclf_core.config import RunConfig
-from seqclf_core.data.vocabulary import train_tokenizer
 from seqclf_core.errors import UserError
-from seqclf_core.models import SequenceClassifier
-from seqclf_core.training.checkpoint import save_model
+from seqclf_core.inference import Classifier
+from tests.experiments.serving.served import ROOT, TEXTS, make_model, make_record, seqclf, serving
+
+NOBODY = 65534
+ATTACK = """
+import os, sys
+from pathlib import Path
+from mlflow import MlflowClient
+
+def register(place):
+    client = MlflowClient(f"sqlite:///{place}/mlflow.db", f"sqlite:///{place}/mlflow.db")
+    client.create_registered_model(NAME)
+    made = client.create_model_version(NAME, f"{place}/entry")
+    client.set_registered_model_alias(NAME, ALIAS, made.version)
+
+register(REHEARSAL)  # whose imports need more rights than the attack has
+os.setgroups([])
+os.setgid(NOBODY)
+os.setuid(NOBODY)
+register(PLACE)
+try:
+    Path(RECORD).open("w")
+except PermissionError:
+    print("refused")
+"""
 
 
 class Trap:
@@ -31,82 +55,123 @@ class Trap:
 
 
 @pytest.fixture(scope="module")
-def entry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make champion` gives to the registry, of a model that has learned nothing."""
-    place = tmp_path_factory.mktemp("entry")
-    tokenizer: Tokenizer = train_tokenizer(["a good film", "a bad film"] * 2, 50)
-    tokenizer.save(str(place / "tokenizer.json"))
-    config = RunConfig().override({"model.embed_dim": 4, "model.hidden_dim": 4})
-    model = SequenceClassifier(config.model, tokenizer.get_vocab_size())
-    save_model(place / "model", model, config, place / "tokenizer.json", tags=[])
-    registry.save(place / "model", place / "entry")
-    return place / "entry"
-
-
-def in_its_place(entry: Path, trap: bytes, **form: str) -> None:
-    """Turn an entry into one whose model is a pickle, loaded in the way that ``form`` says."""
-    (entry / "python_model.pkl").write_bytes(trap)
-    about = Model.load(str(entry))
-    del about.flavors["python_function"]["model_code_path"]
-    about.flavors["python_function"].update(form)
-    about.save(str(entry / "MLmodel"))
-
-
-def as_python_model(entry: Path, trap: bytes) -> None:
-    in_its_place(entry, trap, python_model="python_model.pkl", cloudpickle_version="3.1.2")
-
-
-def by_another_library(entry: Path, trap: bytes) -> None:
-    in_its_place(
-        entry, trap, loader_module="mlflow.sklearn", model_path="python_model.pkl", data="python_model.pkl"
-    )
-
-
-def as_weights(entry: Path, trap: bytes) -> None:
-    (entry / "artifacts" / "model" / "model.safetensors").write_bytes(trap)
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("made") / "model")
 
 
 @pytest.fixture
-def register(entry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """Register the entry, with something done to it first, and return MLflow's address."""
-    import mlflow
+def entry(model: Path, tmp_path: Path) -> Path:
+    """What `seqclf champion` gives to the registry."""
+    registry.save(model, tmp_path / "entry")
+    return tmp_path / "entry"
 
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    paths = RunPaths(tmp_path / "runs")
+
+def as_python_model(entry: Path, marker: Path) -> None:
+    """A pickle in MLflow's form."""
+    (entry / "python_model.pkl").write_bytes(pickle.dumps(Trap(marker)))
+    about = Model.load(str(entry))
+    del about.flavors["python_function"]["model_code_path"]
+    about.flavors["python_function"].update(python_model="python_model.pkl", cloudpickle_version="3.1.2")
+    about.save(str(entry / "MLmodel"))
+
+
+def as_code(entry: Path, marker: Path) -> None:
+    """Code in the form of our own champion."""
+    trap = f"from pathlib import Path\nPath({str(marker)!r}).touch()\n"
+    (entry / registry.CODE.name).write_text(trap + registry.CODE.read_text())
+
+
+def as_our_package(entry: Path, marker: Path) -> None:
+    """Code in the copy of our package beside it."""
+    (entry / "code" / "seqclf_core" / "__init__.py").write_text(
+        f"from pathlib import Path\nPath({str(marker)!r}).touch()"
+    )
+
+
+def as_weights(entry: Path, marker: Path) -> None:
+    """A pickle under the name of the weights."""
+    (entry / "artifacts" / "model" / "model.safetensors").write_bytes(pickle.dumps(Trap(marker)))
+
+
+def register(paths: RunPaths, entry: Path) -> None:
+    """Make an entry the champion in MLflow, as whoever can write there may."""
     uri = paths.tracking_uri()
-
-    def do(change: Callable[[Path, bytes], None] | None = None, trap: bytes = b"") -> str:
-        set_mlflow_environment()
-        prepare_database(paths, uri)
-        shutil.copytree(entry, tmp_path / "entry")
-        if change:
-            change(tmp_path / "entry", trap)
-        client = MlflowClient(uri, uri)
-        client.create_registered_model(registry.MODEL_NAME)
-        made = client.create_model_version(registry.MODEL_NAME, str(tmp_path / "entry"))
-        client.set_registered_model_alias(registry.MODEL_NAME, registry.ALIAS, made.version)
-        return uri
-
-    yield do
-    mlflow.set_tracking_uri("")
-    mlflow.set_registry_uri("")
+    prepare_database(paths, uri)
+    client = MlflowClient(uri, uri)
+    client.create_registered_model(registry.MODEL_NAME)
+    made = client.create_model_version(registry.MODEL_NAME, str(entry))
+    client.set_registered_model_alias(registry.MODEL_NAME, registry.ALIAS, made.version)
 
 
-@pytest.mark.parametrize("plant", [as_python_model, by_another_library, as_weights])
-@pytest.mark.parametrize("allowed", ["false", "true"])
-def test_a_pickle_is_refused_whatever_mlflow_allows(
-    plant: Callable[[Path, bytes], None],
-    allowed: str,
-    register: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("plant", [as_python_model, as_code, as_our_package, as_weights])
+def test_what_stands_in_the_registry_is_not_run(
+    plant: Callable[[Path, Path], None], entry: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", allowed)
-    uri = register(plant, pickle.dumps(Trap(tmp_path / "executed")))
-    with pytest.raises(UserError, match=r"make champion|no whole safetensors file"):
-        serve.application(uri)
-    assert not (tmp_path / "executed").exists()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
+    paths, marker = RunPaths(tmp_path / "runs"), tmp_path / "executed"
+    plant(entry, marker)
+    register(paths, entry)
+    for command in (("serve",), ("predict", "--text", "x")):
+        answer = seqclf(*command, "--runs", paths.runs)  # no champion was ever made here
+        assert answer.returncode == 2
+        assert len(answer.stderr.splitlines()) == 1
+    make_record(paths, model)
+    wanted = Classifier.load(model).predict(TEXTS)
+    assert Classifier.load(answering_model(paths, None)).predict(TEXTS) == pytest.approx(wanted)
+    with serving(paths.runs) as served:
+        assert served.predictions(TEXTS) == pytest.approx(wanted, abs=1e-6)
+    assert not marker.exists()
 
 
-def test_the_same_entry_without_a_pickle_is_loaded(register: Callable[..., str]) -> None:
-    assert serve.application(register()).routes
+@pytest.mark.parametrize("plant", [as_code, as_weights])
+def test_what_was_put_in_the_place_of_the_artifacts_is_not_fetched(
+    plant: Callable[[Path, Path], None], entry: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    set_mlflow_environment()
+    paths, marker = RunPaths(tmp_path / "runs"), tmp_path / "executed"
+    uri = paths.tracking_uri()
+    prepare_database(paths, uri)
+    plant(entry, marker)
+    client = MlflowClient(uri, uri)
+    run_id = client.create_run("0").info.run_id
+    client.log_artifacts(run_id, str(entry), "champion")
+    make_record(paths, model, run_id=run_id)
+    shutil.rmtree(paths.runs / "champion")
+    if plant is as_weights:
+        with pytest.raises(UserError, match="were not loaded"):
+            answering_model(paths, None)
+    else:  # only the model folder is fetched, and no code
+        assert Classifier.load(answering_model(paths, None)).predict(TEXTS)[0] > 0
+    assert not marker.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_who_can_write_to_mlflow_cannot_replace_the_champion(
+    entry: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    paths, marker = RunPaths(tmp_path / "runs"), tmp_path / "executed"
+    make_record(paths, model)
+    as_code(entry, marker)
+    for place in ("rehearsal", "open"):
+        prepare_database(RunPaths(tmp_path / place), f"sqlite:///{tmp_path / place}/mlflow.db")
+    shutil.copytree(entry, tmp_path / "open" / "entry")
+    for path in (tmp_path / "open", *(tmp_path / "open").rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o111)
+    names = {
+        "NAME": registry.MODEL_NAME, "ALIAS": registry.ALIAS, "NOBODY": NOBODY, "PLACE": str(tmp_path / "open"),
+        "REHEARSAL": str(tmp_path / "rehearsal"), "RECORD": str(paths.runs / "champion.json"),
+    }  # fmt: skip
+    attack = "".join(f"{name} = {value!r}\n" for name, value in names.items()) + ATTACK
+    done = subprocess.run([sys.executable, "-c", attack], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/open/mlflow.db")
+    assert seqclf("predict", "--runs", paths.runs, "--text", "x").returncode == 0
+    with serving(paths.runs) as served:
+        assert served.predictions(TEXTS)
+    assert not marker.exists()
