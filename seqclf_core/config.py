@@ -80,7 +80,7 @@ class DataConfig(ReviewsConfig):
 
     vocab_size: int = Field(default=20_000, ge=16)
     """At most this many different tokens, padding and the unknown token among them."""
-    max_length: int = Field(default=400, ge=1)
+    max_length: int = Field(default=400, ge=1, le=65_536)
     """Tokens of a review that the model reads."""
     keep: Literal["head", "tail"] = "tail"
     """Which end of a longer review is kept; a review's verdict mostly stands at its tail."""

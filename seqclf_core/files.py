@@ -6,12 +6,15 @@ before the name is, and the name before anybody is told.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
@@ -74,6 +77,31 @@ def remove(*paths: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_plain(path: Path, most_bytes: int) -> Iterator[BinaryIO]:
+    """Open a file that somebody else may have made: only a plain one, which never blocks, of a bounded size.
+
+    Args:
+        path: the file; a link is not followed.
+        most_bytes: largest size.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+        OSError: if it is a link, a pipe, a device or a folder, or larger.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise (OSError("it is a link") if error.errno == errno.ELOOP else error) from None
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError("it is no plain file")
+        if about.st_size > most_bytes:
+            raise OSError(f"it has {about.st_size:,} bytes; at most {most_bytes:,} are read")
+        yield file
 
 
 def sha256_of(path: Path) -> str:

@@ -15,10 +15,9 @@ from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import EncodedSplit
 from seqclf_core.data.cache import Part
 from seqclf_core.data.vocabulary import encode
-from seqclf_core.errors import SavedError
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
-from seqclf_core.training.checkpoint import TOKENIZER, load_classifier
+from seqclf_core.training.checkpoint import load_classifier, load_tokenizer
 from seqclf_core.training.evaluation import log_odds
 
 
@@ -36,15 +35,7 @@ class Classifier:
             SavedError: if a part of it is missing, cut, or not what it should be; names the part.
         """
         model, config = load_classifier(folder)
-        path = folder / TOKENIZER
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing more exact
-            raise SavedError(f"{path} cannot be read as a tokenizer: {error}") from error
-        size, rows = tokenizer.get_vocab_size(), model.encoder.embedding.num_embeddings
-        if size > rows:
-            raise SavedError(f"{path} has {size} tokens, but the model next to it knows {rows}")
-        return cls(model, tokenizer, config)
+        return cls(model, load_tokenizer(folder, model), config)
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the probability that each text is positive: (N,) in [0, 1].

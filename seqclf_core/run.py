@@ -15,7 +15,7 @@ from seqclf_core.errors import DeviceError, NotFiniteError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Started
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
-from seqclf_core.training.checkpoint import TOKENIZER, load_tagger, save_model, write_text
+from seqclf_core.training.checkpoint import load_tagger, load_tokenizer, save_model, write_text
 from seqclf_core.training.evaluation import classification, log_odds
 from seqclf_core.training.predictions import score, write_predictions
 from seqclf_core.training.trainer import Trainer
@@ -120,7 +120,7 @@ def _build(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
         return SequenceClassifier(config.model, vocab_size, config.seed)
     folder = Path(config.model.init_from)
     tagger, _, _ = load_tagger(folder)
-    theirs = Tokenizer.from_file(str(folder / TOKENIZER)).get_vocab()
+    theirs = load_tokenizer(folder, tagger).get_vocab()
     ours = Tokenizer.from_file(str(corpus.tokenizer)).get_vocab()
     shared = sorted((theirs[token], ours[token]) for token in theirs.keys() & ours.keys())
     try:

@@ -4,6 +4,7 @@ What a token is: a word in lower case with the apostrophes inside it ("don't"), 
 symbol. Where a script writes no spaces (Chinese, Japanese, Thai, ...) each character is a token.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
@@ -64,6 +65,26 @@ def encode(
         tokens.append(np.fromiter(chain.from_iterable(ids), dtype))
         lengths += map(len, ids)
     return np.concatenate(tokens), np.cumsum(lengths, dtype=np.int64)
+
+
+def read_tokenizer(content: bytes) -> Tokenizer:
+    """Build a tokenizer from a ``tokenizer.json``, of which nothing but the words is taken.
+
+    Another one could divide texts in ways that take for ever or make them a thousand times as long: whatever does
+    not describe this module's own rules is refused.
+
+    Raises:
+        ValueError: if it is not one of ours, or its ids are not 0, 1, 2, ... (or an error of reading JSON).
+    """
+    told, ours = json.loads(content), json.loads(_tokenizer([]).to_str())
+    vocab = told["model"].pop("vocab")
+    del ours["model"]["vocab"]
+    if told != ours:
+        raise ValueError("it does not divide texts as this version does")
+    words = sorted(vocab, key=vocab.__getitem__)
+    if [vocab[word] for word in words] != list(range(len(words))) or words[: len(NAMES)] != list(NAMES):
+        raise ValueError("its ids are not those of one word after the other")
+    return _tokenizer(words[len(NAMES) :])
 
 
 def _tokenizer(words: Iterable[str]) -> Tokenizer:

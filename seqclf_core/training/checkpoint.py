@@ -9,19 +9,27 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from seqclf_core.config import ModelConfig, RunConfig
+from seqclf_core.data.vocabulary import read_tokenizer
 from seqclf_core.errors import SavedError
+from seqclf_core.files import open_plain
 from seqclf_core.models import SequenceClassifier, SequenceTagger
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "config.json"
 TOKENIZER = "tokenizer.json"
+
+# A model folder may be somebody else's: no file of it is read that is larger than any of ours.
+SETTINGS_BYTES, HEADER_BYTES, TOKENIZER_BYTES, WEIGHTS_BYTES = 2**20, 2**20, 2**26, 2**31
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,7 +64,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
             about = json.loads((file.metadata() or {})["about"])
     except FileNotFoundError as error:
         raise SavedError(f"{path} does not exist") from error
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise SavedError(
             f"{path} is no whole safetensors file of ours ({error}); pickles and other formats are not read"
         ) from error
@@ -99,19 +107,20 @@ def read_settings(folder: Path) -> tuple[RunConfig, int, list[str]]:
     """
     path = folder / SETTINGS
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        with open_plain(path, SETTINGS_BYTES) as file:
+            settings = json.loads(file.read())
         if settings["format"] != 1:
-            raise SavedError(f"{path} has format {settings['format']!r}; this version reads format 1")
+            raise SavedError(f"{path} has format {settings['format']!r:.200}; this version reads format 1")
         config = RunConfig.model_validate(settings["config"])
         vocab_size, tags = settings["vocab_size"], settings["tags"]
         if type(vocab_size) is not int or not 0 < vocab_size < 2**31:
-            raise SavedError(f"{path} has vocab_size {vocab_size!r}; a count of tokens was expected")
+            raise SavedError(f"{path} has vocab_size {vocab_size!r:.200}; a count of tokens was expected")
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise SavedError(f"{path} has tags {tags!r}; a list of names was expected")
+            raise SavedError(f"{path} has tags {tags!r:.200}; a list of names was expected")
     except FileNotFoundError as error:
         raise SavedError(f"{folder} is no model folder: it has no {SETTINGS}") from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
-        raise SavedError(f"{path} cannot be read as a model's settings: {error}") from error
+        raise SavedError(f"{path} cannot be read as a model's settings: {in_a_line(error)}") from error
     return config, vocab_size, tags
 
 
@@ -124,10 +133,9 @@ def load_classifier(folder: Path) -> tuple[SequenceClassifier, RunConfig]:
     config, vocab_size, tags = read_settings(folder)
     if tags:
         raise SavedError(f"{folder} holds a tagger; a classifier was expected")
-    tensors = _weights(folder, config.model, vocab_size)
-    model = SequenceClassifier(_plain(config.model), vocab_size)
-    _fill(model, tensors, folder)
-    return model, config
+    with torch.device("meta"):
+        model = SequenceClassifier(_plain(config.model), vocab_size)
+    return _filled(model, folder), config
 
 
 def load_tagger(folder: Path) -> tuple[SequenceTagger, RunConfig, list[str]]:
@@ -139,39 +147,72 @@ def load_tagger(folder: Path) -> tuple[SequenceTagger, RunConfig, list[str]]:
     config, vocab_size, tags = read_settings(folder)
     if not tags:
         raise SavedError(f"{folder} holds a classifier; a tagger was expected")
-    tensors = _weights(folder, config.model, vocab_size)
-    model = SequenceTagger(_plain(config.model), vocab_size, len(tags))
-    _fill(model, tensors, folder)
-    return model, config, tags
+    with torch.device("meta"):
+        model = SequenceTagger(_plain(config.model), vocab_size, len(tags))
+    return _filled(model, folder), config, tags
+
+
+def load_tokenizer(folder: Path, model: SequenceClassifier | SequenceTagger) -> Tokenizer:
+    """Load the tokenizer of a model folder.
+
+    Raises:
+        SavedError: if it is missing, not one of ours, or gives ids that the model next to it does not know.
+    """
+    path = folder / TOKENIZER
+    try:
+        with open_plain(path, TOKENIZER_BYTES) as file:
+            tokenizer = read_tokenizer(file.read())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SavedError(f"{path} cannot be read as a tokenizer: {in_a_line(error)}") from error
+    size, rows = tokenizer.get_vocab_size(), model.encoder.embedding.num_embeddings
+    if size > rows:
+        raise SavedError(f"{path} has {size} tokens, but the model next to it knows {rows}")
+    return tokenizer
+
+
+def in_a_line(error: Exception) -> str:
+    """Return what an error says, in one line that is not too long."""
+    return " ".join(str(error).split())[:500]
 
 
 def _plain(config: ModelConfig) -> ModelConfig:
     return config.model_copy(update={"init_from": None})
 
 
-def _weights(folder: Path, config: ModelConfig, vocab_size: int) -> dict[str, Tensor]:
-    """Read a model's weights, and make sure of their widths before a model of those widths takes memory.
+Shapes = dict[str, tuple[int, ...]]
+Model = TypeVar("Model", SequenceClassifier, SequenceTagger)
+
+
+def _filled(model: Model, folder: Path) -> Model:
+    """Give a model without memory the weights in a folder: their shapes are compared before any is held.
 
     Raises:
-        SavedError: if they cannot be read, or are not of the widths in the settings.
+        SavedError: if they cannot be read, are not of the shapes in the settings, or are no finite numbers.
     """
-    tensors, _ = read_tensors(folder / WEIGHTS)
-    widths = {
-        "encoder.embedding.weight": (vocab_size, config.embed_dim),
-        f"encoder.lstms.{config.num_layers - 1}.0.weight_hh_l0": (4 * config.hidden_dim, config.hidden_dim),
-    }
-    for name, expected in widths.items():
-        found = tuple(tensors[name].shape) if name in tensors else None
-        if found != expected:
-            raise SavedError(
-                f"the weights in {folder} do not fit its {SETTINGS}: {name} is {found}, not {expected}"
-            )
-    return tensors
-
-
-def _fill(model: SequenceClassifier | SequenceTagger, tensors: dict[str, Tensor], folder: Path) -> None:
+    path = folder / WEIGHTS
+    expected: Shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise SavedError(f"the weights in {folder} do not fit its {SETTINGS}: {error}") from error
-    model.eval()
+        with open_plain(path, WEIGHTS_BYTES) as file:
+            if int.from_bytes(file.read(8), "little") > HEADER_BYTES:
+                raise SavedError(f"{path} is no whole safetensors file of ours: its header is too large")
+        with safe_open(path, framework="pt") as tensors:
+            found: Shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+            for name in sorted({*expected, *found}):
+                if expected.get(name) != found.get(name):
+                    raise SavedError(
+                        f"the weights in {folder} do not fit its {SETTINGS}: {name!r:.100} is {found.get(name)}, "
+                        f"not {expected.get(name)}"
+                    )
+            weights = {name: tensors.get_tensor(name) for name in expected}
+    except FileNotFoundError as error:
+        raise SavedError(f"{path} does not exist") from error
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise SavedError(
+            f"{path} is no whole safetensors file of ours ({in_a_line(error)}); pickles and other formats are not "
+            "read"
+        ) from error
+    for name, weight in weights.items():
+        if not weight.is_floating_point() or not torch.isfinite(weight.float()).all():
+            raise SavedError(f"the weights in {folder} are no finite numbers: {name}")
+    model.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
+    return model.eval()
