@@ -1,4 +1,4 @@
-"""A slot does runs for somebody else, one event per call: what workers at a pipe and actors of a cluster are.
+"""A slot does runs for somebody else, one event per call; a pipe's worker and a cluster's actor each hold one.
 
 Every call answers with one line of JSON, which is an event of the run or its last word:
 

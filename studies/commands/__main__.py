@@ -18,6 +18,8 @@ COMMANDS = {
     "champion": "register the best finished model",
     "serve": "answer HTTP requests with the champion",
     "predict": "score texts with the best model",
+    "head": "start a cluster on this machine",
+    "node": "let this machine work for a cluster",
     "data": "fetch the original IMDB archive into data/imdb",
     "sync": "send to MLflow what is recorded and not there yet",
     "clean": "say what could be freed, and free it",

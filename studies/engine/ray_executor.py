@@ -1,0 +1,476 @@
+"""The executor for many machines: one actor of a Ray cluster per slot, one call per event.
+
+Ray restarts and retries nothing here: an actor that dies is a ``WorkerDied`` to the scheduler, which starts the
+run again wherever there is room. The encoded reviews travel to each machine's cache once. Where RUNS is a folder
+that all machines share, runs write into it; where it is not, the checkpoint of each evaluation and the files of an
+ended run come back with the events.
+
+Import this module after ``ray_cluster.prepare``: Ray reads the environment when it is imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import ActorDiedError, RayActorError, RayError
+
+from seqclf_core.data.cache import load_corpus
+from seqclf_core.data.travel import Files, key_of, pack, unpack
+from seqclf_core.errors import DataError, UserError
+from seqclf_core.events import Finished, Progress, Saved
+from seqclf_core.files import atomic_write
+from seqclf_core.run import CHECKPOINT
+from seqclf_core.slot import Slot, environment, last_words
+from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, Unfit, WorkerDied, parse_message
+from studies.engine.ray_cluster import CACHE, LOCAL, WORKER_ENVIRONMENT, answers, default_cache
+
+BEAT_SECONDS = 10.0
+"""Every slot hears this often that its study is still there."""
+ORPHAN_SECONDS = 60.0
+"""A slot that has heard nothing for so long ends itself: its study is gone, or thinks that it is."""
+HEAD_SECONDS = 15.0
+"""A head that takes no connection for so long is gone; Ray itself would end this process after a minute."""
+LIFE = "life"
+"""The concurrency group in which an actor answers while a run is at work."""
+
+
+def connect(address: str) -> None:
+    """Connect this process to a cluster that ``ray_cluster.prepare`` has made sure of.
+
+    Raises:
+        UserError: if it refuses the token, or this machine is no node of it.
+    """
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what matters is told here, in a line
+    try:
+        ray.init(
+            address=address, log_to_driver=False, configure_logging=False,
+            runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        )  # fmt: skip
+    except Exception as error:  # of many kinds
+        said = " ".join(str(error).split())
+        if "auth" in said.lower():
+            reason = (
+                "it refuses the token: copy the file that `seqclf head` made, and name it with --token (TOKEN=)"
+            )
+        else:
+            reason = (
+                f"{said[:300]} A study runs on a machine of the cluster: on its head, or where a node was started "
+                f"(seqclf node --ray {address} --token FILE)"
+            )
+        raise UserError(f"the cluster at {address} cannot be used: {reason}") from error
+
+
+@dataclass(frozen=True)
+class About:
+    """What an actor says of itself when it is ready."""
+
+    host: str
+    process: int
+    node: str
+    environment: dict[str, str]
+    shared: bool
+    """Whether it sees the folder with all that is recorded."""
+
+
+class RaySlot:
+    """A slot on another machine. Its state: the slot, and when somebody last asked for something."""
+
+    def __init__(self, orphan_seconds: float) -> None:
+        torch.set_num_threads(1)
+        self._slot = Slot()
+        self._orphan_seconds = orphan_seconds
+        self._heard = time.monotonic()
+        self._parent = os.getppid()
+        self._cache = Path(os.environ.get(CACHE) or default_cache())
+        self._folder: Path | None = None
+        """The run's own folder here, where the folder with all that is recorded is not shared."""
+        self._own: Path | None = None
+        self._evaluated = False
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        """End this process when its node has gone, or nobody has asked for anything in a long while."""
+        while os.getppid() == self._parent and time.monotonic() - self._heard < self._orphan_seconds:
+            time.sleep(min(1.0, self._orphan_seconds / 4))
+        if self._own:
+            shutil.rmtree(self._own, ignore_errors=True)
+        os._exit(1)
+
+    def beat(self) -> None:
+        """Hear that the study is still there."""
+        self._heard = time.monotonic()
+
+    def ready(self, mark: str, secret: str) -> About:
+        """Say what this slot is, once it can work.
+
+        Args:
+            mark: a file in the folder with all that is recorded.
+            secret: what it holds.
+        """
+        self._heard = time.monotonic()
+        try:
+            shared = Path(mark).read_text(encoding="utf-8") == secret
+        except OSError:
+            shared = False
+        shared = shared and os.environ.get(LOCAL) != "1"
+        if not shared:
+            self._own = Path(tempfile.mkdtemp(prefix="seqclf-slot-"))
+        node = ray.get_runtime_context().get_node_id()
+        return About(socket.gethostname(), os.getpid(), node, environment(), shared)
+
+    def run(
+        self,
+        config: Mapping[str, object],
+        folder: str,
+        key: str,
+        corpus: list[ray.ObjectRef],
+        files: list[ray.ObjectRef],
+    ) -> tuple[str, Files | None]:
+        """Begin a run; return its first line, and files where there are some to be brought back.
+
+        Args:
+            config: the run's settings.
+            folder: the run's own, where it is shared.
+            key: of the encoded reviews.
+            corpus: a reference to them; a list, so that they are not brought here unless they are needed.
+            files: a reference to what the run left on another machine, if it did; a list likewise.
+        """
+        self._heard = time.monotonic()
+        self._evaluated = False
+        try:
+            place = Path(folder)
+            if self._own:
+                place = self._folder = self._own / "run"
+                shutil.rmtree(place, ignore_errors=True)
+                place.mkdir()
+                for reference in files:
+                    write_files(place, ray.get(reference))
+            opened = unpack(key, self._cache, lambda: ray.get(corpus[0]))
+        except Exception as error:
+            return last_words(error if isinstance(error, OSError | DataError) else OSError(str(error))), None
+        return self._with_files(self._slot.run(config, place, self._cache, opened))
+
+    def go(self) -> tuple[str, Files | None]:
+        """Let the run go on to its next event."""
+        self._heard = time.monotonic()
+        return self._with_files(self._slot.go())
+
+    def stop(self) -> tuple[str, Files | None]:
+        """End the run where it is."""
+        self._heard = time.monotonic()
+        return self._slot.stop(), None
+
+    def _with_files(self, line: str) -> tuple[str, Files | None]:
+        """Add the files that must outlive this machine: the checkpoint after an evaluation, and all at the end."""
+        message = parse_message(line)
+        if self._folder is None:
+            return line, None
+        if isinstance(message, Finished):
+            return line, read_files(self._folder)
+        if isinstance(message, Progress):
+            self._evaluated = True
+        if isinstance(message, Saved) and self._evaluated:
+            self._evaluated = False
+            return line, read_files(self._folder, CHECKPOINT)
+        return line, None
+
+
+def read_files(folder: Path, pattern: str = "**/*") -> Files:
+    """Read files below a folder, those whose names begin with a dot left out: path within it -> content."""
+    found = (path for path in sorted(folder.glob(pattern)) if path.is_file() and not path.name.startswith("."))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def write_files(folder: Path, files: Files) -> None:
+    """Write what ``read_files`` read."""
+    for name, content in files.items():
+        atomic_write(folder / name, content)
+
+
+@dataclass
+class _Actor:
+    """An actor, as the study knows it."""
+
+    handle: Any
+    about: About | None = None
+    job: Job | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.about.host}, process {self.about.process}" if self.about else "a slot that is not ready"
+
+
+class RayExecutor:
+    """Actors of a cluster that this process is connected to."""
+
+    def __init__(
+        self,
+        slots: int,
+        address: str,
+        folder: Path,
+        precision: str = "auto",
+        orphan_seconds: float = ORPHAN_SECONDS,
+    ) -> None:
+        """Ask the cluster for ``slots`` actors; they come as it has room for them.
+
+        Args:
+            slots: how many.
+            address: of the cluster's head.
+            folder: of the study; made where there is none. A slot that sees a file in it shares it.
+            precision: of the study's runs; where it is "auto", a slot must have bf16 where this machine has.
+            orphan_seconds: after which a slot that hears nothing ends itself.
+        """
+        self.notices: list[str] = []
+        self._address, self._precision = address, precision
+        self._wanted = slots
+        self._mark, self._secret = folder / "cluster.mark", secrets.token_hex(16)
+        atomic_write(self._mark, self._secret)
+        share = gpu_share(slots)
+        actor = ray.remote(
+            num_cpus=1, num_gpus=share, max_restarts=0, max_task_retries=0, concurrency_groups={LIFE: 1}
+        )
+        self._new: Any = lambda: actor(RaySlot).remote(orphan_seconds)
+        self._here = environment()
+        self._actors: list[_Actor] = []
+        self._idle: deque[_Actor] = deque()
+        self._busy: dict[str, _Actor] = {}
+        self._refused: list[_Actor] = []
+        """Kept alive, so that no other actor comes to where they are."""
+        self._asked: dict[Any, tuple[_Actor, Any]] = {}
+        """What an actor was asked -> the actor, and where the files of its answer will be."""
+        self._waiting: deque[Job] = deque()
+        self._local: deque[tuple[str, Message]] = deque()
+        self._corpora: dict[str, Any] = {}
+        self._stillborn = 0
+        self._head_seen = time.monotonic()
+        self._closed = threading.Event()
+        for _ in range(slots):
+            self._spawn()
+        self._beating = threading.Thread(target=self._beat, daemon=True)
+        self._beating.start()
+
+    @property
+    def slots(self) -> int:
+        """How many runs have room now; at least one, which waits for a slot."""
+        return max(1, len(self._idle) + len(self._busy))
+
+    def _beat(self) -> None:
+        """Tell all actors that the study is still there, and see that the head is."""
+        while not self._closed.wait(BEAT_SECONDS / 2):
+            for actor in [*self._actors]:
+                with suppress(RayError):
+                    actor.handle.beat.options(concurrency_group=LIFE).remote()
+            if answers(self._address):
+                self._head_seen = time.monotonic()
+
+    def _spawn(self) -> None:
+        actor = _Actor(self._new())
+        self._actors.append(actor)
+        self._asked[actor.handle.ready.remote(str(self._mark.absolute()), self._secret)] = (actor, None)
+
+    # -- what the scheduler asks ---------------------------------------------------------------------------------
+
+    def start(self, job: Job) -> None:
+        """Begin a run in a free slot, or in the next one that is free."""
+        if not self._idle:
+            self._waiting.append(job)
+            return
+        try:
+            corpus = load_corpus(job.config.data, job.cache)
+        except DataError as error:
+            self._local.append((job.key, Failed(str(error))))
+            return
+        key = key_of(corpus)
+        if key not in self._corpora:
+            self._corpora[key] = ray.put(pack(corpus))
+        actor = self._idle.popleft()
+        actor.job = job
+        self._busy[job.key] = actor
+        assert actor.about is not None
+        left = read_files(job.folder) if not actor.about.shared else {}
+        config = job.config.model_dump(mode="json")
+        files = [ray.put(left)] if left else []
+        self._ask(actor, actor.handle.run, config, str(job.folder), key, [self._corpora[key]], files)
+
+    def _ask(self, actor: _Actor, method: Any, *arguments: object) -> None:
+        line, files = method.options(num_returns=2).remote(*arguments)
+        self._asked[line] = (actor, files)
+
+    def answer(self, key: str, go: bool) -> None:
+        """Let the run go on after an event, or stop it."""
+        if key in self._busy:
+            actor = self._busy[key]
+            self._ask(actor, actor.handle.go if go else actor.handle.stop)
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Drop the slot of a run, whose last event shows that it cannot do it; ``Unfit`` follows."""
+        self._drop(self._busy[key], reason)
+        self._local.append((key, Unfit(reason)))
+
+    def kill(self, key: str) -> None:
+        """End a run's actor at once; ``WorkerDied`` follows."""
+        if key in self._busy:
+            ray.kill(self._busy[key].handle)
+
+    def close(self) -> None:
+        """End all actors at once."""
+        self._closed.set()
+        self._mark.unlink(missing_ok=True)
+        for actor in self._actors:
+            with suppress(RayError):
+                ray.kill(actor.handle)
+        ray.shutdown()
+
+    # -- what comes back -----------------------------------------------------------------------------------------
+
+    def messages(self, timeout: float) -> Iterator[tuple[str, Message]]:
+        """Yield (key, message) for what came within ``timeout`` seconds.
+
+        Raises:
+            UserError: if the head of the cluster is gone, or no slot of it can do the study's runs.
+        """
+        while self._local:
+            yield self._local.popleft()
+        if time.monotonic() - self._head_seen > HEAD_SECONDS + BEAT_SECONDS:
+            raise UserError(
+                f"the head of the cluster at {self._address} is gone. Nothing that was recorded is lost: start it "
+                "again, or leave --ray (RAY=) out, and the same command goes on."
+            )
+        asked = list(self._asked)
+        if not asked:
+            time.sleep(timeout)
+            return
+        ready, _ = ray.wait(asked, num_returns=1, timeout=timeout)
+        if ready:  # and what else is there by now
+            ready, _ = ray.wait(asked, num_returns=len(asked), timeout=0)
+        for reference in ready:
+            actor, files = self._asked.pop(reference)
+            try:
+                answer = ray.get(reference)
+                brought = ray.get(files) if files is not None and _brings(answer) else None
+            except RayActorError as error:
+                yield from self._buried(actor, error)
+                continue
+            except RayError as error:  # such as an object that was lost with its node
+                with suppress(RayError):
+                    ray.kill(actor.handle)
+                yield from self._buried(actor, error)
+                continue
+            if isinstance(answer, About):
+                self._welcome(actor, answer)
+            elif actor.job is not None:
+                yield from self._said(actor, actor.job, answer, brought)
+
+    def _said(self, actor: _Actor, job: Job, line: str, files: Files | None) -> Iterator[tuple[str, Message]]:
+        message = parse_message(line)
+        assert message is not None
+        if files:
+            write_files(job.folder, files)
+        if isinstance(message, DiskFull):  # one machine's disk; that of the folder with all records says so itself
+            message = Unfit(f"the disk is full ({message.reason})")
+        if isinstance(message, Unfit):
+            self._drop(actor, message.reason)
+        elif isinstance(message, Failed | Stopped | Finished):
+            del self._busy[job.key]
+            self._free(actor)
+        yield job.key, message
+
+    def _welcome(self, actor: _Actor, about: About) -> None:
+        self._stillborn = 0
+        actor.about = about
+        differs = [
+            f"{name} is {about.environment.get(name)} there and {here} here"
+            for name, here in self._here.items()
+            if about.environment.get(name) != here and not (name == "bf16" and self._precision != "auto")
+        ]
+        if differs:
+            self._drop(actor, "; ".join(differs))
+        else:
+            self._free(actor)
+
+    def _free(self, actor: _Actor) -> None:
+        actor.job = None
+        self._idle.append(actor)
+        while self._waiting and self._idle:
+            self.start(self._waiting.popleft())
+
+    def _drop(self, actor: _Actor, reason: str) -> None:
+        """Do without a slot.
+
+        Raises:
+            UserError: if all that the cluster has room for are dropped.
+        """
+        if actor.job is not None:
+            del self._busy[actor.job.key]
+            actor.job = None
+        self._refused.append(actor)
+        self.notices.append(f"a slot is dropped ({actor.name}): {reason}")
+        room = int(ray.cluster_resources().get("CPU", 0))
+        if not self._idle and not self._busy and len(self._refused) >= min(self._wanted, room):
+            raise UserError(
+                f"No slot of the cluster can do the study's runs. The last one: {actor.name}: {reason}"
+            )
+
+    def _buried(self, actor: _Actor, error: Exception) -> Iterator[tuple[str, Message]]:
+        """Replace an actor that is gone.
+
+        Raises:
+            UserError: if three actors in a row end by themselves before they are ready; shows their last words.
+        """
+        # Ray names as dead what a node reported dead. A node that cannot be reached any more reports nothing.
+        lost = not isinstance(error, ActorDiedError) or "node" in _cause(error)
+        reason = " ".join(str(error).split())
+        if lost:
+            with suppress(RayError):
+                ray.kill(actor.handle)  # it may come back with its node
+        self._actors.remove(actor)
+        if actor in self._idle:
+            self._idle.remove(actor)
+        self._stillborn += actor.about is None and not lost
+        if self._stillborn >= 3:
+            raise UserError(f"Workers do not start on the cluster: {reason[-500:]}")
+        self._spawn()
+        name = actor.name
+        if lost:
+            self.notices.append(f"a slot is lost ({name}); its run goes on where there is room")
+        if actor.job is not None:
+            del self._busy[actor.job.key]
+            yield actor.job.key, WorkerDied(f"{name}: {_cause(error)[:200]}", lost)
+
+
+def _brings(answer: object) -> bool:
+    """Whether files may come with an answer."""
+    return isinstance(answer, str) and isinstance(parse_message(answer), Saved | Finished)
+
+
+def _cause(error: Exception) -> str:
+    """Return what Ray says of an actor's death, without the lines that name the actor."""
+    lines = [line for line in str(error).splitlines() if line and not line.startswith("\t")]
+    return " ".join(lines[1:] or lines)
+
+
+def slots_of_cluster() -> int:
+    """Return one slot per GPU, or per processor where the cluster has none; at least one."""
+    resources = ray.cluster_resources()
+    return max(1, int(resources.get("GPU", 0)) or int(resources.get("CPU", 0)))
+
+
+def gpu_share(slots: int) -> float:
+    """Return the share of a GPU for each slot: the whole of one, or less where there are more slots than GPUs."""
+    there = float(ray.cluster_resources().get("GPU", 0))
+    return min(1.0, int(100 * there / slots) / 100)
