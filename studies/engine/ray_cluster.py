@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from seqclf_core.errors import UserError
 from studies.engine.resources import gpus, processors
@@ -273,6 +274,20 @@ def _own_address(address: str) -> str:
         return str(probing.getsockname()[0])
 
 
+def join(address: str, token: Path | None) -> ModuleType:
+    """Connect this process to a cluster, and return the module of its executor.
+
+    Raises:
+        UserError: if Ray is not installed, nothing answers at the address, the token cannot be used or is refused,
+            or this machine is no node of the cluster.
+    """
+    prepare(address, token or default_token())
+    from studies.engine import ray_executor  # Ray, which reads the environment when it is imported
+
+    ray_executor.connect(address)
+    return ray_executor
+
+
 def run_head(host: str, port: int, token: Path | None, machine: Machine) -> int:
     """Start a head, say how nodes and studies find it, and wait until it ends; arguments as of ``start_head``."""
     file = (token or default_token()).expanduser().absolute()
@@ -326,3 +341,7 @@ def prepare(address: str, token: Path) -> None:
     probe(address)
     os.environ.update(ray_environment(host, token))
     os.environ.pop("RAY_ADDRESS", None)
+    os.environ.setdefault(
+        "RAY_NUM_REDIS_GET_RETRIES", "3"
+    )  # that often a head may not answer, or refuse the token
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is told in a line

@@ -27,6 +27,7 @@ from typing import Any
 
 import ray
 import torch
+from ray._private import worker
 from ray.exceptions import ActorDiedError, RayActorError, RayError
 
 from seqclf_core.data.cache import load_corpus
@@ -55,7 +56,9 @@ def connect(address: str) -> None:
     Raises:
         UserError: if it refuses the token, or this machine is no node of it.
     """
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what matters is told here, in a line
+    # What matters is told here, in a line. Ray would print twenty of a raylet's log for every node that is lost.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    worker.print_to_stdstream = lambda *_, **__: None
     try:
         ray.init(
             address=address, log_to_driver=False, configure_logging=False,
@@ -63,9 +66,10 @@ def connect(address: str) -> None:
         )  # fmt: skip
     except Exception as error:  # of many kinds
         said = " ".join(str(error).split())
-        if "auth" in said.lower():
+        if "Failed to connect" in said or "auth" in said.lower():
             reason = (
-                "it refuses the token: copy the file that `seqclf head` made, and name it with --token (TOKEN=)"
+                "it refuses the token, or is no cluster. The right token is in the file that `seqclf head` made: "
+                "copy it here and name it with --token (TOKEN=)"
             )
         else:
             reason = (

@@ -57,6 +57,10 @@ class Options(Generic[Params]):
     """Optuna's database; none: $SEQCLF_OPTUNA_URI, else optuna.db under RUNS."""
     hang_seconds: float = 900.0
     """A worker that says nothing for so long is ended, and its trial goes on in another."""
+    ray: str | None = None
+    """Address of a cluster's head, HOST:PORT, whose machines do the runs; without it, this machine does them."""
+    token: Path | None = None
+    """File of the cluster's token; without it, Ray's own (~/.ray/auth_token)."""
     report: bool = True
     """Write the report when the study ends."""
 
@@ -107,11 +111,13 @@ def run_study(study: "Study", options: Options[Any]) -> int:
     from studies.engine.executors import Executor, Inline
     from studies.engine.metadata import study_tags
     from studies.engine.processes import Processes
+    from studies.engine.ray_cluster import join
     from studies.engine.resources import default_workers, gpus
     from studies.engine.scheduler import Scheduler
     from studies.engine.storage import DONE, explained, open_storage, open_study
 
     paths = RunPaths(options.runs)
+    cluster = join(options.ray, options.token) if options.ray else None
     source = resolve(study.base.data.source)
     study = study.with_base(study.base.override({"data.source": source}), study.fixed)
     print(f"Study {options.name!r}: {study.question}", flush=True)
@@ -129,10 +135,17 @@ def run_study(study: "Study", options: Options[Any]) -> int:
         so_far = max(done, study.total) // each
         more = f"{variable}={so_far + 1} or more goes on."
         print(f"  finished: it has {done} trials, {study.total} were asked for. {more}")
-    workers = min(options.workers or default_workers(), left)
+    workers = min(options.workers or (cluster.slots_of_cluster() if cluster else default_workers()), left)
     speed = announce(study, paths, done, workers) if left > 0 else {"run_seconds": 0.0}
 
-    executor: Executor = Processes(workers, paths.workers_log, gpus=gpus()) if left > 0 else Inline()
+    executor: Executor
+    if left <= 0:
+        executor = Inline()
+    elif cluster and options.ray:
+        folder, precision = paths.work(options.name), study.base.train.precision
+        executor = cluster.RayExecutor(workers, options.ray, folder, precision)
+    else:
+        executor = Processes(workers, paths.workers_log, gpus=gpus())
     sync = start_sync(options.runs, options.tracking_uri)
     owner = Scheduler(
         name=options.name, study=study, optuna=opened, paths=paths, executor=executor,

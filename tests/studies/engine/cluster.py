@@ -24,9 +24,10 @@ def free_port() -> int:
 class LocalCluster:
     """A head without processors and, after ``add``, nodes of one processor; each with a cache of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, token: Path | None = None) -> None:
+        """Start the head; a process's second cluster needs the ``token`` of the first, which Ray remembers."""
         self.folder = folder
-        self.token = folder / "token"
+        self.token = token or folder / "token"
         self.port = free_port()
         self.address = f"{LOOPBACK}:{self.port}"
         self.nodes: list[RayNode] = []
