@@ -26,10 +26,28 @@ COMMANDS = [
 ]
 
 
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+
+
 def direct() -> list[Requirement]:
     return [
         Requirement(each) for each in PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]
     ]
+
+
+def locked(file: str) -> dict[str, str]:
+    """Return name -> version of every pin in a lock."""
+    lines = (ROOT / file).read_text().splitlines()
+    pins = re.findall(r"^([\w.-]+)==([\w.]+)", "\n".join(lines), re.MULTILINE)
+    return {canonicalize_name(name): pinned for name, pinned in pins}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_lock_of_an_extra_is_what_it_asks_for_and_changes_no_other_pin(extra):
+    pins, others = locked(f"requirements-{extra}.lock"), locked("requirements.lock")
+    for wanted in map(Requirement, EXTRAS[extra]):
+        assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), wanted
+    assert {name: version for name, version in pins.items() if others.get(name, version) != version} == {}
 
 
 # ---- the pins
@@ -55,7 +73,7 @@ def test_the_pins_are_what_is_installed():
 def test_everything_imported_is_asked_for():
     """A package that is only there because another one brings it may be gone tomorrow."""
     provided = packages_distributions()
-    asked = {canonicalize_name(each.name) for each in direct()}
+    asked = {canonicalize_name(each.name) for each in [*direct(), *map(Requirement, sum(EXTRAS.values(), []))]}
     missing = {}
     for file in [file for package in (*PACKAGES, "tests") for file in (ROOT / package).rglob("*.py")]:
         own = {*PACKAGES, "tests", *(each.stem for each in (ROOT / "tests").rglob("*.py"))}
