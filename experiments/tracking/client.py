@@ -22,6 +22,7 @@ from experiments.tracking import journal, mlflow_format, names
 from experiments.tracking.database import prepare_database
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
 from experiments.tracking.paths import REPORT, RunPaths, mask
+from experiments.tracking.servers import check_database, database_url
 from seqclf_core.errors import UserError
 
 TRAINING = {names.EXPERIMENT_KIND: "custom_model_development"}
@@ -55,12 +56,15 @@ class MlflowWriter:
             DeliveryError: if a database cannot be opened. A server is not asked yet.
         """
         self._paths = paths
-        self._uri = uri
+        self._uri = database_url(uri)
         self._experiments: dict[str, str] = {}  # name -> id
         self._runs: dict[str, _Known] = {}  # key -> run
         try:
+            check_database("MLflow", uri)
             prepare_database(paths, uri)
-            self._client = MlflowClient(tracking_uri=uri)
+            self._client = MlflowClient(tracking_uri=self._uri)
+        except UserError as error:
+            raise SyncError(str(error)) from error
         except Exception as error:  # of many kinds, as below
             raise self._undelivered(error) from error
 

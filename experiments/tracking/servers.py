@@ -49,8 +49,8 @@ def check_database(whose: str, uri: str) -> None:
     except (ArgumentError, ValueError):
         # Without its cause: that quotes what it could not read, which may be a part of the password.
         raise UserError(
-            f"{whose}'s address cannot be read: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with @, /, : "
-            "and % in a password written as %40, %2F, %3A and %25"
+            f"{whose}'s address cannot be read: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
+            "@, /, : and % in a password written as %40, %2F, %3A and %25"
         ) from None
     try:
         arguments = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}

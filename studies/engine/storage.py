@@ -17,6 +17,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from experiments.tracking.paths import sqlite_path, sqlite_uri
+from experiments.tracking.servers import check_database, database_url
 from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary
 from studies.study import Study
@@ -38,11 +39,12 @@ def open_storage(uri: str) -> RDBStorage:
     Raises:
         UserError: if the database cannot be opened.
     """
+    check_database("Optuna", uri)
     sqlite = sqlite_path(uri)
     try:
         if sqlite:
             _make(sqlite)
-        storage = RDBStorage(uri, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
+        storage = RDBStorage(database_url(uri), engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
     except Exception as error:
         raise UserError(
             f"Optuna's database cannot be opened: {_reason(error)}. Mend that, such as by making room there, "

@@ -58,13 +58,12 @@ def test_addresses_of_other_stores_are_left_alone() -> None:
         check_database("MLflow", uri)
 
 
-@pytest.mark.parametrize("uri", ["postgresql://ann:se/cret@host/db", "postgresql://ann:p:1x@host:port/db"])
+@pytest.mark.parametrize("uri", ["postgresql://ann:hush:word@host:port/db", "postgresql://ann:hush@[::1/db"])
 def test_an_address_that_cannot_be_read_shows_no_part_of_its_password(uri: str) -> None:
-    with pytest.raises(UserError) as raised:
+    with pytest.raises(UserError, match="cannot be read: expected postgresql://USER") as raised:
         check_database("Optuna", uri)
-    assert "se" not in str(raised.value).split("expected")[0].split()
-    assert "cret" not in str(raised.value)
-    assert "1x" not in str(raised.value)
+    assert "hush" not in str(raised.value)
+    assert "word" not in str(raised.value).replace("password", "")
     assert raised.value.__cause__ is None
 
 

@@ -1,0 +1,116 @@
+"""A team's stores: PostgreSQL for Optuna and MLflow, an MLflow server, files in an object store behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import mlflow
+import pytest
+import requests
+
+from experiments.tracking.paths import RunPaths
+from experiments.tracking.sync import deliver
+from seqclf_core.data.cache import load_corpus
+from studies.engine.scheduler import Scheduler
+from studies.engine.storage import open_storage, open_study
+from studies.study import Study
+from tests.postgres import PostgreSQL
+from tests.studies.engine.cluster import free_port
+from tests.studies.engine.stepping import OpenScheduler, outcomes, run_all, scores
+
+pytestmark = pytest.mark.skipif(
+    find_spec("psycopg") is None or find_spec("moto") is None, reason="psycopg or moto is not installed"
+)
+BUCKET = "seqclf"
+
+
+@contextmanager
+def served(command: list[str], health: str, log: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Run a server until it is no longer needed."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, env={**os.environ, **environment}, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                raise AssertionError(log.read_text())
+            try:
+                requests.get(health, timeout=1)
+                break
+            except requests.ConnectionError:
+                time.sleep(0.1)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgreSQL, str, dict[str, str]]]:
+    """PostgreSQL, the address of an MLflow server on it, and the settings of the object store behind that."""
+    folder = tmp_path_factory.mktemp("team")
+    s3, port = free_port(), free_port()
+    settings = {
+        "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with ExitStack() as stack:
+        postgres = stack.enter_context(PostgreSQL.started(folder))
+        objects = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(s3)]
+        store = settings["MLFLOW_S3_ENDPOINT_URL"]
+        stack.enter_context(served(objects, store, folder / "s3.log", {}))
+        requests.put(f"{store}/{BUCKET}", timeout=10).raise_for_status()
+        server = [
+            sys.executable, "-m", "mlflow", "server", "--backend-store-uri", postgres.create("mlflow"),
+            "--artifacts-destination", f"s3://{BUCKET}", "--host", "127.0.0.1", "--port", str(port),
+            "--workers", "1",
+        ]  # fmt: skip
+        uri = f"http://127.0.0.1:{port}"
+        stack.enter_context(served(server, f"{uri}/health", folder / "mlflow.log", settings))
+        yield postgres, uri, settings
+
+
+@pytest.mark.timeout(180)
+def test_a_study_in_a_teams_stores_is_that_of_a_laptop(
+    team: tuple[PostgreSQL, str, dict[str, str]], open_scheduler: OpenScheduler, study: Study, tmp_path: Path
+) -> None:
+    postgres, uri, settings = team
+    alone = open_scheduler(total=2)
+    run_all(alone)
+
+    paths = RunPaths(tmp_path / "team")
+    paths.runs.mkdir()
+    paths.cache.symlink_to(alone.paths.cache)
+    storage = open_storage(postgres.create("optuna").replace("postgresql", "postgres", 1))
+    shared = Scheduler(
+        name="test", study=alone.study,
+        optuna=open_study(storage, "test", alone.study, load_corpus(study.base.data, paths.cache).summary),
+        paths=paths, executor=type(alone.executor)(), tags=alone.tags, patience=60.0,
+    )  # fmt: skip
+    run_all(shared)
+    assert outcomes(shared) == ["COMPLETE"] * 2
+    assert scores(shared) == scores(alone)
+
+    result = deliver(paths.runs, uri)
+    assert not result.undelivered
+    assert result.entries
+    assert not deliver(paths.runs, uri).entries, "delivered twice"
+    client = mlflow.MlflowClient(uri)
+    [experiment] = client.search_experiments(filter_string="name = 'test'")
+    runs = client.search_runs([experiment.experiment_id], "tags.`seqclf.role` = 'trial'")
+    assert len(runs) == 2
+    files = {each.path for each in client.list_artifacts(runs[0].info.run_id)}
+    assert "predictions" in files
+    keys = requests.get(f"{settings['MLFLOW_S3_ENDPOINT_URL']}/{BUCKET}?list-type=2", timeout=10).text
+    assert runs[0].info.run_id in keys, "files are not in the object store"
