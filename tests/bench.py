@@ -29,8 +29,14 @@ class Options:
     """Where encoded reviews are kept."""
     rounds: int = 5
     """How often each figure is taken; medians are shown."""
-    only: Literal["all", "steps", "workers", "study", "memory", "tracker", "report"] = "all"
-    """The part to measure."""
+    only: Literal["all", "steps", "workers", "study", "memory", "tracker", "report", "scale"] = "all"
+    """The part to measure; scale, which takes long, only where it is named."""
+    storage: str | None = None
+    """Optuna's database for scale; none: SQLite in a temporary folder."""
+    sizes: str = "10x300,100x1000,1000x3000,1000x10000"
+    """Slots and trials of the studies of scale."""
+    seconds: float = 600.0
+    """Seconds after which a study of scale is stopped."""
 
 
 def worker(source: str | None, cache: Path, seconds: float) -> None:
@@ -177,6 +183,10 @@ def main() -> None:
 
     parts = {"memory": memory, "steps": steps, "workers": by_workers, "study": study}
     parts |= {"tracker": trackers, "report": reports}
+    if options.only == "scale":
+        from tests.bench_scale import scale
+
+        scale(options.storage, options.sizes, options.seconds)
     for name, part in parts.items():
         if options.only in ("all", name):
             part(source, options.cache)

@@ -61,7 +61,9 @@ def load(served: Served, requests: int) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench_serve", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench_serve", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--requests", type=int, default=4000, help="requests in each of four rounds")
     requests = parser.parse_args().requests
     with tempfile.TemporaryDirectory() as name:
