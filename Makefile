@@ -59,10 +59,10 @@ finalists: venv  ## the best settings of a study again, on fresh seeds
 	  $(call option,SEEDS,seeds) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 experiment: venv  ## one tracked run: NAME=baseline (without a name: what there is)
-	@exec $(PY) -m experiments $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data.source) $(ARGS)
+	@exec $(PY) -m studies.commands experiment $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 ui: venv  ## the MLflow user interface on what is recorded
-	@exec $(PY) -m experiments.tracking.ui $(STORES) $(call option,PORT,port) $(ARGS)
+	@exec $(PY) -m studies.commands ui $(STORES) $(call option,PORT,port) $(ARGS)
 
 report: venv  ## tables, curves and a page of what is recorded so far
 	@exec $(PY) -m studies.engine.report $(STORES) $(call option,NAME,name) $(ARGS)
@@ -84,7 +84,7 @@ data: venv  ## fetch the original IMDB archive into data/imdb
 	@exec $(PY) -m studies.commands data $(ARGS)
 
 sync: venv  ## deliver to MLflow what has been recorded and not yet delivered
-	@exec $(PY) -m experiments.tracking.sync $(STORES) $(ARGS)
+	@exec $(PY) -m studies.commands sync $(STORES) $(ARGS)
 
 clean: venv  ## say what could be freed; YES=1 frees it
 	@exec $(PY) -m studies.engine.clean $(STORES) $(if $(YES),--yes) $(ARGS)

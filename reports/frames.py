@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 
 from experiments.tracking import names
-from experiments.tracking.paths import RunPaths
+from experiments.tracking.paths import ARTIFACT_ROOT, RunPaths, artifact_folder, sqlite_path
 from reports.records import frames_from_mlflow
 from reports.records.database import Recorded, connect, for_reading, has_table, readable
 from seqclf_core.errors import UserError
@@ -41,6 +41,15 @@ class Stores:
     storage: str
     cache: Path | None = None
     """Folder of encoded reviews, for their lengths and movies; none: these are not known."""
+
+    @property
+    def artifacts(self) -> Path | None:
+        """Folder of runs' files; None where a server has them."""
+        if self.tracking.startswith(("http://", "https://")):
+            return None
+        file = sqlite_path(self.tracking)
+        folder = file.parent if file else self.cache.parent if self.cache else None
+        return folder and RunPaths(folder).artifacts
 
     @classmethod
     def under(
@@ -200,7 +209,7 @@ def predictions(keys: Sequence[str], stores: Stores | None = None, parts: Sequen
     found = [
         pd.read_parquet(file).assign(key=key, part=file.stem)
         for key in keys
-        for file in _prediction_files(stores.tracking, run_ids[key], str(places[run_ids[key]]))
+        for file in _prediction_files(stores, run_ids[key], str(places[run_ids[key]]))
         if file.stem in parts
     ]
     return pd.concat(found, ignore_index=True)[PREDICTIONS] if found else pd.DataFrame(columns=PREDICTIONS)
@@ -212,14 +221,16 @@ def _keys(recorded: Recorded) -> dict[str, str]:
     return dict(zip(tags["run_id"], tags["value"], strict=True))
 
 
-def _prediction_files(tracking: str, run_id: str, artifacts: str) -> list[Path]:
+def _prediction_files(stores: Stores, run_id: str, artifacts: str) -> list[Path]:
     place = urlsplit(artifacts)
-    if place.scheme in ("", "file"):
+    if artifacts.startswith(ARTIFACT_ROOT) and stores.artifacts:
+        folder = artifact_folder(stores.artifacts, artifacts) / "predictions"
+    elif place.scheme in ("", "file"):
         folder = Path(unquote(place.path)) / "predictions"
     else:
         from mlflow import MlflowClient
 
-        client = MlflowClient(tracking)
+        client = MlflowClient(stores.tracking)
         if not client.list_artifacts(run_id, "predictions"):
             return []
         folder = Path(client.download_artifacts(run_id, "predictions"))

@@ -1,12 +1,18 @@
 """An MLflow server that fails in a way of one's choice until it is mended: for `make soak` and `make bench`."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from experiments.tracking.database import prepare_database
+from experiments.tracking.paths import ARTIFACT_ROOT, RunPaths
 from tests.experiments.tracking.faulty_proxy import faulty_proxy
 from tests.studies.engine.study_command import ROOT
 
@@ -15,17 +21,35 @@ FAULTS = ("refuse", "hang", "answer 500", "lose replies")
 
 @contextmanager
 def server(runs: Path) -> Iterator[int]:
-    """Serve the MLflow of a folder, made where there is none, as `make ui` does; yield the port."""
-    port = unused_port()
-    command = [sys.executable, "-m", "experiments.tracking.ui", "--runs", str(runs), "--port", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
+    """Serve the MLflow of a folder, made where there is none, to everybody, as a team's server; yield the port."""
+    port, paths = unused_port(), RunPaths(runs)
+    prepare_database(paths.tracking_uri())
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", paths.tracking_uri(), "--default-artifact-root", ARTIFACT_ROOT),
+        *("--artifacts-destination", paths.artifacts.absolute().as_uri(), "--uvicorn-opts", "--log-level warning"),
+        *("--allowed-hosts", "*"),
+    ]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
         try:
-            if f":{port}" not in process.stdout.readline():
+            while process.poll() is None and not _answers(port):
+                time.sleep(0.1)
+            if process.poll() is not None:
                 raise RuntimeError("the MLflow server did not start")
             yield port
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 @contextmanager

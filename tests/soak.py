@@ -37,7 +37,7 @@ Each study has one worker, and is started again wherever a fault ended it. *Lost
 *Doubled*: trials beyond those asked for, or with two runs in MLflow. *Stuck*: trials left running. *Different*:
 trials whose settings, outcome or curve are not those of the same study without a fault. Faults come at random
 moments; the distances between them are drawn from the seed. A tracking server fails for as long as the study runs,
-where it does not say for a minute; `make sync` delivers afterwards what it did not take.
+where it does not say for a minute; `make sync` sends afterwards what it did not take.
 """
 CLEAN = (
     "In every study Optuna and MLflow agree on all trials, times are in order, and `make doctor` finds nothing."
@@ -88,7 +88,7 @@ def run(scenario: Scenario, reviews: Path, runs: Path, total: int, seed: int) ->
         if served:
             row.times = 1
             mending.join() if mending else served[1]()
-            sync = [sys.executable, "-m", "experiments.tracking.sync", "--runs", str(runs), *address]
+            sync = [sys.executable, "-m", "studies.commands", "sync", "--runs", str(runs), *address]
             done = subprocess.run(sync, cwd=ROOT, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 row.remarks.append(f"make sync: {' '.join((done.stdout + done.stderr).split())[-300:]}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from experiments.__main__ import EXPERIMENTS
+from experiments.catalog import experiments
 from reports import frames
 from seqclf_core.config import RunConfig
 
@@ -32,7 +32,7 @@ def test_every_setting_and_experiment_exists() -> None:
     assert flags
     assert {name.replace("-", "_") for name in [*flags, *fields]} <= known.keys()
     named = set(re.findall(r"make experiment NAME=([a-z_]+)", README))
-    assert named <= set(EXPERIMENTS)
+    assert named <= set(experiments())
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -23,7 +23,7 @@ from experiments.serving.champion import ARTIFACTS, Champion, digest_of, digests
 from experiments.serving.choosing import Choice, choose
 from experiments.tracking import names
 from experiments.tracking.paths import RunPaths, mask
-from experiments.tracking.sync import deliver
+from experiments.tracking.sync import sync_once
 from seqclf_core.errors import UserError
 
 MODEL_NAME = "seqclf"
@@ -72,14 +72,14 @@ def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[Champion, bool]
         UserError: if MLflow does not have the run that trained it, or refuses.
     """
     model = choice.model
-    undelivered = deliver(paths.runs, uri).undelivered
+    unsent = sync_once(paths.runs, uri).unsent
     client = MlflowClient(uri, uri)
     files = digests(model.folder)
     digest = digest_of(files)
     try:
         run_id = _run_of(client, model.key)
         if run_id is None:
-            reason = next(iter(undelivered.values()), "it was deleted there")
+            reason = next(iter(unsent.values()), "it was deleted there")
             raise UserError(f"The run {model.key} is not in MLflow at {mask(uri)}: {mask(reason)}")
         number = _version_of(client, run_id, digest)
         new = number is None

@@ -16,7 +16,7 @@ from filelock import FileLock
 from experiments.tracking import journal, names
 from experiments.tracking.journal import Closed, Entry, Opened
 from experiments.tracking.paths import RunPaths, sqlite_path
-from experiments.tracking.sync import LOCK_SECONDS, deliver
+from experiments.tracking.sync import LOCK_SECONDS, sync_once
 from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,22 +54,23 @@ def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozen
     database = sqlite_path(uri)
     if database and not database.exists():
         what = f"MLflow's database is not there, and {len(recorded)} runs are recorded."
-        return [Finding(what, lambda: _deliver(paths, uri))]
+        return [Finding(what, lambda: _sync(paths, uri))]
     from experiments.tracking.client import MlflowWriter  # takes more than a second
 
     try:
         tracker = MlflowWriter(paths, uri)
-        known: dict[str, list[Run]] = {}
+        known: dict[tuple[str, str], list[Run]] = {}
         for experiment in sorted({journal.opened(entries).header.experiment for entries in recorded.values()}):
-            known |= tracker.look(experiment)
+            known |= tracker.find_runs(experiment)
     except UserError as error:
         return [Finding(f"{error} Nothing is compared with it.")]
     findings = []
     for entries in recorded.values():
-        what, again = _difference(entries, known.pop(journal.opened(entries).header.key, []))
+        header = journal.opened(entries).header
+        what, again = _difference(entries, known.pop((header.key, header.uid), []))
         if what:
             mend = partial(_send, paths, tracker, entries, again)
-            findings.append(Finding(f"{journal.opened(entries).header.key}: {what}", mend))
+            findings.append(Finding(f"{header.key}: {what}", mend))
     here = {paths.key_of(path) for path in recorded}
     return findings + list(_unrecorded(known, here))
 
@@ -85,22 +86,22 @@ def _difference(entries: Sequence[Entry], runs: Sequence["Run"]) -> tuple[str, "
     if not active:
         return "this run was deleted in MLflow.", runs[0]
     if len(active) > 1:
-        return f"MLflow has this run {len(active)} times.", None  # which a delivery mends by itself
+        return f"MLflow has this run {len(active)} times.", None  # which a sync mends by itself
     [run] = active
-    delivered = int(run.data.tags.get(names.SYNCED, 0))
-    if delivered < len(entries):
-        return f"MLflow has not got {len(entries) - delivered} of its entries yet.", None
+    synced = int(run.data.tags.get(names.SYNCED, 0))
+    if synced < len(entries):
+        return f"MLflow has not got {len(entries) - synced} of its entries yet.", None
     wanted = STATUS[last.outcome] if isinstance(last, Closed) else "RUNNING"
     if run.info.status != wanted:
         return f"MLflow says {run.info.status}, its journal says {wanted}.", run
-    other = _other_numbers(entries, run.data.metrics) if delivered == len(entries) else []
+    other = _other_numbers(entries, run.data.metrics) if synced == len(entries) else []
     return (f"MLflow's {', '.join(other)} are not those of its journal.", run) if other else ("", None)
 
 
 def _send(paths: RunPaths, tracker: "MlflowWriter", entries: Sequence[Entry], again: "Run | None") -> None:
     with FileLock(paths.sync_lock, timeout=LOCK_SECONDS):
         if again is not None:
-            tracker.begin_again(again)
+            tracker.resend(again)
         tracker.sync_run(entries)
 
 
@@ -118,8 +119,8 @@ def _other_numbers(entries: Sequence[Entry], found: Mapping[str, float]) -> list
     ]
 
 
-def _unrecorded(known: Mapping[str, Sequence["Run"]], here: set[str]) -> Iterator[Finding]:
-    for key, runs in sorted(known.items()):
+def _unrecorded(known: Mapping[tuple[str, str], Sequence["Run"]], here: set[str]) -> Iterator[Finding]:
+    for (key, _), runs in sorted(known.items()):
         if key not in here and any(run.info.lifecycle_stage == "active" for run in runs):
             yield Finding(
                 f"{key}: MLflow has this run, but here is no journal of it. Bring the journal back, or delete the "
@@ -127,8 +128,8 @@ def _unrecorded(known: Mapping[str, Sequence["Run"]], here: set[str]) -> Iterato
             )
 
 
-def _deliver(paths: RunPaths, uri: str) -> None:
-    for reason in deliver(paths.runs, uri).undelivered.values():
+def _sync(paths: RunPaths, uri: str) -> None:
+    for reason in sync_once(paths.runs, uri).unsent.values():
         raise UserError(reason)
 
 

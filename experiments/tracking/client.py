@@ -1,7 +1,7 @@
 """A run's journal -> its run in MLflow: found or made, then brought up to date. Doing it twice changes nothing.
 
-How far a run has been delivered stands in MLflow itself, as the tag ``seqclf.synced`` (entries of the
-journal), which is set last. So a delivery that was killed repeats what it was at, and an MLflow that was lost, or
+How far a run has been sent stands in MLflow itself, as the tag ``seqclf.synced`` (entries of the
+journal), which is set last. So a sync that was killed repeats what it was at, and an MLflow that was lost, or
 is another, is filled from the start. Repeating is safe: parameters and data set inputs are kept by name, metrics
 by (key, time, step, value) with the journal's times, files by path, and runs are searched for before one is made.
 A run that somebody deleted in MLflow stays deleted. Only this module writes to MLflow; its import takes more than
@@ -19,9 +19,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from experiments.tracking import journal, mlflow_format, names
+from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.database import prepare_database
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
-from experiments.tracking.paths import REPORT, RunPaths, mask
+from experiments.tracking.paths import ARTIFACT_ROOT, REPORT, RunPaths, mask
 from experiments.tracking.servers import check_database, database_url
 from seqclf_core.errors import UserError
 
@@ -33,6 +34,10 @@ METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 
 
+_Identity = tuple[str, str]
+"""Key and uid of a run. Another uid is another person's run of the same key, and never touched."""
+
+
 class SyncError(UserError):
     """MLflow cannot be reached or refuses a run; the journal keeps everything."""
 
@@ -42,7 +47,7 @@ class _Known:
     """A run in MLflow."""
 
     run_id: str
-    delivered: int  # entries of its journal
+    synced: int  # entries of its journal
     deleted: bool  # by somebody, in MLflow
 
 
@@ -53,39 +58,40 @@ class MlflowWriter:
         """Connect to MLflow; a SQLite database is made where there is none.
 
         Raises:
-            DeliveryError: if a database cannot be opened. A server is not asked yet.
+            SyncError: if a database cannot be opened. A server is not asked yet.
         """
         self._paths = paths
         self._uri = database_url(uri)
         self._experiments: dict[str, str] = {}  # name -> id
-        self._runs: dict[str, _Known] = {}  # key -> run
+        self._runs: dict[_Identity, _Known] = {}
         try:
             check_database("MLflow", uri)
-            prepare_database(paths, uri)
+            prepare_database(uri)
+            read_without_server(paths.artifacts)
             self._client = MlflowClient(tracking_uri=self._uri)
         except UserError as error:
             raise SyncError(str(error)) from error
         except Exception as error:  # of many kinds, as below
-            raise self._undelivered(error) from error
+            raise self._not_taken(error) from error
 
     def sync_run(self, entries: Sequence[Entry]) -> int:
-        """Deliver what MLflow lacks of a run, and return how many entries that was.
+        """Send what MLflow lacks of a run, and return how many entries that was.
 
         Args:
             entries: the whole journal, its header first.
 
         Raises:
-            DeliveryError: if MLflow cannot be reached or refuses; calling it again goes on from there.
+            SyncError: if MLflow cannot be reached or refuses; calling it again goes on from there.
         """
-        with self._explaining(opened(entries).header.key):
+        with self._explaining(_identity(opened(entries).header)):
             known = self._find_or_make(opened(entries))
-            if known.deleted or known.delivered >= len(entries):
+            if known.deleted or known.synced >= len(entries):
                 return 0
-            self._send(known.run_id, entries, known.delivered)
-        self._runs[opened(entries).header.key] = _Known(known.run_id, len(entries), deleted=False)
-        return len(entries) - known.delivered
+            self._send(known.run_id, entries, known.synced)
+        self._runs[_identity(opened(entries).header)] = _Known(known.run_id, len(entries), deleted=False)
+        return len(entries) - known.synced
 
-    def attach(self, entries: Sequence[Entry], page: Path) -> bool:
+    def attach_report(self, entries: Sequence[Entry], page: Path) -> bool:
         """Put a page among the files of a run, unless this very page is there; return whether it was put.
 
         Args:
@@ -93,9 +99,9 @@ class MlflowWriter:
             page: the file; it takes the place of the one before.
 
         Raises:
-            DeliveryError: if MLflow cannot be reached or refuses.
+            SyncError: if MLflow cannot be reached or refuses.
         """
-        with self._explaining(opened(entries).header.key):
+        with self._explaining(_identity(opened(entries).header)):
             known = self._find_or_make(opened(entries))
             digest = hashlib.sha256(page.read_bytes()).hexdigest()
             if known.deleted or self._client.get_run(known.run_id).data.tags.get(names.REPORT) == digest:
@@ -105,41 +111,42 @@ class MlflowWriter:
         return True
 
     @contextmanager
-    def _explaining(self, key: str = "") -> Iterator[None]:
+    def _explaining(self, run: _Identity | None = None) -> Iterator[None]:
         try:
             yield
         except UserError:
             raise
         except Exception as error:  # MLflow raises whatever an answer breaks, such as a proxy's error page
-            self._runs.pop(key, None)  # it may be wrong: look again next time
-            raise self._undelivered(error) from error
+            if run:
+                self._runs.pop(run, None)  # it may be wrong: look again next time
+            raise self._not_taken(error) from error
 
-    def look(self, experiment: str) -> dict[str, list[Run]]:
-        """Return the runs of an experiment by their keys, deleted ones too, and change nothing.
+    def find_runs(self, experiment: str) -> dict[_Identity, list[Run]]:
+        """Return the runs of an experiment by key and uid, deleted ones too, and change nothing.
 
         Raises:
-            DeliveryError: if MLflow cannot be reached.
+            SyncError: if MLflow cannot be reached.
         """
         with self._explaining():
             found = self._client.get_experiment_by_name(experiment)
             return self._all_runs(found.experiment_id) if found else {}
 
-    def begin_again(self, run: Run) -> None:
-        """Let the next delivery send all of a run again, which doubles nothing; a deleted run is restored.
+    def resend(self, run: Run) -> None:
+        """Let the next sync send all of a run again, which doubles nothing; a deleted run is restored.
 
         Raises:
-            DeliveryError: if MLflow cannot be reached.
+            SyncError: if MLflow cannot be reached.
         """
         with self._explaining():
             if run.info.lifecycle_stage != "active":
                 self._client.restore_run(run.info.run_id)
             self._client.set_tag(run.info.run_id, names.SYNCED, "0")
-            self._runs[run.data.tags[names.KEY]] = _Known(run.info.run_id, 0, deleted=False)
+            self._runs[_identity_of(run)] = _Known(run.info.run_id, 0, deleted=False)
 
-    def _send(self, run_id: str, entries: Sequence[Entry], delivered: int) -> None:
-        """Send the entries from ``delivered`` on; the order makes a kill between any two calls harmless."""
-        header, new, last = opened(entries).header, entries[delivered:], entries[-1]
-        if delivered == 0:
+    def _send(self, run_id: str, entries: Sequence[Entry], synced: int) -> None:
+        """Send the entries from ``synced`` on; the order makes a kill between any two calls harmless."""
+        header, new, last = opened(entries).header, entries[synced:], entries[-1]
+        if synced == 0:
             params = [Param(name, value) for name, value in mlflow_format.params(header)]
             for start in range(0, len(params), PARAMS_PER_BATCH):
                 self._client.log_batch(run_id, params=params[start : start + PARAMS_PER_BATCH])
@@ -147,7 +154,7 @@ class MlflowWriter:
         inputs = mlflow_format.inputs(new)
         if inputs:
             self._client.log_inputs(run_id, inputs)
-        metrics = [Metric(*metric) for metric in mlflow_format.metrics(entries, delivered)]
+        metrics = [Metric(*metric) for metric in mlflow_format.metrics(entries, synced)]
         tags = [RunTag(name, value) for name, value in mlflow_format.tags(new)]
         for start in range(0, max(len(metrics), 1), METRICS_PER_BATCH):
             self._client.log_batch(run_id, metrics[start : start + METRICS_PER_BATCH], tags=tags)
@@ -163,22 +170,22 @@ class MlflowWriter:
     def _find_or_make(self, first: Opened) -> _Known:
         header = first.header
         experiment = self._experiment(header.experiment)
-        known = self._runs.get(header.key) or self._search(header)
+        known = self._runs.get(_identity(header)) or self._search(header)
         if known is None:
-            tags = {names.KEY: header.key, names.ROLE: header.role, **mlflow_format.cut(header.tags)}
+            identity = {names.KEY: header.key, names.UID: header.uid, names.ROLE: header.role}
+            tags = mlflow_format.cut(header.tags) | identity
             if header.parent:
                 parents = journal.read(self._paths.journal(header.parent))
                 if parents and not (parent := self._find_or_make(opened(parents))).deleted:
                     tags[names.PARENT] = parent.run_id
             run = self._client.create_run(experiment, first.time, tags, header.name)
             known = _Known(run.info.run_id, 0, deleted=False)
-        self._runs[header.key] = known
+        self._runs[_identity(header)] = known
         return known
 
     def _search(self, header: Header, keep: str = "") -> _Known | None:
-        found = self._client.search_runs(
-            [self._experiments[header.experiment]], f"tags.`{names.KEY}` = '{header.key}'", ViewType.ALL
-        )
+        ours = f"tags.`{names.KEY}` = '{header.key}' AND tags.`{names.UID}` = '{header.uid}'"
+        found = self._client.search_runs([self._experiments[header.experiment]], ours, ViewType.ALL)
         return self._keep_one(found, keep)
 
     def _keep_one(self, runs: Sequence[Run], keep: str = "") -> _Known | None:
@@ -189,11 +196,11 @@ class MlflowWriter:
         active = [run for run in runs if run.info.lifecycle_stage == "active"]
         if not active:
             return _Known(runs[0].info.run_id, 0, deleted=True) if runs else None
-        best = max(active, key=lambda run: (run.info.run_id == keep, _delivered(run), run.info.run_id))
+        best = max(active, key=lambda run: (run.info.run_id == keep, _synced(run), run.info.run_id))
         for run in active:
             if run is not best:
                 self._client.delete_run(run.info.run_id)
-        return _Known(best.info.run_id, _delivered(best), deleted=False)
+        return _Known(best.info.run_id, _synced(best), deleted=False)
 
     def _experiment(self, name: str) -> str:
         """Return the id of an experiment, made where there is none; at first sight, learn of all its runs."""
@@ -202,7 +209,7 @@ class MlflowWriter:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             # A server knows where its artifacts go; a database does not.
-            location = None if self._uri.startswith("http") else self._paths.artifacts.absolute().as_uri()
+            location = None if self._uri.startswith("http") else ARTIFACT_ROOT
             try:
                 self._experiments[name] = self._client.create_experiment(name, location, TRAINING)
                 return self._experiments[name]
@@ -216,29 +223,37 @@ class MlflowWriter:
                 f"The MLflow experiment {name!r} was deleted. Restore it (mlflow experiments restore -x "
                 f"{found.experiment_id}), or work under another NAME."
             )
-        for key, runs in self._all_runs(found.experiment_id).items():
+        for identity, runs in self._all_runs(found.experiment_id).items():
             known = self._keep_one(runs)
             assert known is not None
-            self._runs[key] = known
+            self._runs[identity] = known
         self._experiments[name] = found.experiment_id
         return found.experiment_id
 
-    def _all_runs(self, experiment: str) -> dict[str, list[Run]]:
-        runs: dict[str, list[Run]] = {}
+    def _all_runs(self, experiment: str) -> dict[_Identity, list[Run]]:
+        runs: dict[_Identity, list[Run]] = {}
         token = None
         while True:
             page = self._client.search_runs([experiment], "", ViewType.ALL, max_results=1000, page_token=token)
             for run in page:
                 if names.KEY in run.data.tags:
-                    runs.setdefault(run.data.tags[names.KEY], []).append(run)
+                    runs.setdefault(_identity_of(run), []).append(run)
             token = page.token
             if not token:
                 return runs
 
-    def _undelivered(self, error: Exception) -> SyncError:
+    def _not_taken(self, error: Exception) -> SyncError:
         reason = " ".join(str(error).split())[:500]
         return SyncError(mask(f"MLflow at {self._uri} did not take it: {type(error).__name__}: {reason}"))
 
 
-def _delivered(run: Run) -> int:
+def _identity(header: Header) -> _Identity:
+    return header.key, header.uid
+
+
+def _identity_of(run: Run) -> _Identity:
+    return run.data.tags[names.KEY], run.data.tags.get(names.UID, "")
+
+
+def _synced(run: Run) -> int:
     return int(run.data.tags.get(names.SYNCED, 0))

@@ -2,21 +2,25 @@
 
 A process or machine may stop in the middle of a line. Such a torn tail was never acknowledged: readers do not see
 it, and the next writer cuts it off before it appends. Times are milliseconds since 1970, UTC, fixed when an entry
-is written; they never go backwards within a journal, even where the clock does.
+is written; they never go backwards within a journal, and within one process they are as far apart as its steady
+clock says, whatever happens to the computer's clock.
 """
 
 import json
 import os
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from experiments.tracking import names
 from experiments.tracking.paths import mask
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Started
+from seqclf_core.files import make_folder, sync
 
 Outcome = Literal["complete", "pruned", "failed"]
 Setting = str | int | float | bool | None
@@ -30,9 +34,17 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+FORMAT = 1
+"""Of the journals that are written here. It grows when an older reader would misread a newer journal."""
+
+
 class Header(_Value):
     """What is known of a run before it starts."""
 
+    format: int = FORMAT
+    """Of the journal. A reader refuses those that are newer than itself, by name."""
+    uid: str = ""
+    """Random digits of the study, or of the run that has none: two of one key, of two people, are told apart."""
     key: str
     """``<study or experiment>/<id>``; unique under RUNS."""
     name: str
@@ -45,6 +57,11 @@ class Header(_Value):
     params: dict[str, Setting] = {}
     """Every setting under its dotted name."""
     tags: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_uid(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {"uid": fields.get("tags", {}).get(names.UID) or secrets.token_hex(8), **fields}
 
 
 class Opened(_Value):
@@ -108,16 +125,36 @@ def read(path: Path) -> list[Entry]:
 
 
 def _parse(data: bytes, path: Path) -> list[Entry]:
-    entries = []
+    entries: list[Entry] = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:
-            entries.append(_ENTRY.validate_python(json.loads(line)))
+            fields = json.loads(line)
+            if number == 1:
+                _refuse_newer(fields, path)
+            entries.append(_ENTRY.validate_python(fields))
+        except JournalError:
+            raise
         except (ValueError, RecursionError, ValidationError) as error:
             raise JournalError(
                 f"{path}, line {number}: expected an entry of a run's journal, found {line[:60]!r}. The file was "
                 f"damaged from outside: restore it, or move it away and the run is recorded from now on."
             ) from error
     return entries
+
+
+def _refuse_newer(fields: object, path: Path) -> None:
+    """Refuse a journal that a later version of this program wrote.
+
+    Raises:
+        JournalError: if its header says so.
+    """
+    header = fields.get("header") if isinstance(fields, dict) else None
+    found = header.get("format") if isinstance(header, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise JournalError(
+            f"{path} was written by a newer version of this program: its format is {found}, and this version "
+            f"reads up to {FORMAT}. Use that version, or another RUNS."
+        )
 
 
 class Journal:
@@ -130,8 +167,9 @@ class Journal:
             JournalError: if it holds a line that is no entry, or cannot be opened.
         """
         self._path = path
+        self._started: tuple[int, int] | None = None  # this process's first entry, by both clocks
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             data = path.read_bytes() if path.exists() else b""
             self._size = data.rfind(b"\n") + 1
             self.entries = _parse(data[: self._size], path)
@@ -139,7 +177,7 @@ class Journal:
             if self._size < len(data):
                 os.ftruncate(self._file, self._size)
             if not data:
-                _sync_folder(path.parent)
+                sync(path.parent)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -152,8 +190,7 @@ class Journal:
         Raises:
             JournalError: if the disk takes no more; the journal is then as it was before.
         """
-        latest = self.entries[-1].time if self.entries else 0
-        line = _line({**fields, "time": max(time.time_ns() // 1_000_000, latest)})
+        line = _line({**fields, "time": self._now()})
         entry = _ENTRY.validate_python(json.loads(line))
         try:
             _write_whole(self._file, line)
@@ -162,6 +199,18 @@ class Journal:
             raise self._unwritable(error) from error
         self._size += len(line)
         self.entries.append(entry)
+
+    def _now(self) -> int:
+        """Return the time in ms: this process's entries are as far apart as its steady clock says.
+
+        A computer's clock may be set while a run works, by seconds or years. What a journal says of durations must
+        not change with it; where a run goes on in another process, the clock is all there is.
+        """
+        if self._started is None:
+            latest = self.entries[-1].time if self.entries else 0
+            self._started = max(time.time_ns() // 1_000_000, latest), time.monotonic_ns()
+        wall, steady = self._started
+        return wall + (time.monotonic_ns() - steady) // 1_000_000
 
     def close(self) -> None:
         """Close the file."""
@@ -192,12 +241,3 @@ def _write_whole(file: int, data: bytes) -> None:
     if written < len(data):  # the disk took a part of it; asking for the rest raises the reason
         os.write(file, data[written:])
     os.fsync(file)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name last through a power cut, as ``fsync`` makes its content."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -88,13 +88,13 @@ def _dataset(data: DataSummary, part: str) -> Dataset:
     )
 
 
-def metrics(entries: Sequence[Entry], delivered: int) -> Iterator[tuple[str, float, int, int]]:
-    """Yield (name, value, time in ms, step in training examples) for the entries from ``delivered`` on; no NaN.
+def metrics(entries: Sequence[Entry], synced: int) -> Iterator[tuple[str, float, int, int]]:
+    """Yield (name, value, time in ms, step in training examples) for the entries from ``synced`` on; no NaN.
 
     Args:
         entries: the whole journal: the test score belongs to the step of the last evaluation, the best weights to
             that of the best one.
-        delivered: how many of them are not wanted.
+        synced: how many of them are not wanted.
     """
     last: Progress | None = None
     best: Progress | None = None
@@ -116,6 +116,6 @@ def metrics(entries: Sequence[Entry], delivered: int) -> Iterator[tuple[str, flo
             found = {"test/loss": event.test_loss, "test/accuracy": event.test_accuracy, "seconds": event.seconds}
         elif isinstance(entry, Closed) and best:
             found = {"best/val_loss": best.val_loss, "best/val_accuracy": best.val_accuracy}
-        if number >= delivered:
+        if number >= synced:
             step = last.step if last else 0
             yield from ((name, value, entry.time, step) for name, value in found.items() if value == value)

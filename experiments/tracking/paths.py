@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -27,6 +28,10 @@ REPORT = "report"
 PAGE = "index.html"
 STUDY_ID = "study"
 """The id of a study's own run; its key is ``<name>/study``."""
+
+ARTIFACT_SCHEME = "mlflow-artifacts"
+ARTIFACT_ROOT = f"{ARTIFACT_SCHEME}:/"
+"""What MLflow's databases hold in place of the folder of artifacts: no place at all, so that RUNS can be moved."""
 
 # A tracker that hangs must not hold a sync for MLflow's default of 20 minutes, nor a refusing one for four: the
 # sync itself tries again, and looks for the run first, which MLflow's own retry of create_run does not.
@@ -180,6 +185,11 @@ class RunPaths:
         """Return the Optuna database to use: the one given, else $SEQCLF_OPTUNA_URI, else the one here."""
         return given or os.environ.get("SEQCLF_OPTUNA_URI") or self.optuna_uri
 
+    def artifacts_of(self, uri: str) -> Path:
+        """Return the folder of runs' files for an MLflow: beside a SQLite file, else the one here."""
+        file = sqlite_path(uri)
+        return file.with_name(self.artifacts.name) if file else self.artifacts
+
     def tracking_uri(self, given: str | None = None) -> str:
         """Return the MLflow to use: the one given, else $MLFLOW_TRACKING_URI, else the database here."""
         return given or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(self.mlflow_database)
@@ -202,6 +212,22 @@ def sqlite_path(uri: str) -> Path | None:
         return None
     file = url.database if url.get_backend_name() == "sqlite" else None
     return Path(file) if file and file != ":memory:" else None
+
+
+def artifact_folder(artifacts: Path, uri: str) -> Path:
+    """Return the folder of a run's files, from what MLflow's database says of it.
+
+    Args:
+        artifacts: the folder of all runs' files.
+        uri: such as ``mlflow-artifacts:/0123abc/artifacts``; an address with a place of its own is not ours.
+
+    >>> artifact_folder(Path("runs/artifacts"), "mlflow-artifacts:/0123abc/artifacts")
+    PosixPath('runs/artifacts/0123abc/artifacts')
+    """
+    within = Path(unquote(urlsplit(uri).path).lstrip("/"))
+    if not uri.startswith(ARTIFACT_ROOT) or ".." in within.parts:
+        raise UserError(f"{mask(uri)} is no address of files under RUNS; expected {ARTIFACT_ROOT}...")
+    return artifacts / within
 
 
 def folder_name(study: str) -> str:

@@ -1,31 +1,39 @@
-"""The MLflow UI on what has been recorded: ``make ui``. Only this machine can reach it.
+"""The MLflow UI on what has been recorded: ``make ui``. Only who has the link that it prints can use it.
 
 It works while a study is writing, and before there is anything to show.
 """
 
+from __future__ import annotations
+
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import tyro
-
+from experiments.tracking import names
 from experiments.tracking.database import prepare_database
-from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
-from seqclf_core.cli import run_command
+from experiments.tracking.paths import MLFLOW_SETTINGS, RunPaths, mask
 from seqclf_core.errors import UserError
 
+ROOT = Path(__file__).parents[2]
 DEFAULT_PORT = 5000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PORTS_TRIED = 100
 START_SECONDS = 60.0
+TRAINING = "workflowType=machine_learning"
+"""In a link: MLflow's pages for training, not those for language models, which it opens by itself."""
+
+# No proxy stands between a machine and itself.
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 def find_port(port: int | None, first: int = DEFAULT_PORT, target: str = "ui") -> int:
@@ -52,109 +60,105 @@ def find_port(port: int | None, first: int = DEFAULT_PORT, target: str = "ui") -
     raise UserError(f"{taken} taken. Name another one: make {target} PORT=8080")
 
 
-def server_command(paths: RunPaths, port: int) -> list[str]:
-    """Return the command that serves the UI; the store's address, which may hold a password, is not in it."""
-    own = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
-    return [
-        *(sys.executable, "-P", str(Path(__file__).with_name("ui_server.py")), "server"),
-        *("--host", LOOPBACK[0], "--port", str(port), "--workers", "1"),
-        *("--default-artifact-root", paths.artifacts.absolute().as_uri()),
-        *("--artifacts-destination", paths.artifacts.absolute().as_uri()),
-        # MLflow's default also takes any private address for the Host header.
-        *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
-        *("--cors-allowed-origins", ",".join(own)),
-        *("--uvicorn-opts", "--log-level warning"),
-    ]
+def show(paths: RunPaths, tracking_uri: str | None, host: str, port: int | None) -> int:
+    """Serve the UI, or say where it is; return the exit status.
+
+    Raises:
+        UserError: if it is asked for at an address that other machines reach, or the server does not come up.
+    """
+    uri = paths.tracking_uri(tracking_uri)
+    if host not in LOOPBACK:
+        raise UserError(
+            f"This UI is not encrypted, so it is not served at {host}. From another machine, tunnel: "
+            f"ssh -L {port or DEFAULT_PORT}:127.0.0.1:{port or DEFAULT_PORT} THIS_MACHINE"
+        )
+    if uri.startswith("http"):
+        print(f"The runs are recorded at a server, which has its own UI: {mask(uri)}")
+        return 0
+    return serve(paths, uri, find_port(port))
 
 
 def serve(paths: RunPaths, uri: str, port: int) -> int:
-    """Serve the UI until it ends or Ctrl-C, printing its address once it answers.
+    """Serve the UI until it ends or Ctrl-C, printing its links once it answers.
 
     Raises:
         UserError: if the server does not come up.
     """
-    prepare_database(paths, uri)
-    address = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": uri,
-        # Background jobs (evaluation, prompts) are not used here, and would take a process and memory each.
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "PYTHONWARNINGS": "ignore",
-    }
-    # In a session of its own, since MLflow's server is two processes, which are ended together.
+    prepare_database(uri)
+    token, address = secrets.token_urlsafe(24), f"http://127.0.0.1:{port}"
+    artifacts = str(paths.artifacts_of(uri).absolute())
     process = subprocess.Popen(
-        server_command(paths, port), env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        start_new_session=True,
+        [sys.executable, "-m", "experiments.tracking.ui_server", str(port), artifacts],
+        env=server_environment(uri, token), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C reaches this process, which ends the other
     )  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill ends the server as Ctrl-C does
     try:
-        _wait_until_it_answers(process, address)
-        print(f"The runs in {mask(uri)} are at {address} (Ctrl-C ends this).")
-        for name, page in _pages(address).items():
-            print(f"  {name:24} {page}")
+        _wait_until_it_answers(process, address, token)
+        print(f"The runs in {mask(uri)} are at {address}/?token={token} (Ctrl-C ends this).")
+        for line in links(address, token):
+            print(line)
         sys.stdout.flush()
         return process.wait()
     except KeyboardInterrupt:
         return 0
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+            process.terminate()
         process.wait()
 
 
-def _pages(address: str) -> dict[str, str]:
-    """Return where the runs of each experiment are: MLflow's start page leads to its tools for language models."""
-    query = f"{address}/api/2.0/mlflow/experiments/search?max_results=1000"
-    with urllib.request.urlopen(query, timeout=30) as answer:
-        found = json.load(answer).get("experiments", [])
+def server_environment(uri: str, token: str) -> dict[str, str]:
+    """Return the environment of the server: ours, without what is meant for another server of MLflow."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "_MLFLOW_"))}
     return {
-        each["name"]: f"{address}/#/experiments/{each['experiment_id']}/runs?workflowType=machine_learning"
-        for each in found
-        if each["name"] != "Default"
+        **ours,
+        **MLFLOW_SETTINGS,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), ours.get("PYTHONPATH")])),
+        "PYTHONWARNINGS": "ignore",
+        "SEQCLF_UI_TOKEN": token,
+        "SEQCLF_UI_TRACKING_URI": uri,
     }
 
 
-def _wait_until_it_answers(process: "subprocess.Popen[bytes]", address: str) -> None:
+def links(address: str, token: str) -> list[str]:
+    """Return lines with a link to each view of each experiment, and to the runs of those without views."""
+    lines = []
+    for each in _ask(address, token, "experiments/search?max_results=1000").get("experiments", []):
+        if each["name"] == "Default":
+            continue
+        page = f"{address}/?token={token}#/experiments/{each['experiment_id']}/runs?{TRAINING}"
+        views = [
+            (json.loads(tag["value"])["name"], tag["key"].removeprefix(names.VIEW))
+            for tag in each.get("tags", [])
+            if tag["key"].startswith(names.VIEW)
+        ]
+        lines.append(f"  {each['name']}")
+        lines += [f"    {name:12} {page}&viewStateShareKey={key}" for name, key in views] or [
+            f"    {'runs':12} {page}"
+        ]
+    return lines
+
+
+def _ask(address: str, token: str, what: str) -> Any:
+    request = urllib.request.Request(
+        f"{address}/api/2.0/mlflow/{what}", headers={"Authorization": f"Bearer {token}"}
+    )
+    with _open(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str, token: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise UserError(f"The MLflow server ended with status {process.returncode}; its own words are above.")
         try:
-            with urllib.request.urlopen(f"{address}/health", timeout=1):
-                return
+            _ask(address, token, "experiments/search?max_results=1")
+        except urllib.error.HTTPError as error:
+            raise UserError(f"The MLflow server at {address} answers with an error: {error}") from error
         except OSError:
             time.sleep(0.2)
+        else:
+            return
     raise UserError(f"The MLflow server did not answer at {address} within {START_SECONDS:.0f} s.")
-
-
-def main(
-    runs: Path = Path("runs"),
-    port: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None,
-    host: str = LOOPBACK[0],
-    tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None,
-) -> int:
-    """Show the recorded runs in the browser.
-
-    Args:
-        runs: The folder with all that is recorded.
-        port: Where to serve; if not named, 5000 or the next one that is free.
-        host: This machine only; see below for others.
-        tracking_uri: MLflow's address; else $MLFLOW_TRACKING_URI, else mlflow.db under RUNS.
-    """
-    paths = RunPaths(runs)
-    uri = paths.tracking_uri(tracking_uri)
-    if host not in LOOPBACK:
-        raise UserError(
-            f"This UI asks nobody for a password, so it is not served at {host}. From another machine, tunnel: "
-            f"ssh -L {port or DEFAULT_PORT}:127.0.0.1:{port or DEFAULT_PORT} THIS_MACHINE"
-        )
-    if uri.startswith("http"):
-        print(f"The runs are recorded at a server, which has its own UI: {mask(uri)}")
-        return 0
-    set_mlflow_environment()
-    return serve(paths, uri, find_port(port))
-
-
-if __name__ == "__main__":
-    run_command(lambda: tyro.cli(main))

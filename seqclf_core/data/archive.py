@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from seqclf_core.errors import DataError
 from seqclf_core.data.rows import RawPart, RawRow
+from seqclf_core.errors import DataError
 
 ARCHIVE_NAME = "aclImdb_v1.tar.gz"
 PARTS = ("train", "test")

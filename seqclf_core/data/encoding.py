@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqclf_core.config import DataConfig
-from seqclf_core.events import DataSummary
 from seqclf_core.data.splits import split
 from seqclf_core.data.vocabulary import encode, train_tokenizer
+from seqclf_core.events import DataSummary
 
 if TYPE_CHECKING:
     import datasets

@@ -9,8 +9,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seqclf_core.errors import DataError
 from seqclf_core.data.rows import RawRow
+from seqclf_core.errors import DataError
 
 
 def parquet_columns(file: Path) -> tuple[str, ...]:

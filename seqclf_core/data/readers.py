@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from seqclf_core.errors import DataError
 from seqclf_core.data.parquet import parquet_columns, parquet_rows
 from seqclf_core.data.rows import RawPart, RawRow, shown
+from seqclf_core.errors import DataError
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson", ".json")
 """The kinds of file that can be read."""

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqclf_core.data import synthetic
 from seqclf_core.config import DataConfig
-from seqclf_core.errors import DataError
+from seqclf_core.data import synthetic
 from seqclf_core.data.rows import RawPart, judge
 from seqclf_core.data.sources import HUB_NAME, open_source, resolve
+from seqclf_core.errors import DataError
 
 if TYPE_CHECKING:  # takes most of a second, which resolve() need not cost
     import datasets

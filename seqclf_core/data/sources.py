@@ -14,8 +14,8 @@ from threading import Thread
 
 from seqclf_core.data import archive
 from seqclf_core.data.download import ARCHIVE_SHA256, ARCHIVE_URL
-from seqclf_core.errors import DataError
 from seqclf_core.data.rows import RawPart
+from seqclf_core.errors import DataError
 
 HUB_NAME = "stanfordnlp/imdb"
 UNLABELLED = "unsupervised"

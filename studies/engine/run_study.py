@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 5.0
 """After a first Ctrl-C or SIGTERM, runs have this long to reach their next event; a checkpoint is never far."""
-LAST_DELIVERY_SECONDS = 3.0
+STOPPED_SYNC_SECONDS = 3.0
 """For MLflow after that; together less than the 10 s that whoever sends SIGTERM may give before SIGKILL."""
-DELIVERY_SECONDS = 60.0
+SYNC_SECONDS = 60.0
 """For what MLflow has not got yet when the study ends; the rest is for `make sync`."""
 
 Params = TypeVar("Params")
@@ -105,7 +105,7 @@ def _whoever(note: Path) -> str:
 
 def run_study(study: "Study", options: Options[Any]) -> int:
     """Prepare data, workers and stores, run the study to its total, and report."""
-    from experiments.tracking.sync import start_sync
+    from experiments.tracking.sync_process import start_sync
     from seqclf_core.data.cache import load_corpus
     from seqclf_core.data.reviews import resolve
     from studies.engine.executors import Executor, Inline
@@ -159,10 +159,10 @@ def run_study(study: "Study", options: Options[Any]) -> int:
                 pass
     finally:
         executor.close()
-        delivered = sync.stop(LAST_DELIVERY_SECONDS if owner.stopping else DELIVERY_SECONDS)
-    if not delivered:
+        all_sent = sync.stop(STOPPED_SYNC_SECONDS if owner.stopping else SYNC_SECONDS)
+    if not all_sent:
         log = paths.sync_log
-        print(f"MLflow has not got everything yet (see {log}); `make sync` delivers the rest.")
+        print(f"MLflow has not got everything yet (see {log}); `make sync` sends the rest.")
     if owner.stopping:
         print("Stopped. The same command goes on where it was; nothing that was done is lost.")
         return INTERRUPTED

@@ -12,7 +12,7 @@ from experiments.tracking.paths import RunPaths
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory) -> Path:
     paths = RunPaths(tmp_path_factory.mktemp("empty"))
-    prepare_database(paths, f"sqlite:///{paths.runs / 'mlflow.db'}")
+    prepare_database(f"sqlite:///{paths.runs / 'mlflow.db'}")
     return paths.runs / "mlflow.db"
 
 

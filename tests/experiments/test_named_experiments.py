@@ -1,5 +1,8 @@
 """``make experiment``: what it lists and refuses, and a whole one from Ctrl-C to MLflow, in real processes."""
 
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import experiments
-from experiments.__main__ import EXPERIMENTS, only_one
+from experiments.catalog import experiments, load
+from experiments.run_experiment import only_one
 from experiments.tracking import journal
 from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths
@@ -18,34 +21,50 @@ from seqclf_core.errors import UserError
 from tests.experiments.tracking.journal_samples import everything_in
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "experiments"]
+COMMAND = [sys.executable, "-m", "studies.commands", "experiment"]
 
 
 def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_every_declared_experiment_is_listed() -> None:
-    folder = Path(experiments.__path__[0])
-    declared = {file.stem for file in folder.glob("*.py") if "\nEXPERIMENT = " in file.read_text(encoding="utf-8")}
-    assert declared == EXPERIMENTS.keys()
+def test_every_experiment_is_listed_with_its_purpose() -> None:
     listed = call()
     assert listed.returncode == 0
-    for name, experiment in EXPERIMENTS.items():
+    assert len(experiments()) >= 7
+    for name, purpose in experiments().items():
         assert f"{name} " in listed.stdout
-        assert experiment.purpose in listed.stdout
+        assert purpose in listed.stdout
+        assert load(name).base
 
 
-def test_help_needs_nothing_that_is_slow() -> None:
-    code = (
-        "import sys; from experiments.__main__ import main\n"
-        "sys.argv = ['experiments', 'baseline', '--help']\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "assert not {'torch', 'mlflow', 'datasets', 'numpy', 'pandas'} & set(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "--model.hidden-dim" in done.stdout
+NEW = '''"""What does a coin say? A new file, and nothing else was changed."""
+
+from experiments.experiment import Experiment
+from experiments.majority import EXPERIMENT as MAJORITY
+
+EXPERIMENT = Experiment(
+    purpose="What does a coin say?", base=MAJORITY.base, runs=MAJORITY.runs, stream=MAJORITY.stream
+)
+'''
+
+
+def test_a_new_file_is_there_without_a_list_to_edit(tmp_path: Path) -> None:
+    for package in ("experiments", "seqclf_core", "studies", "reports"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "imdb"))
+    (tmp_path / "experiments" / "coin.py").write_text(NEW)
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+
+    def copied(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+
+    assert re.search(r"coin +What does a coin say\? A new file", copied().stdout)
+    done = copied("coin", "--data.source", "synthetic", "--data.limit", "40", "--runs", "recorded")
+    assert "test accuracy" in done.stdout
+    [key] = everything_in(RunPaths(tmp_path / "recorded").tracking_uri())
+    assert key.startswith("coin-")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +100,7 @@ def test_an_interrupted_experiment_goes_on_and_arrives_in_mlflow_once(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     paths = RunPaths(tmp_path / "runs")
-    prepare_database(paths, paths.tracking_uri())
+    prepare_database(paths.tracking_uri())
     paths.cache.symlink_to(cache)
     changes = {"train.epochs": 6, "train.patience": 100, "model.word_dropout": 0.1}
     settings = {**small.flat(), **changes}

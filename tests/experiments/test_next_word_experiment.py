@@ -16,7 +16,7 @@ from experiments.serving.choosing import finished_models
 from experiments.tracking import journal
 from experiments.tracking.journal import Closed, Happened, Opened
 from experiments.tracking.paths import RunPaths
-from experiments.tracking.sync import deliver
+from experiments.tracking.sync import sync_once
 from reports import frames
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
@@ -67,7 +67,7 @@ def test_two_classifiers_differ_by_the_tagger_alone(session: Session, small: Run
     assert roles == {"tagger": 8, "experiment": 4}
 
     # A tagger's scores are of words: MLflow has its curve; no report and no choice of a model mixes them in.
-    deliver(session.paths.runs)
+    sync_once(session.paths.runs)
     tracked = frames.Stores.under(session.paths.runs)
     known = frames.runs(tracked, "next_word")
     assert sorted(known["role"]) == ["experiment", "experiment", "study"]

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from experiments.serving.choosing import choose
 from experiments.tracking.journal import Happened, read
-from experiments.tracking.sync import deliver
+from experiments.tracking.sync import sync_once
 from reports import frames
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
@@ -195,7 +195,7 @@ def test_finalists_of_a_published_search_are_those_of_the_search_itself(
     run_all(search)
     question = finalists.Params(of="search", best=2, seeds=2)
     own = finalists.build_study(question, search.paths.optuna_uri)
-    deliver(search.paths.runs)
+    sync_once(search.paths.runs)
     frames.runs(frames.Stores.under(search.paths.runs)).to_csv(tmp_path / "runs.csv", index=False)
     published = finalists.build_study(replace(question, of=str(tmp_path)), "sqlite:///not read")
     assert published.notes["seqclf.search_digest"] == own.notes["seqclf.search_digest"]

@@ -5,12 +5,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.core.data.small_archive import FILES, pack, unpack
 
-from seqclf_core.data import archive
 from seqclf_core.config import DataConfig
-from seqclf_core.errors import DataError
+from seqclf_core.data import archive
 from seqclf_core.data.reviews import load_reviews
+from seqclf_core.errors import DataError
+from tests.core.data.small_archive import FILES, pack, unpack
 
 
 def load(source, **settings):

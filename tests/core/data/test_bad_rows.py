@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.core.data.review_files import ROWS, folder, load
 
 from seqclf_core.errors import DataError
+from tests.core.data.review_files import ROWS, folder, load
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from seqclf_core.data.batches import EncodedSplit, evaluation_order, training_order
 from seqclf_core.config import DataConfig
+from seqclf_core.data.batches import EncodedSplit, evaluation_order, training_order
 from seqclf_core.data.cache import Part
 from seqclf_core.data.vocabulary import PAD
 

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.core.data.corpus_samples import reviews, rows_of, same, write
 
 from seqclf_core.config import DataConfig
 from seqclf_core.data.cache import load_corpus
+from tests.core.data.corpus_samples import reviews, rows_of, same, write
 
 LOAD = """
 import sys

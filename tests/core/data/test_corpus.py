@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.core.data.corpus_samples import PARTS, reviews, rows_of, texts, write
 from tokenizers import Tokenizer
 
 from seqclf_core.config import DataConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import DataError
+from tests.core.data.corpus_samples import PARTS, reviews, rows_of, texts, write
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from seqclf_core.data.download import fetch
-from studies.commands.data import main
 from seqclf_core.errors import DataError
+from studies.commands.data import main
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -6,9 +6,9 @@ import shutil
 import datasets
 import numpy as np
 import pytest
-from tests.core.data.review_files import ROWS, folder, load, write
 
 from seqclf_core.errors import DataError
+from tests.core.data.review_files import ROWS, folder, load, write
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])

@@ -12,12 +12,12 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.core.data.small_archive import FILES, pack
 
 from seqclf_core.config import DataConfig
-from seqclf_core.errors import DataError
 from seqclf_core.data.reviews import load_reviews
 from seqclf_core.data.sources import Places, hub_files, open_source, resolve
+from seqclf_core.errors import DataError
+from tests.core.data.small_archive import FILES, pack
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: connections are refused
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seqclf_core.config import DataConfig
-from seqclf_core.errors import DataError
 from seqclf_core.data.splits import split
+from seqclf_core.errors import DataError
 
 
 def movies(count: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

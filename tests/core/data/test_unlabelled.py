@@ -9,16 +9,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.core.data.review_files import ROWS, folder, write
-from tests.core.data.small_archive import FILES, pack, unpack
 
 from seqclf_core.config import DataConfig, RunConfig
 from seqclf_core.data.cache import load_corpus
+from seqclf_core.data.sources import Places, open_unlabelled
+from seqclf_core.data.unlabelled import unlabelled_texts
 from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import Finished, Saved
 from seqclf_core.next_word import read_texts, train_tagger
-from seqclf_core.data.sources import Places, open_unlabelled
-from seqclf_core.data.unlabelled import unlabelled_texts
+from tests.core.data.review_files import ROWS, folder, write
+from tests.core.data.small_archive import FILES, pack, unpack
 
 UNLABELLED = {f"aclImdb/train/unsup/{number}_0.txt": f"seen {number}".encode() for number in range(12)}
 

@@ -96,7 +96,7 @@ def as_weights(entry: Path, marker: Path) -> None:
 def register(paths: RunPaths, entry: Path) -> None:
     """Make an entry the champion in MLflow, as whoever can write there may."""
     uri = paths.tracking_uri()
-    prepare_database(paths, uri)
+    prepare_database(uri)
     client = MlflowClient(uri, uri)
     client.create_registered_model(registry.MODEL_NAME)
     made = client.create_model_version(registry.MODEL_NAME, str(entry))
@@ -132,7 +132,7 @@ def test_what_was_put_in_the_place_of_the_artifacts_is_not_fetched(
     set_mlflow_environment()
     paths, marker = RunPaths(tmp_path / "runs"), tmp_path / "executed"
     uri = paths.tracking_uri()
-    prepare_database(paths, uri)
+    prepare_database(uri)
     plant(entry, marker)
     client = MlflowClient(uri, uri)
     run_id = client.create_run("0").info.run_id
@@ -156,7 +156,7 @@ def test_another_user_who_can_write_to_mlflow_cannot_replace_the_champion(
     make_record(paths, model)
     as_code(entry, marker)
     for place in ("rehearsal", "open"):
-        prepare_database(RunPaths(tmp_path / place), f"sqlite:///{tmp_path / place}/mlflow.db")
+        prepare_database(f"sqlite:///{tmp_path / place}/mlflow.db")
     shutil.copytree(entry, tmp_path / "open" / "entry")
     for path in (tmp_path / "open", *(tmp_path / "open").rglob("*")):
         os.chown(path, NOBODY, NOBODY)

@@ -54,6 +54,7 @@ def header(key: str, parent: str | None = None) -> Header:
     name, number = key.split("/")
     return Header(
         key=key,
+        uid=name.ljust(16, "0"),
         name=f"{number} last bce",
         experiment=name,
         role="trial" if parent else "study",

@@ -1,5 +1,6 @@
 """A journal keeps what it acknowledged, whatever happens to the process, the disk or the clock."""
 
+import json
 import subprocess
 import sys
 import time
@@ -58,16 +59,41 @@ def test_a_recorder_goes_on_after_a_torn_tail_to_the_same_journal(tmp_path):
     ]
 
 
-def test_times_keep_their_order_when_the_clock_steps_back(tmp_path, monkeypatch):
+@pytest.mark.parametrize("years", [-10, 10])
+def test_a_step_of_the_clock_changes_no_duration(tmp_path, monkeypatch, years):
     path = tmp_path / "one.jsonl"
-    now = time.time_ns()
-    hour = 3_600_000_000_000
+    now, begun = time.time_ns(), time.monotonic()
+    step = years * 365 * 86_400 * 10**9
     with Journal(path) as opened:
-        for nanoseconds in (now, now - hour, now - hour + 5_000_000, now + hour):
+        for nanoseconds in (now, now + step, now + step + 5_000_000, now):
             monkeypatch.setattr(time, "time_ns", lambda value=nanoseconds: value)
             opened.append({"entry": "reopened"})
     times = [entry.time for entry in journal.read(path)]
-    assert times == [now // 1_000_000] * 3 + [(now + hour) // 1_000_000]
+    assert times == sorted(times)
+    assert times[0] == now // 1_000_000
+    assert times[-1] - times[0] <= 1000 * (time.monotonic() - begun) + 1
+
+
+def test_another_process_whose_clock_is_behind_keeps_the_order(tmp_path, monkeypatch):
+    path = tmp_path / "one.jsonl"
+    for ahead in (0, -(10**18), 10**12):
+        monkeypatch.setattr(time, "time_ns", lambda value=10**18 * 2 + ahead: value)
+        with Journal(path) as opened:
+            opened.append({"entry": "reopened"})
+    times = [entry.time for entry in journal.read(path)]
+    assert times == sorted(times)
+
+
+def test_a_newer_journal_is_refused_by_name_and_format(tmp_path):
+    path = tmp_path / "one.jsonl"
+    record_all(path)
+    lines = path.read_text().splitlines(keepends=True)
+    first = json.loads(lines[0])
+    first["header"] |= {"format": journal.FORMAT + 6, "mood": "cheerful"}
+    path.write_text(json.dumps(first) + "\n" + "".join(lines[1:]) + '{"entry": "sung", "time": 1}\n')
+    for reading in (journal.read, Journal):
+        with pytest.raises(JournalError, match=rf"one\.jsonl was written by a newer .* {journal.FORMAT + 6},"):
+            reading(path)
 
 
 def test_a_damaged_line_is_named(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from experiments.tracking import journal
 from experiments.tracking.journal import Journal, JournalError
 from experiments.tracking.paths import RunPaths
-from experiments.tracking.sync import deliver
+from experiments.tracking.sync import sync_once
 from tests.experiments.tracking.journal_samples import header, progress
 
 LINES = [
@@ -63,5 +63,5 @@ def test_a_journal_that_does_not_say_whose_it_is_waits(tmp_path: Path) -> None:
     path = RunPaths(tmp_path).journal("imdb/0001")
     path.parent.mkdir(parents=True)
     path.write_text(LINES[2] + "\n")
-    [reason] = deliver(tmp_path, "http://127.0.0.1:9").undelivered.values()
+    [reason] = sync_once(tmp_path, "http://127.0.0.1:9").unsent.values()
     assert "whose it is" in reason

@@ -11,7 +11,8 @@ from mlflow.tracking import MlflowClient
 from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
-from experiments.tracking.sync import deliver, start_sync, sync_reports
+from experiments.tracking.sync import sync_once, sync_reports
+from experiments.tracking.sync_process import start_sync
 from tests.experiments.tracking.journal_samples import header, record_study, record_trial
 
 
@@ -24,7 +25,7 @@ def _own_tracker(monkeypatch):
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory) -> Path:
     paths = RunPaths(tmp_path_factory.mktemp("empty"))
-    prepare_database(paths, paths.tracking_uri())
+    prepare_database(paths.tracking_uri())
     return paths.runs / "mlflow.db"
 
 
@@ -59,13 +60,13 @@ def attached(uri: str, tmp_path: Path, study: str = "imdb") -> list[str]:
 
 
 def test_the_latest_page_is_with_the_studys_run(paths, tmp_path):
-    assert deliver(paths.runs).pages == 0
+    assert sync_once(paths.runs).pages == 0
     for text in ("first", "second"):
         write(paths, text)
-        assert deliver(paths.runs).pages == 1
+        assert sync_once(paths.runs).pages == 1
         assert attached(paths.tracking_uri(), tmp_path) == [text]
     os.utime(paths.page("imdb"))  # written again, and the same
-    assert deliver(paths.runs).pages == 0
+    assert sync_once(paths.runs).pages == 0
 
 
 def test_pages_alone_leave_the_journals_for_a_delivery(paths, tmp_path):
@@ -73,27 +74,27 @@ def test_pages_alone_leave_the_journals_for_a_delivery(paths, tmp_path):
     result = sync_reports(paths.runs)
     assert (result.pages, result.entries) == (1, 0)
     assert attached(paths.tracking_uri(), tmp_path) == ["page"]
-    assert deliver(paths.runs).runs == 3
+    assert sync_once(paths.runs).runs == 3
     assert sync_reports(paths.runs).pages == 0
 
 
 def test_another_mlflow_gets_it_too(paths, tmp_path, empty_database):
     write(paths, "page")
-    deliver(paths.runs)
+    sync_once(paths.runs)
     another = f"sqlite:///{shutil.copy(empty_database, tmp_path / 'another.db')}"
-    assert deliver(paths.runs, another).pages == 1
+    assert sync_once(paths.runs, another).pages == 1
     assert attached(another, tmp_path) == ["page"]
 
 
 def test_a_deleted_run_gets_none(paths, tmp_path):
-    deliver(paths.runs)
+    sync_once(paths.runs)
     client = MlflowClient(tracking_uri=paths.tracking_uri())
     experiment = client.get_experiment_by_name("imdb").experiment_id
     [run] = client.search_runs([experiment], "tags.`seqclf.key` = 'imdb/study'")
     client.delete_run(run.info.run_id)
     write(paths, "page")
-    result = deliver(paths.runs)
-    assert (result.pages, result.undelivered) == (0, {})
+    result = sync_once(paths.runs)
+    assert (result.pages, result.unsent) == (0, {})
     assert not client.list_artifacts(run.info.run_id, "report")
 
 
@@ -101,15 +102,15 @@ def test_a_page_of_no_study_or_of_no_page_is_no_trouble(paths):
     write(paths, "page", "no such study")
     record_trial(paths, "alone/0000", parent="alone/study")
     write(paths, "page", "alone")
-    result = deliver(paths.runs)
-    assert (result.pages, result.undelivered) == (0, {})
+    result = sync_once(paths.runs)
+    assert (result.pages, result.unsent) == (0, {})
 
 
 def test_a_name_that_is_no_folder_s_name_leads_to_its_page(paths, tmp_path):
     with Recorder.open(paths.journal("größe/study"), header("größe/study")) as recorder:
         recorder.close("complete")
     assert write(paths, "page", "größe").parent.name.isascii()
-    assert deliver(paths.runs).pages == 1
+    assert sync_once(paths.runs).pages == 1
     assert attached(paths.tracking_uri(), tmp_path, "größe") == ["page"]
 
 
@@ -118,14 +119,14 @@ def test_a_tracker_that_is_away_gets_it_later(paths, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         away = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    assert set(sync_reports(paths.runs, away).undelivered) == {str(page)}
-    assert str(page) in deliver(paths.runs, away).undelivered
-    assert not deliver(paths.runs).undelivered  # as `make sync` does
+    assert set(sync_reports(paths.runs, away).unsent) == {str(page)}
+    assert str(page) in sync_once(paths.runs, away).unsent
+    assert not sync_once(paths.runs).unsent  # as `make sync` does
     assert attached(paths.tracking_uri(), tmp_path) == ["page"]
 
 
 def test_beside_an_owner_a_page_that_is_written_meanwhile_arrives(paths, tmp_path):
-    deliverer = start_sync(paths.runs)
+    sync = start_sync(paths.runs)
     write(paths, "page")
-    assert deliverer.stop(timeout=60)
+    assert sync.stop(timeout=60)
     assert attached(paths.tracking_uri(), tmp_path) == ["page"]

@@ -8,7 +8,7 @@ import pytest
 from experiments.tracking.journal import Header
 from experiments.tracking.paths import MLFLOW_SETTINGS, RunPaths, set_mlflow_environment
 from experiments.tracking.recorder import Recorder
-from experiments.tracking.sync import deliver
+from experiments.tracking.sync import sync_once
 from tests.experiments.tracking.journal_samples import DATA, STARTED, everything_in
 
 ADDRESS = "https://ann:s3cret@host/imdb?token=s3cret&x=1"
@@ -25,7 +25,7 @@ def test_no_store_holds_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with Recorder.open(paths.journal(header.key), header) as recorder:
         recorder.record(started)
         recorder.close("failed", f"cannot read {ADDRESS}")
-    assert not deliver(tmp_path).undelivered
+    assert not sync_once(tmp_path).unsent
     found = everything_in(paths.tracking_uri())["imdb/0001"]
     assert found["params"]["data.source"] == "https://***@host/imdb?token=***&x=1"  # type: ignore[index]
     for path in [path for path in tmp_path.rglob("*") if path.is_file()]:

@@ -1,6 +1,5 @@
-"""MLflow ends up with the same, once, in whatever steps and however often it is delivered. Real SQLite."""
+"""MLflow ends up with the same, once, in whatever steps and however often it is sent. Real SQLite."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,8 @@ from mlflow.tracking import MlflowClient
 from experiments.tracking import journal
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
-from experiments.tracking.sync import ROOT, Sync, deliver
+from experiments.tracking.sync import Sync, sync_once
+from experiments.tracking.sync_process import ROOT
 from tests.experiments.tracking.journal_samples import EVENTS, everything_in, header, record_study
 
 
@@ -21,16 +21,16 @@ def paths(own_tracker) -> RunPaths:
     return own_tracker
 
 
-def delivered(paths: RunPaths) -> dict[str, object]:
+def in_mlflow(paths: RunPaths) -> dict[str, object]:
     return everything_in(paths.tracking_uri())
 
 
 def test_everything_arrives(paths):
     record_study(paths, trials=3)
-    result = deliver(paths.runs)
-    assert (result.runs, result.undelivered) == (4, {})
+    result = sync_once(paths.runs)
+    assert (result.runs, result.unsent) == (4, {})
 
-    found = delivered(paths)
+    found = in_mlflow(paths)
     assert set(found) == {"imdb/study", "imdb/0000", "imdb/0001", "imdb/0002"}
     run = found["imdb/0000"]
     entries = journal.read(paths.journal("imdb/0000"))
@@ -62,8 +62,8 @@ def test_everything_arrives(paths):
 
 def test_status_and_reason_tell_how_a_run_ended(paths):
     record_study(paths, trials=3)
-    deliver(paths.runs)
-    found = delivered(paths)
+    sync_once(paths.runs)
+    found = in_mlflow(paths)
     ends = {key: (run["info"][1], run["tags"].get("seqclf.reason")) for key, run in found.items()}
     assert ends == {
         "imdb/study": ("FINISHED", None),
@@ -74,39 +74,39 @@ def test_status_and_reason_tell_how_a_run_ended(paths):
     assert "test/accuracy" not in found["imdb/0001"]["latest"]
 
 
-def test_delivered_entry_by_entry_is_the_same_as_at_once(tmp_path, paths, empty_database):
-    delivery = Sync(paths)
+def test_sent_entry_by_entry_is_the_same_as_at_once(tmp_path, paths, empty_database):
+    sync = Sync(paths)
     with Recorder.open(paths.journal("imdb/0001"), header("imdb/0001")) as recorder:
         for event in EVENTS:
             recorder.record(event)
-            assert not delivery.once().undelivered
-            assert delivered(paths)["imdb/0001"]["info"][1] == "RUNNING"
+            assert not sync.once().unsent
+            assert in_mlflow(paths)["imdb/0001"]["info"][1] == "RUNNING"
         recorder.close("complete")
-    assert delivery.once().entries == 1
-    assert delivery.once().entries == 0
+    assert sync.once().entries == 1
+    assert sync.once().entries == 0
 
     other = RunPaths(tmp_path / "other")
     shutil.copytree(paths.journals, other.journals)
     shutil.copy(empty_database, other.runs / "mlflow.db")
-    deliver(other.runs)
-    assert delivered(other) == delivered(paths)
+    sync_once(other.runs)
+    assert in_mlflow(other) == in_mlflow(paths)
 
 
-def test_a_second_delivery_has_nothing_to_do(paths):
+def test_a_second_sync_has_nothing_to_do(paths):
     record_study(paths, trials=2)
-    deliver(paths.runs)
-    before = delivered(paths)
-    assert deliver(paths.runs).entries == 0
-    assert delivered(paths) == before
+    sync_once(paths.runs)
+    before = in_mlflow(paths)
+    assert sync_once(paths.runs).entries == 0
+    assert in_mlflow(paths) == before
 
 
 def test_a_lost_mlflow_is_filled_again(paths, empty_database):
     record_study(paths, trials=2)
-    deliver(paths.runs)
-    before = delivered(paths)
+    sync_once(paths.runs)
+    before = in_mlflow(paths)
     shutil.copy(empty_database, paths.runs / "another.db")
     another = f"sqlite:///{paths.runs}/another.db"
-    deliver(paths.runs, another)
+    sync_once(paths.runs, another)
     assert everything_in(another) == before
 
 
@@ -116,59 +116,84 @@ def test_a_run_made_twice_by_a_lost_reply_is_kept_once(paths):
     experiment = client.create_experiment("imdb", paths.artifacts.as_uri())
     for _ in range(2):
         for key in ("imdb/study", "imdb/0000"):
-            client.create_run(experiment, 0, {"seqclf.key": key})
-    deliver(paths.runs)
-    assert set(delivered(paths)) == {"imdb/study", "imdb/0000"}  # it asserts that each is there once
-    assert delivered(paths)["imdb/0000"]["info"][1] == "FINISHED"
+            client.create_run(experiment, 0, {"seqclf.key": key, "seqclf.uid": header(key).uid})
+    sync_once(paths.runs)
+    assert set(in_mlflow(paths)) == {"imdb/study", "imdb/0000"}  # it asserts that each is there once
+    assert in_mlflow(paths)["imdb/0000"]["info"][1] == "FINISHED"
+
+
+def test_two_people_with_one_name_in_one_mlflow_keep_their_own_runs(paths, tmp_path):
+    record_study(paths, trials=2)
+    sync_once(paths.runs)
+    mine = in_mlflow(paths)
+    other = RunPaths(tmp_path / "other")
+    uid = "f" * 16
+    with Recorder.open(
+        other.journal("imdb/study"), header("imdb/study").model_copy(update={"uid": uid})
+    ) as recorder:
+        recorder.close("complete")
+    result = sync_once(other.runs, paths.tracking_uri())
+    assert (result.runs, result.unsent) == (1, {})
+    client = MlflowClient(tracking_uri=paths.tracking_uri())
+    experiment = client.get_experiment_by_name("imdb")
+    [run] = client.search_runs([experiment.experiment_id], f"tags.`seqclf.uid` = '{uid}'")
+    assert run.data.tags["seqclf.key"] == "imdb/study"
+    sync_once(paths.runs)
+    sync_once(other.runs, paths.tracking_uri())
+    assert len(client.search_runs([experiment.experiment_id])) == 4
+    client.delete_run(run.info.run_id)
+    assert in_mlflow(paths) == mine
 
 
 def test_a_run_deleted_in_mlflow_stays_deleted(paths):
     record_study(paths, trials=2)
-    deliver(paths.runs)
+    sync_once(paths.runs)
     client = MlflowClient(tracking_uri=paths.tracking_uri())
     experiment = client.get_experiment_by_name("imdb").experiment_id
     [run] = client.search_runs([experiment], "tags.`seqclf.key` = 'imdb/0001'")
     client.delete_run(run.info.run_id)
-    assert not deliver(paths.runs).undelivered
-    assert set(delivered(paths)) == {"imdb/study", "imdb/0000"}
+    assert not sync_once(paths.runs).unsent
+    assert set(in_mlflow(paths)) == {"imdb/study", "imdb/0000"}
     assert len(client.search_runs([experiment], run_view_type=ViewType.ALL)) == 3
 
 
 def test_a_damaged_journal_keeps_no_other_waiting(paths):
     record_study(paths, trials=3)
     paths.journal("imdb/0000").write_text("not an entry\n")
-    result = deliver(paths.runs)
-    [(path, reason)] = result.undelivered.items()
+    result = sync_once(paths.runs)
+    [(path, reason)] = result.unsent.items()
     assert path.endswith("0000.jsonl")
     assert "line 1" in reason
-    assert set(delivered(paths)) == {"imdb/study", "imdb/0001", "imdb/0002"}
+    assert set(in_mlflow(paths)) == {"imdb/study", "imdb/0001", "imdb/0002"}
 
 
 def test_a_study_that_goes_on_runs_again_until_it_ends_again(paths):
     with Recorder.open(paths.journal("imdb/study"), header("imdb/study")) as recorder:
         recorder.close("complete")
-        deliver(paths.runs)
+        sync_once(paths.runs)
         recorder.reopen()
-        deliver(paths.runs)
-        assert delivered(paths)["imdb/study"]["info"][1] == "RUNNING"
+        sync_once(paths.runs)
+        assert in_mlflow(paths)["imdb/study"]["info"][1] == "RUNNING"
         recorder.close("complete")
-        deliver(paths.runs)
-        assert delivered(paths)["imdb/study"]["info"][1] == "FINISHED"
-        assert delivered(paths)["imdb/study"]["info"][3] == recorder.closed.time
+        sync_once(paths.runs)
+        assert in_mlflow(paths)["imdb/study"]["info"][1] == "FINISHED"
+        assert in_mlflow(paths)["imdb/study"]["info"][3] == recorder.closed.time
 
 
 def test_make_sync_says_what_it_did(paths):
     record_study(paths, trials=1)
-    command = [sys.executable, "-m", "experiments.tracking.sync", "--runs", str(paths.runs)]
+    command = [sys.executable, "-m", "studies.commands", "sync", "--runs", str(paths.runs)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "9 entries of 2 runs and 0 pages; 0 are left" in done.stdout
+    assert "9 entries of 2 runs and 0 reports; 0 runs or reports wait" in done.stdout
 
 
-def test_help_and_an_idle_delivery_import_no_mlflow(tmp_path):
-    command = (
-        "import sys; from pathlib import Path; from experiments.tracking.sync import deliver; "
-        "import experiments.tracking.ui;"
-        f"deliver(Path({str(tmp_path)!r})); assert not {{'mlflow', 'torch'}} & set(sys.modules)"
+@pytest.mark.parametrize("command", ["ui", "sync", "experiment", "experiment baseline"])
+def test_help_imports_nothing_that_is_slow(command):
+    code = (
+        "import sys; from studies.commands.__main__ import run\n"
+        f"try: run([*{command.split()!r}, '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'mlflow', 'torch', 'optuna', 'pandas', 'datasets'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", command], check=True, cwd=ROOT, env={**os.environ})
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)

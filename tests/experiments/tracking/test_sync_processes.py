@@ -1,4 +1,4 @@
-"""MLflow ends up with the same, once, whatever happens to deliverers and owners on the way. Real processes."""
+"""MLflow ends up with the same, once, whatever happens to syncs and owners on the way. Real processes."""
 
 import multiprocessing
 import random
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from experiments.tracking.paths import RunPaths
-from experiments.tracking.sync import ROOT, deliver, start_sync
+from experiments.tracking.sync import sync_once
+from experiments.tracking.sync_process import ROOT, start_sync
 from tests.experiments.tracking.journal_samples import everything_in, record_study, record_trial
 
 
@@ -20,13 +21,13 @@ def paths(own_tracker) -> RunPaths:
     return own_tracker
 
 
-def delivered(paths: RunPaths) -> dict[str, object]:
+def in_mlflow(paths: RunPaths) -> dict[str, object]:
     return everything_in(paths.tracking_uri())
 
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes that start with MLflow imported already, so that a kill hits the delivery and not the import."""
+    """Processes that start with MLflow imported already, so that a kill hits the sync and not the import."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["experiments.tracking.client", "mlflow.store.tracking.sqlalchemy_store"])
     first = context.Process(target=int)
@@ -41,32 +42,32 @@ def test_killed_at_any_moment_and_repeated_it_ends_the_same(paths, tmp_path, emp
     shutil.copytree(paths.journals, undisturbed.journals)
     shutil.copytree(paths.runs / "work", undisturbed.runs / "work")
     shutil.copy(empty_database, undisturbed.runs / "mlflow.db")
-    deliver(undisturbed.runs)
+    sync_once(undisturbed.runs)
 
     moments = random.Random(0)
     for _ in range(15):
-        process = processes.Process(target=deliver, args=(paths.runs,))
+        process = processes.Process(target=sync_once, args=(paths.runs,))
         process.start()
         process.join(moments.uniform(0, 0.3))
         process.kill()
         process.join()
-    assert not deliver(paths.runs).undelivered
-    assert delivered(paths) == delivered(undisturbed)
+    assert not sync_once(paths.runs).unsent
+    assert in_mlflow(paths) == in_mlflow(undisturbed)
 
 
 def test_killed_while_the_database_is_made_it_is_made_anew(tmp_path, processes):
     paths = RunPaths(tmp_path)
     record_trial(paths, "imdb/0000", parent="imdb/none")
     for size in (100_000, 500_000):  # of the 950,000 bytes that it has in the end
-        process = processes.Process(target=deliver, args=(paths.runs,))
+        process = processes.Process(target=sync_once, args=(paths.runs,))
         process.start()
         while max(_size(paths.runs / name) for name in ("mlflow.db", "mlflow.db.new")) < size:
             assert process.is_alive()
             time.sleep(0.001)
         process.kill()
         process.join()
-    assert not deliver(paths.runs).undelivered
-    assert set(delivered(paths)) == {"imdb/0000"}
+    assert not sync_once(paths.runs).unsent
+    assert set(in_mlflow(paths)) == {"imdb/0000"}
 
 
 def _size(path: Path) -> int:
@@ -78,48 +79,48 @@ def _size(path: Path) -> int:
 
 def test_two_at_once_write_nothing_twice(paths, tmp_path, processes):
     record_study(paths, trials=3)
-    both = [processes.Process(target=deliver, args=(paths.runs,)) for _ in range(2)]
+    both = [processes.Process(target=sync_once, args=(paths.runs,)) for _ in range(2)]
     for process in both:
         process.start()
     for process in both:
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
-    found = delivered(paths)
+    found = in_mlflow(paths)
     assert set(found) == {"imdb/study", "imdb/0000", "imdb/0001", "imdb/0002"}
     assert all(len(history) == 3 for history in [found["imdb/0000"]["metrics"]["val/loss"]])
 
 
-def test_beside_an_owner_it_delivers_to_the_last(paths):
-    deliverer = start_sync(paths.runs)
+def test_beside_an_owner_it_sends_to_the_last(paths):
+    sync = start_sync(paths.runs)
     record_study(paths, trials=2)
-    assert deliverer.stop(timeout=60)
-    assert set(delivered(paths)) == {"imdb/study", "imdb/0000", "imdb/0001"}
-    assert deliverer.stop(timeout=0)  # asking twice is no harm
+    assert sync.stop(timeout=60)
+    assert set(in_mlflow(paths)) == {"imdb/study", "imdb/0000", "imdb/0001"}
+    assert sync.stop(timeout=0)  # asking twice is no harm
 
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from experiments.tracking.sync import start_sync
-deliverer = start_sync(Path(sys.argv[1]))
-print(deliverer.process.pid, flush=True)
+from experiments.tracking.sync_process import start_sync
+sync = start_sync(Path(sys.argv[1]))
+print(sync.process.pid, flush=True)
 time.sleep(60)
 """
 
 
-def test_it_ends_with_an_owner_that_is_killed_and_delivers_before(paths):
+def test_it_ends_with_an_owner_that_is_killed_and_sends_before(paths):
     record_trial(paths, "imdb/0000", parent="imdb/none")
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, paths.runs], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
-    deliverer = int(owner.stdout.readline())
+    sync = int(owner.stdout.readline())
     owner.kill()
     owner.wait()
     deadline = time.monotonic() + 60
-    while _alive(deliverer) and time.monotonic() < deadline:
+    while _alive(sync) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not _alive(deliverer)
-    assert delivered(paths)["imdb/0000"]["info"][1] == "FINISHED"
+    assert not _alive(sync)
+    assert in_mlflow(paths)["imdb/0000"]["info"][1] == "FINISHED"
 
 
 def _alive(pid: int) -> bool:

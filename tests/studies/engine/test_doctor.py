@@ -13,7 +13,7 @@ from optuna.trial import Trial, TrialState
 
 from experiments.tracking.journal import Journal
 from experiments.tracking.paths import RunPaths
-from experiments.tracking.sync import deliver
+from experiments.tracking.sync import sync_once
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
@@ -35,7 +35,7 @@ def sample(trial: Trial) -> None:
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path) -> RunPaths:
-    """A finished study, delivered. Each test breaks it and has it mended, so that all share it."""
+    """A finished study, in MLflow. Each test breaks it and has it mended, so that all share it."""
     paths = RunPaths(tmp_path_factory.mktemp("doctor") / "runs")
     base = RunConfig().override(
         {"data.source": str(reviews_folder), "model.embed_dim": 8, "model.hidden_dim": 8, "train.batch_size": 8,
@@ -47,7 +47,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache:
     opened = open_study(open_storage(paths.optuna_uri), "test", study, data)
     tags = {"seqclf.data_scope": "whole"}
     run_all(Scheduler("test", study, opened, paths, Inline(), tags, patience=60.0))
-    assert not deliver(paths.runs).undelivered
+    assert not sync_once(paths.runs).unsent
     return paths
 
 

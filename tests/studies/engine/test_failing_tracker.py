@@ -25,13 +25,13 @@ def test_a_study_goes_on_without_its_tracker(
         command.start()
         code, output = command.end()
         assert code == 0, output
-        assert "`make sync` delivers the rest" in output
+        assert "`make sync` sends the rest" in output
         assert len(trials(command.runs)) == TOTAL
         assert not children_in_mlflow(tmp_path / "server")
 
         mend()
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-        sync = [sys.executable, "-m", "experiments.tracking.sync", "--runs", str(command.runs)]
+        sync = [sys.executable, "-m", "studies.commands", "sync", "--runs", str(command.runs)]
         for _ in range(2):
             environment = {**os.environ, "MLFLOW_TRACKING_URI": address}
             done = subprocess.run(sync, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

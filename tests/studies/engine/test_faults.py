@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from experiments.tracking.journal import Closed, read
 from experiments.tracking.paths import RunPaths
-from experiments.tracking.sync import Sync, deliver
+from experiments.tracking.sync import Sync, sync_once
 from seqclf_core.errors import UserError
 from studies.engine import run_study
 from studies.engine.executors import Inline, Message, WorkerDied
@@ -181,17 +181,17 @@ def test_a_locked_database_is_waited_for(open_scheduler: OpenScheduler, tmp_path
     with locked(tmp_path / "runs" / "optuna.db", seconds=2):
         run_all(owner)
     assert outcomes(owner) == ["COMPLETE"]
-    deliver(owner.paths.runs)
+    sync_once(owner.paths.runs)
 
     study = owner.paths.journal("test/study")
-    delivery = Sync(owner.paths)
-    delivery.once()
+    sync = Sync(owner.paths)
+    sync.once()
     with locked(tmp_path / "runs" / "mlflow.db", seconds=2):
         run_all(open_scheduler(total=2))
-        waiting = delivery.once().undelivered
+        waiting = sync.once().unsent
     assert str(study) not in waiting or "locked" in waiting[str(study)]
-    assert not delivery.once().undelivered
-    assert not deliver(owner.paths.runs).entries, "something was left, or would be delivered twice"
+    assert not sync.once().unsent
+    assert not sync_once(owner.paths.runs).entries, "something was left, or would be sent twice"
 
 
 def test_a_full_disk_is_told_in_a_line_and_the_study_opens_again(open_scheduler: OpenScheduler) -> None:

@@ -8,7 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.tracking.paths import RunPaths
-from experiments.tracking.sync import ROOT, deliver
+from experiments.tracking.sync import sync_once
+from experiments.tracking.sync_process import ROOT
 from tests.studies.engine.stepping import OpenScheduler, run_all
 
 
@@ -24,7 +25,7 @@ def test_the_page_is_written_and_put_with_the_study_s_run(
     owner = open_scheduler(total=1)
     run_all(owner)
     runs = owner.paths.runs
-    assert not deliver(runs).undelivered
+    assert not sync_once(runs).unsent
     client = MlflowClient(tracking_uri=owner.paths.tracking_uri())
     [run] = [
         run
