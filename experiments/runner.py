@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 
 from rich.console import Console
 
@@ -107,7 +108,7 @@ def track_all(
 def _parent(session: Session, base: Settings) -> Recorder:
     key = session.group(base)
     header = Header(
-        key=key, name=f"{session.name}{_settings(base)}", experiment=session.name, role="study",
+        key=key, uid=token_hex(8), name=f"{session.name}{_settings(base)}", experiment=session.name, role="study",
         params=base.flat(), tags=session.tags(),
     )  # fmt: skip
     return Recorder.open(session.paths.journal(key), header)
@@ -127,7 +128,7 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
     """
     key = session.key(run.config)
     header = Header(
-        key=key, name=f"{run.label}{_settings(run.config)}", experiment=session.name,
+        key=key, uid=token_hex(8), name=f"{run.label}{_settings(run.config)}", experiment=session.name,
         role="tagger" if run.tagger_stream else "experiment", parent=parent, params=run.config.flat(),
         tags=session.tags() | dict(run.tags),
     )  # fmt: skip

@@ -8,7 +8,6 @@ clock says, whatever happens to the computer's clock.
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +43,7 @@ class Header(_Value):
     format: int = FORMAT
     """Of the journal. A reader refuses those that are newer than itself, by name."""
     uid: str = ""
-    """Random digits of the study, or of the run that has none: two of one key, of two people, are told apart."""
+    """Random digits of the study, else of the run: two of one key, made by two people, are told apart."""
     key: str
     """``<study or experiment>/<id>``; unique under RUNS."""
     name: str
@@ -61,7 +60,7 @@ class Header(_Value):
     @model_validator(mode="before")
     @classmethod
     def _with_uid(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        return {"uid": fields.get("tags", {}).get(names.UID) or secrets.token_hex(8), **fields}
+        return {"uid": fields.get("tags", {}).get(names.UID, ""), **fields}
 
 
 class Opened(_Value):
