@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from experiments.tracking.paths import RunPaths
-from experiments.tracking.sync import deliver
+from experiments.tracking.sync import sync_once
 from seqclf_core.data.cache import load_corpus
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import open_storage, open_study
@@ -102,10 +102,10 @@ def test_a_study_in_a_teams_stores_is_that_of_a_laptop(
     assert outcomes(shared) == ["COMPLETE"] * 2
     assert scores(shared) == scores(alone)
 
-    result = deliver(paths.runs, uri)
-    assert not result.undelivered
+    result = sync_once(paths.runs, uri)
+    assert not result.unsent
     assert result.entries
-    assert not deliver(paths.runs, uri).entries, "delivered twice"
+    assert not sync_once(paths.runs, uri).entries, "sent twice"
     client = mlflow.MlflowClient(uri)
     [experiment] = client.search_experiments(filter_string="name = 'test'")
     runs = client.search_runs([experiment.experiment_id], "tags.`seqclf.role` = 'trial'")
