@@ -1,8 +1,8 @@
 """How a study's scheduler fares with many slots: ``make bench ARGS="--only scale"``.
 
 The slots are simulated: they answer at once, so that all time is the scheduler's own. What is measured is what it
-does for a trial: draw, journal, Optuna's database, pruning, telling. Its share of the time at a thousand slots with
-real runs follows from it.
+does for a trial: draw, journal, Optuna's database, pruning, telling. Its share of the time at a thousand slots
+with real runs follows from it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.tracking.paths import RunPaths
-from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.events import DataSummary, Finished, Progress, Saved, Started
 from studies import imdb
@@ -201,8 +200,12 @@ def scale(uri: str | None, sizes: str, limit: float) -> None:
         sizes: slots and trials of each.
         limit: seconds after which a study is stopped, and its figures are of what it did.
     """
-    table = Table("slots", "trials", "trials/s", "at the end", "events/s", "CPU s a trial", "of a processor with runs",
-                  "reopening s", "memory MB", "disk MB", title="A scheduler with simulated slots")  # fmt: skip
+    table = Table(title="A scheduler with simulated slots")
+    for column in (
+        "slots", "trials", "trials/s", "at the end", "events/s", "CPU s a trial", "of a processor with runs",
+        "reopening s", "memory MB", "disk MB",
+    ):  # fmt: skip
+        table.add_column(column)
     for size in sizes.split(","):
         slots, trials = map(int, size.split("x"))
         found = measure(slots, trials, uri, limit)
