@@ -26,7 +26,11 @@ from seqclf_core.training.evaluation import Objective, evaluate
 from seqclf_core.training.metrics import Tally
 
 SAVE_SECONDS = 10.0
-"""A checkpoint at least this often: what a power cut can cost."""
+"""Between two evaluations, a checkpoint about this often: what a power cut can cost."""
+SAVE_SHARE = 0.01
+"""Less often where checkpoints would take more than this part of the time, as on a folder that many share."""
+LONGEST_SAVE_SECONDS = 300.0
+"""But at least this often: a checkpoint is a sign of life, too."""
 
 
 @dataclass
@@ -80,6 +84,8 @@ class Trainer(Generic[Model]):
             for part in range(1, per_epoch + 1)
         }
         self.state = State()
+        self.save_pause = save_pause(0.0)
+        """Seconds until the next checkpoint between evaluations."""
         self.average = EMA(model, settings.ema_decay)
         self.best = {name: value.clone() for name, value in model.state_dict().items()}
 
@@ -123,7 +129,7 @@ class Trainer(Generic[Model]):
             state.tokens += batch.num_tokens
             now = time.perf_counter()
             evaluating = state.step in self.evaluation_steps
-            if not evaluating and now - saved < SAVE_SECONDS:
+            if not evaluating and now - saved < self.save_pause:
                 continue
             self._absorb(tally, now - started)
             if evaluating:
@@ -199,6 +205,7 @@ class Trainer(Generic[Model]):
 
     def save(self) -> None:
         """Write all that the future depends on into the checkpoint."""
+        began = time.perf_counter()
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         tensors |= {f"average.{name}": value for name, value in self.average.tensors.items()}
@@ -206,6 +213,7 @@ class Trainer(Generic[Model]):
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
         write_tensors(self.checkpoint, tensors, {"config": self.config.digest(), "state": vars(self.state)})
+        self.save_pause = save_pause(time.perf_counter() - began)
 
     def resume(self) -> bool:
         """Go on from the checkpoint, if there is a usable one; say whether."""
@@ -234,6 +242,15 @@ class Trainer(Generic[Model]):
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def save_pause(seconds: float) -> float:
+    """Return the seconds until the next checkpoint, by what the last one took.
+
+    >>> save_pause(0.05), save_pause(0.5), save_pause(60)
+    (10.0, 50.0, 300.0)
+    """
+    return max(SAVE_SECONDS, min(LONGEST_SAVE_SECONDS, seconds / SAVE_SHARE))
 
 
 def schedule(step: int, steps: int, config: TrainConfig) -> float:

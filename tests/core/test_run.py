@@ -73,6 +73,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     small = small.override({"train.ema_decay": average})
     expected = curve(whole(small, tmp_path / "whole", cache))
     monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)  # a checkpoint after every step
+    monkeypatch.setattr(trainer, "SAVE_SHARE", float("inf"))
     for saved, event in enumerate(run(small, tmp_path / "parts", cache)):
         if isinstance(event, Saved) and saved >= 10 * stop_at:
             break
