@@ -29,8 +29,8 @@ class Options:
     """Where encoded reviews are kept."""
     rounds: int = 5
     """How often each figure is taken; medians are shown."""
-    only: Literal["all", "steps", "workers", "study", "memory", "tracker", "report", "scale"] = "all"
-    """The part to measure; scale, which takes long, only where it is named."""
+    only: Literal["all", "steps", "workers", "study", "memory", "tracker", "report", "scale", "cluster"] = "all"
+    """The part to measure; scale and cluster only where they are named."""
     storage: str | None = None
     """Optuna's database for scale; none: SQLite in a temporary folder."""
     sizes: str = "10x300,100x1000,1000x3000,1000x10000"
@@ -187,6 +187,10 @@ def main() -> None:
         from tests.bench_scale import scale
 
         scale(options.storage, options.sizes, options.seconds)
+    if options.only == "cluster":
+        from tests.bench_cluster import cluster
+
+        cluster(options.rounds)
     for name, part in parts.items():
         if options.only in ("all", name):
             part(source, options.cache)

@@ -344,4 +344,3 @@ def prepare(address: str, token: Path) -> None:
     os.environ.setdefault(
         "RAY_NUM_REDIS_GET_RETRIES", "3"
     )  # that often a head may not answer, or refuse the token
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is told in a line
