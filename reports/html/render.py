@@ -25,6 +25,7 @@ from reports.html import formatting
 from reports.html.document import BLOCKS, Page
 from reports.html.markdown import TEMPLATES, markdown
 from reports.pages import build, comparison
+from reports.records.spreadsheet import to_csv
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = 
     for name in newest.index:
         of_study = runs[runs["study"] == name]
         folder = out / folder_name(str(name))
-        replace(folder / "runs.csv", of_study.dropna(axis="columns", how="all").to_csv(index=False))
+        replace(folder / "runs.csv", to_csv(of_study.dropna(axis="columns", how="all")))
         page = build.page(stores, str(name), of_study, ui)
         put(folder, page)
         said = [sentence for part in page.parts for sentence in part.answer.sentences]
@@ -72,7 +73,7 @@ def put(folder: Path, page: Page) -> None:
     """Write a page to a folder: as HTML, as Markdown with its figures, and its tables."""
     for part in page.parts:
         for file, table in part.answer.files.items():
-            replace(folder / file, table.to_csv(index=False))
+            replace(folder / file, to_csv(table))
     replace(folder / "index.html", study_page(page))
     text, drawn = markdown(page, now())
     for file, svg in drawn.items():
