@@ -72,7 +72,10 @@ def digests(folder: Path) -> dict[str, str]:
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise SavedError(f"{path} is a link or no plain file; a model folder holds plain files only")
         if path.is_file():
-            found[path.relative_to(folder).as_posix()] = sha256_of(path)
+            try:
+                found[path.relative_to(folder).as_posix()] = sha256_of(path)
+            except OSError as error:
+                raise SavedError(f"{path} cannot be read: {error.strerror}") from error
     if not found:
         raise SavedError(f"{folder} is no model folder: it holds no files")
     return found
