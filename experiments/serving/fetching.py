@@ -10,7 +10,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from experiments.serving.champion import MODEL_ARTIFACTS, Champion, digests, keep_champion
+from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.paths import RunPaths, mask, sqlite_path
+from experiments.tracking.servers import database_url
 from seqclf_core.errors import SavedError, UserError
 
 
@@ -25,11 +27,12 @@ def fetch_champion(paths: RunPaths, champion: Champion, tracking_uri: str | None
     Raises:
         UserError: if MLflow does not have them, or has others.
     """
-    uri = paths.tracking_uri(tracking_uri)
+    uri = database_url(paths.tracking_uri(tracking_uri))
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder) / "model"
         try:
             _require_store(uri)
+            read_without_server(paths.artifacts)
             client = MlflowClient(uri, uri)
             for name in champion.files:
                 place = new / name

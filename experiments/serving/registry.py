@@ -21,8 +21,10 @@ from mlflow.exceptions import MlflowException
 
 from experiments.serving.champion import ARTIFACTS, Champion, digest_of, digests, keep_champion
 from experiments.serving.choosing import Choice, choose
-from experiments.tracking import names
+from experiments.tracking import journal, names
+from experiments.tracking.journal import Header, opened
 from experiments.tracking.paths import RunPaths, mask
+from experiments.tracking.servers import database_url
 from experiments.tracking.sync import sync_once
 from seqclf_core.errors import UserError
 
@@ -51,7 +53,7 @@ def make_champion(paths: RunPaths, name: str | None, tracking_uri: str | None) -
         UserError: if there is no model to choose, MLflow does not take it, or RUNS cannot be written to.
     """
     choice = choose(paths, name)
-    uri = paths.tracking_uri(tracking_uri)
+    uri = database_url(paths.tracking_uri(tracking_uri))
     try:
         with FileLock(paths.champion_lock):  # two of these at once would register twice
             champion, new = register(paths, choice, uri)
@@ -77,7 +79,7 @@ def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[Champion, bool]
     files = digests(model.folder)
     digest = digest_of(files)
     try:
-        run_id = _run_of(client, model.key)
+        run_id = _run_of(client, opened(journal.read(paths.journal(model.key))).header)
         if run_id is None:
             reason = next(iter(unsent.values()), "it was deleted there")
             raise UserError(f"The run {model.key} is not in MLflow at {mask(uri)}: {mask(reason)}")
@@ -111,11 +113,13 @@ def _version_of(client: MlflowClient, run_id: str, digest: str) -> str | None:
     return str(min(numbers)) if numbers else None
 
 
-def _run_of(client: MlflowClient, key: str) -> str | None:
-    experiment = client.get_experiment_by_name(key.split("/")[0])
+def _run_of(client: MlflowClient, header: Header) -> str | None:
+    """Return the run in MLflow of a journal here, and not one that another person has under the same key."""
+    experiment = client.get_experiment_by_name(header.experiment)
     if experiment is None:
         return None
-    found = client.search_runs([experiment.experiment_id], f"tags.`{names.KEY}` = '{key}'")
+    ours = f"tags.`{names.KEY}` = '{header.key}' AND tags.`{names.UID}` = '{header.uid}'"
+    found = client.search_runs([experiment.experiment_id], ours)
     return found[0].info.run_id if found else None
 
 

@@ -14,8 +14,10 @@ def to_csv(table: pd.DataFrame) -> str:
     Names of studies, settings, tags and texts come from others. Numbers stay as they are.
     """
     inert = table.rename(columns=_inert)
-    texts = [name for name, kind in inert.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
-    return inert.assign(**{name: inert[name].map(_inert) for name in texts}).to_csv(index=False)
+    for name, kind in inert.dtypes.items():
+        if not pd.api.types.is_numeric_dtype(kind):
+            inert[name] = inert[name].map(_inert)
+    return inert.to_csv(index=False)
 
 
 def _inert(cell: object) -> object:

@@ -254,6 +254,7 @@ def test_what_is_missing_here_is_fetched_and_checked(paths: RunPaths, tmp_path: 
     make_champion(copy, None, None)
     wanted = champion_of(copy).files
     shutil.rmtree(copy.runs / "champion")
+    assert seqclf("predict", "--runs", copy.runs, "--text", "x").returncode == 0  # fetches it
     assert digests(answering_model(copy, None)) == wanted
 
     shutil.rmtree(copy.runs / "champion")
