@@ -47,15 +47,15 @@ STORES = $(call option,RUNS,runs)
 
 ##@ Experiments
 study: venv  ## run a study on all cores, or go on with it, and write its report
-	@exec $(PY) -m studies $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) $(call option,BLOCKS,blocks) \
+	@exec $(PY) -m studies.commands study $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) $(call option,BLOCKS,blocks) \
 	  $(call option,TAGGER,tagger) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 factors: venv  ## what do pooling and loss change? blocks of runs that differ by nothing else
-	@exec $(PY) -m studies factors $(call option,NAME,name) $(call option,BLOCKS,blocks) \
+	@exec $(PY) -m studies.commands study factors $(call option,NAME,name) $(call option,BLOCKS,blocks) \
 	  $(call option,FACTORS,factors) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 finalists: venv  ## the best settings of a study again, on fresh seeds
-	@exec $(PY) -m studies finalists $(call option,NAME,name) $(call option,OF,of) $(call option,BEST,best) \
+	@exec $(PY) -m studies.commands study finalists $(call option,NAME,name) $(call option,OF,of) $(call option,BEST,best) \
 	  $(call option,SEEDS,seeds) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 experiment: venv  ## one tracked run: NAME=baseline (without a name: what there is)
@@ -65,7 +65,7 @@ ui: venv  ## the MLflow user interface on what is recorded
 	@exec $(PY) -m studies.commands ui $(STORES) $(call option,PORT,port) $(ARGS)
 
 report: venv  ## tables, curves and a page of what is recorded so far
-	@exec $(PY) -m studies.engine.report $(STORES) $(call option,NAME,name) $(ARGS)
+	@exec $(PY) -m studies.commands report $(STORES) $(call option,NAME,name) $(ARGS)
 
 compare: venv  ## two runs on the same reviews: A=imdb/0007 B=imdb/0012
 	@exec $(PY) -m reports.compare $(call option,A,a) $(call option,B,b) $(STORES) $(ARGS)
@@ -87,10 +87,10 @@ sync: venv  ## deliver to MLflow what has been recorded and not yet delivered
 	@exec $(PY) -m studies.commands sync $(STORES) $(ARGS)
 
 clean: venv  ## say what could be freed; YES=1 frees it
-	@exec $(PY) -m studies.engine.clean $(STORES) $(if $(YES),--yes) $(ARGS)
+	@exec $(PY) -m studies.commands clean $(STORES) $(if $(YES),--yes) $(ARGS)
 
 doctor: venv  ## say where Optuna, MLflow, journals, weights and cache disagree; FIX=1 mends it
-	@exec $(PY) -m studies.engine.doctor $(STORES) $(if $(FIX),--fix) $(ARGS)
+	@exec $(PY) -m studies.commands doctor $(STORES) $(if $(FIX),--fix) $(ARGS)
 
 ##@ Development
 test: venv  ## all tests

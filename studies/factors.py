@@ -8,9 +8,11 @@ A block draws the shared settings at random; every cell of the factors then runs
 seed, split and order of reviews, so that the cells of a block differ by the factors alone.
 """
 
+from __future__ import annotations
+
 import itertools
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from optuna.distributions import (
 )
 
 from experiments.tracking import names
+from experiments.tracking.plan import Contrast, StudyPlan
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from studies.study import Planned, Study, sampling
@@ -38,11 +41,9 @@ SHARED: dict[str, BaseDistribution] = {
     "train.batch_size": IntDistribution(16, 64),
     "train.lr": FloatDistribution(5e-4, 1e-2, log=True),
     "seed": IntDistribution(0, 2**31 - 1),
+    "data.split_seed": IntDistribution(0, 2**31 - 1),
 }
-"""What a block draws, once for all its cells."""
-
-MARGIN = 0.3
-"""Points within which two levels count as equal; declared before anything is seen."""
+"""What a block draws, once for all its cells; the split too, so that validation parts vary as the runs do."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +51,30 @@ class Params:
     """What this study can be asked besides its settings."""
 
     blocks: int = 24
-    """How many in all; 12 is a demonstration, fewer than 6 allow no test."""
+    """Number of blocks in all; 12 is a demonstration, fewer than 6 allow no test."""
     factors: str = "model.pooling=last,mean model.loss=bce,cross_entropy"
-    """Settings and their levels; every combination runs in every block."""
+    """Settings to compare and their levels; every combination runs in every block."""
+    margin: float = 0.3
+    """Difference of percentage points within which two levels count as equal, declared before anything is seen."""
 
 
-def build_study(question: Params, _: str, drawn: Mapping[str, BaseDistribution] = SHARED) -> Study:
+def build_study(
+    params: Params, seed: int = 0, storage: str = "", drawn: Mapping[str, BaseDistribution] = SHARED
+) -> Study:
     """Declare the blocks.
 
     Args:
-        question: how many, and of which factors.
+        params: how many, and of which factors.
+        seed: of the study; its blocks are a function of it.
+        storage: not needed: all is known beforehand.
         drawn: the settings that a block draws, those among the factors left out.
 
     Raises:
         UserError: if a factor or level does not exist, or there is nothing to compare.
     """
-    if question.blocks < 1:
-        raise UserError(f"a study takes at least 1 block; {question.blocks} were asked for")
-    factors = parse_factors(question.factors)
+    if params.blocks < 1:
+        raise UserError(f"a study takes at least 1 block; {params.blocks} were asked for")
+    factors = parse_factors(params.factors)
     shared = {name: given for name, given in drawn.items() if name not in factors}
     levels = {name: CategoricalDistribution(given) for name, given in factors.items()}
     cells = [dict(zip(factors, cell, strict=True)) for cell in itertools.product(*factors.values())]
@@ -77,8 +84,8 @@ def build_study(question: Params, _: str, drawn: Mapping[str, BaseDistribution] 
             settings={**common, **cell},
             tags={names.BLOCK: str(block)},
         )
-        for block in range(question.blocks)
-        for common in [draw_block(shared, BASE.data.split_seed, block)]
+        for block in range(params.blocks)
+        for common in [draw_block(shared, seed, block)]
         for cell in cells
     ]
     return Study(
@@ -87,18 +94,44 @@ def build_study(question: Params, _: str, drawn: Mapping[str, BaseDistribution] 
         + " change, and how sure are we?",
         base=BASE,
         sample=sampling({**shared, **levels}),
+        seed=seed,
         total=len(planned),
         planned=tuple(planned),
         fixed_trials=True,
+        plan=StudyPlan(
+            study_type="factors",
+            factors=factors,
+            blocks=params.blocks,
+            design="full",
+            outcome=names.TEST_ACCURACY,
+            margin=params.margin,
+            declared=contrasts(factors),
+        ),
         counted=("BLOCKS", len(cells)),
-        subject=question.factors,
+        subject=params.factors,
         notes={
-            names.BLOCKS: str(question.blocks),
-            names.FACTORS: question.factors,
+            names.BLOCKS: str(params.blocks),
+            names.FACTORS: params.factors,
             names.COMPARED: "test/accuracy",
-            names.MARGIN: str(MARGIN),
+            names.MARGIN: str(params.margin),
         },
     )
+
+
+def contrasts(factors: Mapping[str, Sequence[Any]]) -> tuple[Contrast, ...]:
+    """Return what is asked of factors: each one's effect and, of two factors, each at every level of the other."""
+    pairs = {name: list(itertools.combinations(levels, 2)) for name, levels in factors.items()}
+    effects = [
+        Contrast(factor=name, levels=(later, earlier)) for name in factors for earlier, later in pairs[name]
+    ]
+    if len(factors) == 2:
+        effects += [
+            Contrast(factor=name, levels=(later, earlier), at={other: level})
+            for name, other in itertools.permutations(factors)
+            for level in factors[other]
+            for earlier, later in pairs[name]
+        ]
+    return tuple(effects)
 
 
 def parse_factors(text: str) -> dict[str, tuple[Any, ...]]:
@@ -143,15 +176,15 @@ def _level(name: str, text: str) -> Any:
 
 
 def draw_block(ranges: Mapping[str, BaseDistribution], seed: int, block: int) -> dict[str, Any]:
-    """Draw the shared settings of a block, plainly at random: a pure function of seed and block."""
+    """Draw the shared settings of a block, plainly at random: a function of the study's seed and the block."""
     generator = np.random.default_rng([seed, block])
     return {name: _draw(given, generator.random()) for name, given in ranges.items()}
 
 
-def _draw(given: BaseDistribution, chance: float) -> Any:
+def _draw(given: BaseDistribution, uniform: float) -> Any:
     """Map a uniform number in [0, 1) to a value of a range."""
     assert isinstance(given, FloatDistribution | IntDistribution)
     whole = isinstance(given, IntDistribution)
     low, high = (given.low - 0.5, given.high + 0.5) if whole else (given.low, given.high)
-    value = low * (high / low) ** chance if given.log else low + (high - low) * chance
+    value = low * (high / low) ** uniform if given.log else low + (high - low) * uniform
     return min(given.high, max(given.low, round(value))) if whole else float(value)

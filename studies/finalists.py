@@ -8,26 +8,28 @@ A search's best score is partly luck: of the seed, and of the validation part th
 show how much. The best seed of each finalist keeps its weights.
 """
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from experiments.serving.selection import rank_key
 from experiments.tracking import names
+from experiments.tracking.plan import StudyPlan
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from studies.engine.storage import IDENTITY, VAL_LOSS, open_storage
 from studies.study import Planned, Study, sampling
 
 BASE = RunConfig()
-FIRST_SEED = 1001
-"""Fresh seeds count up from here; searches use small ones."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class Params:
     of: str = "imdb"
     """The search whose best settings run again: its name, or the folder of its published report."""
     best: int = 3
-    """How many of them, by validation accuracy."""
+    """Number of best settings to run again, by validation accuracy."""
     seeds: int = 5
-    """Fresh seeds for each."""
+    """Number of fresh seeds for each of them."""
 
 
 @dataclass(frozen=True)
@@ -68,50 +70,59 @@ class Search:
     complete: Sequence[Candidate]
 
 
-def build_study(question: Params, storage: str) -> Study:
+def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
     """Declare the runs.
 
     Raises:
         UserError: if there is no such search, or it has too few complete trials.
     """
-    published = published_at(question.of)
-    search = read_published(published) if published else read_study(question.of, storage)
-    chosen = sorted(search.complete, key=lambda each: rank_key(each.value, each.loss, each.key))[: question.best]
-    if len(chosen) < max(1, question.best) or question.seeds < 1:
+    published = published_at(params.of)
+    search = read_published(published) if published else read_study(params.of, storage)
+    chosen = sorted(search.complete, key=lambda each: rank_key(each.value, each.loss, each.key))[: params.best]
+    if len(chosen) < max(1, params.best) or params.seeds < 1:
         raise UserError(
-            f"{question.best} finalists on {question.seeds} seeds were asked for; the study {question.of!r} has "
+            f"{params.best} finalists on {params.seeds} seeds were asked for; the study {params.of!r} has "
             f"{len(search.complete)} complete trials, and both numbers must be at least 1"
         )
     planned = [
         Planned(
-            name=f"{candidate.key} seed {seed}",
+            name=f"{candidate.key} seed {fresh}",
             repeats=candidate.key,
-            settings={**candidate.settings, "seed": seed},
+            settings={**candidate.settings, "seed": fresh},
             tags={
                 names.FINALIST: candidate.key,
                 names.RANK: str(rank),
                 names.SEARCH_VALUE: repr(candidate.value),
             },
         )
-        for seed in range(FIRST_SEED, FIRST_SEED + question.seeds)
+        for fresh in fresh_seeds(seed, params.seeds)
         for rank, candidate in enumerate(chosen, start=1)
     ]
     return Study(
-        question=f"How good are the best {question.best} settings of {question.of!r} on fresh seeds?",
+        question=f"How good are the best {params.best} settings of {params.of!r} on fresh seeds?",
         # A finalist that diverges on a fresh seed tells of its settings: it counts, and is not run again.
         base=search.base.override({"train.on_divergence": "score"}),
         sample=sampling({**search.ranges, "seed": IntDistribution(0, 2**31 - 1)}),
+        seed=seed,
         total=len(planned),
         planned=tuple(planned),
         fixed_trials=True,
-        counted=("SEEDS", question.best),
+        plan=StudyPlan(
+            study_type="finalists", of=params.of, best=params.best, seeds=params.seeds, outcome=names.TEST_ACCURACY
+        ),
+        counted=("SEEDS", params.best),
         subject=", ".join(candidate.key for candidate in chosen),
         notes={
-            names.OF: question.of,
-            names.SEEDS: str(question.seeds),
+            names.OF: params.of,
+            names.SEEDS: str(params.seeds),
             names.SEARCH_DIGEST: search.digest,
         },
     )
+
+
+def fresh_seeds(seed: int, count: int) -> list[int]:
+    """Return seeds of runs that no search used: a pure function of the study's seed and each one's place."""
+    return [int(np.random.default_rng([seed, place]).integers(1001, 2**31)) for place in range(count)]
 
 
 def read_study(name: str, storage: str) -> Search:

@@ -5,6 +5,8 @@ make study TRIALS=48        # 24 more
 make study ARGS="--model.pooling mean" NAME=imdb-mean
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from optuna.pruners import PercentilePruner
@@ -12,7 +14,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
 from seqclf_core.config import RunConfig
-from studies.study import Planned, Study
+from studies.study import Study, first_trial
 
 # The known good start, which is also the first trial: close to the finalist of an earlier search (validation 0.892
 # over five seeds), with weight decay and averaged weights, of which little is known yet.
@@ -38,7 +40,7 @@ class Params:
     """What this study can be asked besides its settings."""
 
     trials: int = 24
-    """How many in all, finished or pruned, those already done included."""
+    """Number of trials in all, finished or pruned, those already done included."""
 
 
 def sample(trial: Trial) -> None:
@@ -55,28 +57,15 @@ def sample(trial: Trial) -> None:
     trial.suggest_float("train.weight_decay", 1e-3, 0.3, log=True)
 
 
-SEARCHED = (
-    "model.embed_dim",
-    "model.hidden_dim",
-    "model.pooling",
-    "model.loss",
-    "model.word_dropout",
-    "model.embed_dropout",
-    "model.head_dropout",
-    "train.batch_size",
-    "train.lr",
-    "train.weight_decay",
-)
-
-
-def build_study(question: Params, _: str) -> Study:
+def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
     """Declare the search."""
     return Study(
         question="Which width, pooling, loss and regularisation make the best IMDB classifier?",
         base=BASE,
         sample=sample,
-        total=question.trials,
-        planned=(Planned("start", {name: BASE.flat()[name] for name in SEARCHED}),),
+        seed=seed,
+        total=params.trials,
+        planned=(first_trial(BASE, sample),),
         sampler=lambda seed: TPESampler(seed=seed, n_startup_trials=8),
         # The best third goes on at each look. Pruners compare evaluations of one index, whatever the batch size.
         pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=3),

@@ -8,9 +8,9 @@ of split: by group (the movie), at random, and contiguous rows of each class. Ev
 IMDB that is half a minute and 30 MB each.
 """
 
-from dataclasses import dataclass, replace
+from __future__ import annotations
 
-from optuna.distributions import IntDistribution
+from dataclasses import dataclass, replace
 
 from experiments.tracking import names
 from studies import factors
@@ -26,22 +26,21 @@ class Params:
     """What this study can be asked besides its settings."""
 
     blocks: int = 8
-    """How many in all; fewer than 6 allow no test."""
+    """Number of blocks in all; fewer than 6 allow no test."""
 
 
-def build_study(question: Params, storage: str) -> Study:
+def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
     """Declare the blocks.
 
     Raises:
         UserError: if there is less than one block.
     """
     kinds = "data.split_method=group,random,contiguous"
-    # What is true of one validation part need not be of its kind, so each block has parts of its own.
-    drawn = {**factors.SHARED, "data.split_seed": IntDistribution(0, 2**31 - 1)}
-    study = factors.build_study(factors.Params(question.blocks, kinds), storage, drawn)
+    study = factors.build_study(factors.Params(params.blocks, kinds), seed, storage)
     return replace(
         study,
         question="Which validation part predicts the test score?",
         base=BASE,
-        notes={names.BLOCKS: str(question.blocks), names.SPLITS: kinds},
+        plan=study.plan.model_copy(update={"study_type": "splits", "declared": ()}),
+        notes={names.BLOCKS: str(params.blocks), names.SPLITS: kinds},
     )

@@ -4,6 +4,9 @@ Two kinds share this shape. A search draws its trials, one after the other, from
 list knows all its trials when it is created, runs every one of them, and prunes none.
 """
 
+from __future__ import annotations
+
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,9 +21,10 @@ from optuna.distributions import (
 )
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import Trial
+from optuna.trial import FixedTrial, Trial
 
 from experiments.tracking import names
+from experiments.tracking.plan import StudyPlan
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 
@@ -44,16 +48,21 @@ class Study:
     """What a file in this folder declares."""
 
     question: str
-    """One line: what the study answers."""
+    """What the study answers, in one line."""
     base: RunConfig
-    """Settings of every trial, but for those that are drawn."""
+    """Settings of every trial, except for those that are drawn."""
     sample: Callable[[Trial], None]
     """Draws the other settings. Each parameter carries the name of the field it sets."""
     total: int
-    """How many trials in all, finished or pruned."""
+    """Number of trials in all, finished or pruned."""
     planned: tuple[Planned, ...] = ()
-    """In a search, what is tried before anything is drawn; in a list, everything."""
+    """In a search, the trials before anything is drawn; in a list, all trials."""
     fixed_trials: bool = False
+    """Whether the study is a list, all of whose trials are planned."""
+    plan: StudyPlan = field(default_factory=StudyPlan)
+    """What the study sets out to do, as far as its type knows; the rest is filled in when it is created."""
+    seed: int = 0
+    """Seed of the study: all draws are a function of it."""
     counted: tuple[str, int] = ("TRIALS", 1)
     """The variable of make that says how many there are in all, and how many trials one of those is."""
     sampler: Callable[[int], BaseSampler] = lambda seed: RandomSampler(seed=seed)
@@ -62,7 +71,7 @@ class Study:
     subject: str = ""
     """What the study is about, besides its settings; another subject is another study."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Tags of the study's own run, fixed when it is created: what was planned before anything was seen."""
+    """Tags of the study's own run besides its plan, fixed when it is created."""
     fixed: frozenset[str] = frozenset()
     """Searched settings that the user named: they keep their value from ``base``."""
 
@@ -81,14 +90,35 @@ class Study:
         """Return the settings of a trial that was drawn."""
         return self.base.override(trial.params)
 
-    def with_base(self, base: RunConfig, named: frozenset[str]) -> "Study":
+    def whole_plan(self, uid: str, data: str) -> StudyPlan:
+        """Return the plan as it is written when the study is created.
+
+        Args:
+            uid: the study's own random digits.
+            data: digest of its data.
+        """
+        return self.plan.model_copy(
+            update={
+                "uid": uid,
+                "seed": self.seed,
+                "question": self.question,
+                "subject": self.subject,
+                "data": data,
+                "total": self.total,
+                "searched": self.space(),
+            }
+        )
+
+    def with_base(self, base: RunConfig, named: frozenset[str]) -> Study:
         """Return this study on other base settings; those among ``named`` that were searched are fixed.
+
+        What was fixed before stays fixed.
 
         Raises:
             UserError: if a list's settings are named, or nothing is left to draw.
         """
         searched = replace(self, base=base).space()
-        fixed = frozenset(named & searched.keys())
+        fixed = self.fixed | (named & searched.keys())
         if self.fixed_trials and fixed:
             raise UserError(
                 f"{', '.join(sorted(fixed))} cannot be named: this study sets it for every trial itself"
@@ -109,6 +139,31 @@ class Study:
                 "use `make experiment` for a single run"
             )
         return study
+
+
+def first_trial(base: RunConfig, sample: Callable[[Trial], None]) -> Planned:
+    """Return the first trial of a search: the known good start, with the base's values of what ``sample`` draws.
+
+    Raises:
+        UserError: if one of these values can never be drawn.
+    """
+    values = base.flat()
+    trial = FixedTrial(values)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that a value is out of range is refused below
+            sample(trial)  # type: ignore[arg-type]  # it answers every suggest_* as a trial does
+    except ValueError as error:
+        raise UserError(f"The first trial takes BASE's values of what sample draws: {error}. {_CHANGE}") from error
+    for name, given in trial.distributions.items():
+        if not given._contains(given.to_internal_repr(values[name])):
+            raise UserError(
+                f"The first trial takes BASE's values of what sample draws: {name} = {values[name]} is outside of "
+                f"{given}. {_CHANGE}"
+            )
+    return Planned("start", {name: values[name] for name in trial.distributions})
+
+
+_CHANGE = "Change BASE, or what sample draws, in the study's file."
 
 
 def sampling(ranges: Mapping[str, BaseDistribution]) -> Callable[[Trial], None]:

@@ -7,6 +7,8 @@ make finalists OF=transfer NAME=transfer-finalists
 The widths are the tagger's. What is searched is how to go on from it.
 """
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,8 @@ from optuna.trial import Trial
 from experiments import next_word
 from experiments.tracking import names
 from seqclf_core.errors import SavedError, UserError
-from studies.study import Planned, Study
+from seqclf_core.training.checkpoint import WEIGHTS, load_tagger
+from studies.study import Study, first_trial
 
 # Stronger dropout than from scratch: the weights know the words already, and soon know the reviews by heart.
 BASE = next_word.BASE.override(
@@ -36,7 +39,7 @@ class Params:
     """What this study can be asked besides its settings."""
 
     trials: int = 16
-    """How many in all, finished or pruned, those already done included."""
+    """Number of trials in all, finished or pruned, those already done included."""
     tagger: str = ""
     """Folder of the tagger whose weights every trial starts with."""
 
@@ -53,39 +56,22 @@ def sample(trial: Trial) -> None:
     trial.suggest_float("train.weight_decay", 1e-2, 0.5, log=True)
 
 
-SEARCHED = (
-    "model.pooling",
-    "model.loss",
-    "model.word_dropout",
-    "model.embed_dropout",
-    "model.head_dropout",
-    "train.batch_size",
-    "train.lr",
-    "train.weight_decay",
-)
-
-
-def build_study(question: Params, storage: str) -> Study:
+def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
     """Declare the search.
 
     Raises:
         UserError: if no tagger is named, or what is named is none.
     """
-    from seqclf_core.training.checkpoint import (  # torch: seconds, which other studies need not pay
-        WEIGHTS,
-        load_tagger,
-    )
-
-    if not question.tagger:
+    if not params.tagger:
         raise UserError(
             "No tagger to start from was named. `make experiment NAME=next_word` trains one and prints its "
             "folder; then: make study STUDY=transfer TAGGER=FOLDER"
         )
-    folder = Path(question.tagger).expanduser().absolute()
+    folder = Path(params.tagger).expanduser().absolute()
     try:
         tagger = load_tagger(folder)[1]
     except SavedError as error:
-        raise UserError(f"TAGGER={question.tagger}: {error}") from error
+        raise UserError(f"TAGGER={params.tagger}: {error}") from error
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     widths = {
         name: value
@@ -97,8 +83,9 @@ def build_study(question: Params, storage: str) -> Study:
         question="How good a classifier does a tagger of next words become?",
         base=base,
         sample=sample,
-        total=question.trials,
-        planned=(Planned("start", {name: base.flat()[name] for name in SEARCHED}),),
+        seed=seed,
+        total=params.trials,
+        planned=(first_trial(base, sample),),
         sampler=lambda seed: TPESampler(seed=seed, n_startup_trials=6),
         # The best third goes on at each look. Pruners compare evaluations of one index, whatever the batch size.
         pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=2),

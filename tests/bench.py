@@ -88,7 +88,19 @@ def study(source: str | None, cache: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
         (runs / "cache").symlink_to(cache.absolute())
-        command = [sys.executable, "-m", "studies", "imdb", "--name", "bench", "--runs", folder, "--trials", "2"]
+        command = [
+            sys.executable,
+            "-m",
+            "studies.commands",
+            "study",
+            "imdb",
+            "--name",
+            "bench",
+            "--runs",
+            folder,
+            "--trials",
+            "2",
+        ]
         command += ["--workers", "1", "--no-report", "--data.source", source or "synthetic", "--train.epochs", "2"]
         command += ["--data.limit", "4000" if source else "2000"]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

@@ -44,7 +44,8 @@ def tracker(source: str | None, cache: Path, rounds: int) -> None:
 def training_seconds(runs: Path, name: str, source: str | None, address: str) -> float:
     """Run a study and return the time from its first event to its last; it is ended before its last delivery."""
     command = [
-        sys.executable, "-m", "studies", "factors", "--name", name, "--runs", str(runs), "--blocks", "1",
+        sys.executable, "-m", "studies.commands", "study", "factors", "--name", name, "--runs", str(runs),
+        "--blocks", "1",
         "--workers", "2", "--no-report", "--data.source", source or "synthetic", "--train.epochs", "3",
         "--data.limit", "4000" if source else "2000", "--tracking-uri", address,
     ]  # fmt: skip

@@ -60,10 +60,10 @@ def wheel(project: Path, number: str) -> str:
 def bare_project(folder: Path) -> Path:
     """A project in a folder with a space in its name, without .venv."""
     project = folder / "a project"
-    (project / "studies").mkdir(parents=True)
+    (project / "studies/commands").mkdir(parents=True)
     (project / "experiments/serving").mkdir(parents=True)
     (project / "Makefile").write_text(MAKEFILE)
-    (project / "studies/__main__.py").write_text(ECHO)
+    (project / "studies/commands/__main__.py").write_text(ECHO)
     (project / "experiments/serving/predict.py").write_text(ECHO)
     (project / "requirements.lock").write_text(wheel(project, "1.0"))
     return project

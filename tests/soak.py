@@ -150,7 +150,7 @@ def count(row: Row, runs: Path, server: Path, undisturbed: Path) -> None:
         same = (one.params, one.state, one.values, one.intermediate_values)
         row.different += same != (other.params, other.state, other.values, other.intermediate_values)
     row.remarks += disorder(runs, server)
-    doctor = [sys.executable, "-m", "studies.engine.doctor", "--runs", str(runs)]
+    doctor = [sys.executable, "-m", "studies.commands", "doctor", "--runs", str(runs)]
     doctor += ["--tracking-uri", f"sqlite:///{server.absolute() / 'mlflow.db'}"]
     examined = subprocess.run(doctor, cwd=ROOT, capture_output=True, text=True, check=False)
     if examined.returncode != 0:

@@ -254,6 +254,17 @@ def valid_key(key: str) -> str:
     return key
 
 
+def valid_name(name: str) -> str:
+    """Return the name of a study or experiment, if it can be one part of its runs' keys.
+
+    Raises:
+        UserError: if it does not start with a letter or digit, or holds more than those and ``._-``.
+    """
+    if "/" in name:
+        raise UserError(f"{name!r} cannot name a study: no '/' may be in a name. Choose another NAME.")
+    return valid_key(name)
+
+
 def mask(text: str) -> str:
     """Hide credentials in the URLs of a text.
 

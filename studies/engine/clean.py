@@ -4,25 +4,13 @@ What is recorded stays: databases, journals, artifacts, weights of the best runs
 encoded data, checkpoints of runs that have ended, logs.
 """
 
-import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from __future__ import annotations
 
-import tyro
+import shutil
+from pathlib import Path
 
 from experiments.tracking.journal import Closed, read
 from experiments.tracking.paths import RunPaths
-from seqclf_core.cli import run_command
-
-
-@dataclass(frozen=True)
-class Options:
-    """Say what could be freed, and free it with --yes."""
-
-    runs: Path = Path("runs")
-    """The folder with all that is recorded."""
-    yes: bool = False
-    """Really free it."""
 
 
 def freeable(paths: RunPaths) -> dict[str, list[Path]]:
@@ -45,19 +33,14 @@ def size(path: Path) -> int:
     return sum(each.stat().st_size for each in files)
 
 
-def main() -> int:
-    """List what can go, with sizes; with --yes, remove it."""
-    options = tyro.cli(Options, prog="python -m studies.engine.clean")
-    paths = RunPaths(options.runs)
+def clean(runs: Path, yes: bool) -> int:
+    """List what can go, with sizes, and remove it where that was asked for."""
+    paths = RunPaths(runs)
     for what, found in freeable(paths).items():
         total = sum(map(size, found))
         print(f"{total / 1e6:10.1f} MB  {what}")
-        if options.yes:
+        if yes:
             for path in found:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    print("Freed." if options.yes else "Nothing was removed; `make clean YES=1` removes it. Results always stay.")
+    print("Freed." if yes else "Nothing was removed; `make clean YES=1` removes it. Results always stay.")
     return 0
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -1,5 +1,8 @@
 """How the end of a trial shows in its journal and folder: put in order by its owner, or by whoever comes next."""
 
+from __future__ import annotations
+
+import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +12,8 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.serving.selection import RankKey, rank_key
-from experiments.tracking.journal import Header, Opened, Outcome
+from experiments.tracking import names
+from experiments.tracking.journal import Header, Outcome, opened
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from seqclf_core.errors import UserError
@@ -20,6 +24,8 @@ OUTCOMES: dict[TrialState, Outcome] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
+LAST_LINE = 16_384
+"""Bytes within which the last line of a closed journal lies, with the reason of a failure."""
 KEPT_MODELS = 3
 """The best so many trials of a search keep their weights."""
 
@@ -34,25 +40,26 @@ def trial_rank_key(trial: FrozenTrial) -> RankKey:
     return rank_key(trial.value, trial.user_attrs.get(VAL_LOSS), str(trial.number))
 
 
-def open_recorder(paths: RunPaths, header: Header, drawn: Iterable[str]) -> Recorder:
-    """Open the journal of a trial.
+def open_recorder(paths: RunPaths, header: Header, drawn: Iterable[str] = ()) -> Recorder:
+    """Open the journal of a study or trial.
 
     Args:
         paths: the folder with all that is recorded.
-        header: of the trial.
-        drawn: the names of its settings that were drawn.
+        header: of the study or trial.
+        drawn: the names of a trial's settings that were drawn.
 
     Raises:
-        UserError: if there is a journal of another trial under its key, as where Optuna's database was lost.
+        UserError: if the journal under its key is that of another one, as where Optuna's database was lost.
     """
     recorder = Recorder.open(paths.journal(header.key), header)
-    first = recorder.entries[0]
-    assert isinstance(first, Opened)
-    if any(first.header.params.get(name) != header.params[name] for name in drawn):
+    known = opened(recorder.entries).header
+    other_study = known.tags.get(names.UID) != header.tags[names.UID]
+    if other_study or any(known.params.get(name) != header.params[name] for name in drawn):
         recorder.__exit__()
+        other = "study of this name" if other_study else "trial"
         raise UserError(
-            f"{paths.journal(header.key)} is the journal of another trial, of which Optuna knows nothing: its "
-            "database was lost or replaced. Bring it back, or choose another NAME."
+            f"{paths.journal(header.key)} is the journal of another {other}, of which Optuna knows nothing: its "
+            "database was lost or replaced. `seqclf doctor` says what can be rebuilt; or choose another NAME."
         )
     return recorder
 
@@ -60,9 +67,25 @@ def open_recorder(paths: RunPaths, header: Header, drawn: Iterable[str]) -> Reco
 def close(paths: RunPaths, name: str, trial: FrozenTrial, recorder: Recorder) -> None:
     """Close the journal of a trial that has ended, and free what is of no use any more."""
     recorder.close(OUTCOMES[trial.state], trial.user_attrs.get("reason", ""))
+    tidy(paths, name, trial)
+
+
+def tidy(paths: RunPaths, name: str, trial: FrozenTrial) -> None:
+    """Free what a trial that has ended no longer needs."""
     folder = paths.work(trial_key(name, trial.number))
     with suppress(OSError):  # it only takes space; `make doctor` tells of it
         remove(*leftovers(folder) if trial.state == TrialState.COMPLETE else [folder])
+
+
+def is_closed(path: Path) -> bool:
+    """Whether the last line of a journal says that its run has ended; the other lines are not read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LAST_LINE))
+            lines = file.read().split(b"\n")
+        return len(lines) > 1 and lines[-1] == b"" and json.loads(lines[-2]).get("entry") == "closed"
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -94,8 +117,11 @@ def superseded(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
             yield trial
 
 
-def keep_best_models(paths: RunPaths, name: str, trials: Sequence[FrozenTrial]) -> None:
-    """Remove the weights that are not worth their space."""
+def keep_best_models(paths: RunPaths, name: str, trials: Sequence[FrozenTrial]) -> set[int]:
+    """Remove the weights that are not worth their space, and return the numbers of their trials."""
+    gone = set()
     for trial in superseded(trials):
+        gone.add(trial.number)
         with suppress(OSError):
             remove(paths.work(trial_key(name, trial.number)) / "model")
+    return gone

@@ -8,34 +8,18 @@ import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
 from filelock import FileLock, Timeout
 
 from experiments.tracking.checkup import Finding, compare_with_mlflow
 from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment, sqlite_path
-from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
-from studies.engine.run_study import owned
+from studies.engine.checkup import compare_study
+from studies.engine.ownership import owned
 
 if TYPE_CHECKING:
     import optuna
-
-
-@dataclass(frozen=True)
-class Options:
-    """Say where Optuna, MLflow, journals, weights and cache disagree, and mend it with --fix."""
-
-    runs: Path = Path("runs")
-    """The folder with all that is recorded."""
-    fix: bool = False
-    """Mend what can be mended."""
-    storage: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
-    """Optuna's database; none: $SEQCLF_OPTUNA_URI, else optuna.db under RUNS."""
-    tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
-    """MLflow's address; none: $MLFLOW_TRACKING_URI, else mlflow.db under RUNS."""
 
 
 @dataclass
@@ -93,16 +77,15 @@ def open_studies(uri: str) -> dict[str, "optuna.Study"]:
     return {name: optuna.load_study(study_name=name, storage=storage) for name in names}
 
 
-def examine(options: Options) -> Diagnosis:
+def examine(paths: RunPaths, storage: str, tracking_uri: str, fix: bool = False) -> Diagnosis:
     """Compare all stores under RUNS, and mend what disagrees if that was asked for.
 
     Raises:
         UserError: if there is nothing to compare, or Optuna's database cannot be opened.
     """
-    paths = RunPaths(options.runs)
     if not paths.runs.is_dir():
         raise UserError(f"{paths.runs}: nothing has been recorded there. RUNS=... names another folder.")
-    diagnosis, busy = Diagnosis(options.fix), set()
+    diagnosis, busy = Diagnosis(fix), set()
     with ExitStack() as held:
         if (paths.cache / "corpus").exists():
             try:
@@ -110,39 +93,14 @@ def examine(options: Options) -> Diagnosis:
                 diagnosis.go_through(compare_cache(paths))
             except Timeout:
                 print("Data is being encoded right now; the cache is not looked at.")
-        for name, study in open_studies(storage_uri(options, paths)).items():
+        for name, study in open_studies(storage).items():
             try:
                 held.enter_context(owned(paths, name))
             except UserError as error:
                 print(f"{error} It is not looked at.")
                 busy.add(name)
                 continue
-            from studies.engine.checkup import compare_study
-
             diagnosis.go_through(compare_study(study, paths))
         set_mlflow_environment()
-        uri = paths.tracking_uri(options.tracking_uri)
-        diagnosis.go_through(compare_with_mlflow(paths, uri, frozenset(busy)))
+        diagnosis.go_through(compare_with_mlflow(paths, tracking_uri, frozenset(busy)))
     return diagnosis
-
-
-def storage_uri(options: Options, paths: RunPaths) -> str:
-    """Return Optuna's database: the one given, else the environment's, else the folder's own."""
-    return paths.storage_uri(options.storage)
-
-
-def main() -> int:
-    """Print what disagrees; status 1 where something is left that does."""
-    options = tyro.cli(Options, prog="python -m studies.engine.doctor")
-    diagnosis = examine(options)
-    if not diagnosis.found:
-        print("Optuna, MLflow, journals, weights and cache agree.")
-    elif not options.fix:
-        print(f"Found: {diagnosis.found}. `make doctor FIX=1` mends what can be mended.")
-    else:
-        print(f"Mended: {diagnosis.found - diagnosis.left} of {diagnosis.found}.")
-    return 1 if diagnosis.left else 0
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -1,12 +1,14 @@
 """The executor for one machine: worker processes that outlive their runs and are replaced when they die."""
 
+from __future__ import annotations
+
 import json
 import os
 import selectors
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -19,10 +21,16 @@ from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, Un
 class Processes:
     """Worker processes, one torch thread each, in sessions of their own, so that Ctrl-C does not reach them."""
 
-    def __init__(self, slots: int, log: Path, gpus: int = 0) -> None:
-        """Start ``slots`` workers; what they say besides events goes to ``log``."""
+    def __init__(self, slots: int, log: Path, devices: Sequence[str] = ()) -> None:
+        """Start the workers.
+
+        Args:
+            slots: number of workers.
+            log: file for what they say besides events.
+            devices: GPUs to share out among them, by the names that CUDA_VISIBLE_DEVICES takes.
+        """
         self.slots = slots
-        self._log, self._gpus = log, gpus
+        self._log, self._devices = log, devices
         self._selector = selectors.DefaultSelector()
         self.notices: list[str] = []
         self._idle: list[_Worker] = []
@@ -35,7 +43,7 @@ class Processes:
             self._spawn(slot)
 
     def _spawn(self, slot: int) -> None:
-        worker = _Worker(slot, self._log, slot % self._gpus if self._gpus else None)
+        worker = _Worker(slot, self._log, self._devices[slot % len(self._devices)] if self._devices else None)
         self._selector.register(worker.stdout, selectors.EVENT_READ, worker)
         self._idle.append(worker)
 
@@ -83,7 +91,7 @@ class Processes:
                         self._release(worker)
                     yield key, message
 
-    def _drop(self, worker: "_Worker", reason: str) -> None:
+    def _drop(self, worker: _Worker, reason: str) -> None:
         """Do without a slot.
 
         Raises:
@@ -99,7 +107,7 @@ class Processes:
             raise UserError(f"No worker can do the study's runs here: {reason}")
         self.notices.append(f"a worker is dropped, {self.slots} are left: {reason}")
 
-    def _release(self, worker: "_Worker") -> None:
+    def _release(self, worker: _Worker) -> None:
         assert worker.key is not None
         del self._busy[worker.key]
         worker.key = None
@@ -107,7 +115,7 @@ class Processes:
         if self._waiting:
             self.start(self._waiting.popleft())
 
-    def _buried(self, worker: "_Worker") -> Iterator[tuple[str, Message]]:
+    def _buried(self, worker: _Worker) -> Iterator[tuple[str, Message]]:
         self._selector.unregister(worker.stdout)
         reason = worker.end()
         key = worker.key
@@ -153,10 +161,10 @@ class Processes:
 class _Worker:
     """One worker process and the pipes to it."""
 
-    def __init__(self, slot: int, log: Path, gpu: int | None) -> None:
+    def __init__(self, slot: int, log: Path, device: str | None) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        if gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        if device is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = device
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "seqclf_core.worker"],

@@ -1,31 +1,38 @@
-"""What a person sees while a study runs: a line for each trial that ends, and below it where things stand."""
+"""What a person sees of a study: a line for each trial that ends, bars of those that run, a card at the end."""
+
+from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from studies.engine.cleanup import trial_rank_key
+from experiments.tracking import journal
+from experiments.tracking.journal import Happened
+from experiments.tracking.paths import RunPaths
+from seqclf_core.events import DataSummary, Finished
+from studies.engine.cleanup import KEPT_MODELS, trial_key, trial_rank_key
 from studies.engine.scheduler import Running, Scheduler
-from studies.engine.storage import DONE
+from studies.engine.storage import PLANNED
+from studies.engine.time_left import TimeLeft, Workload
+from studies.study import Study
 
 QUIET_SECONDS = 30.0
-"""Where nobody watches a terminal, the standing is printed this often."""
+"""Where nobody watches a terminal, the state of things is printed this often."""
+BAR = 20
+"""Characters of a trial's bar."""
 
 
 class Display:
-    """Follows an owner on the terminal. Its state: what was told already."""
+    """Follows a scheduler on the terminal. Its state: what was told already, and what runs have taken so far."""
 
-    def __init__(self, owner: Scheduler, run_seconds: float) -> None:
-        self._owner = owner
-        self._run_seconds = run_seconds
-        self._began = self._told_at = time.monotonic()
-        self._told = {
-            trial.number for trial in owner.optuna.get_trials(deepcopy=False) if trial.state.is_finished()
-        }
-        self._done_before = len(self._told)
+    def __init__(self, scheduler: Scheduler, workload: Workload) -> None:
+        self._scheduler, self._workload = scheduler, workload
+        self._time_left = TimeLeft(scheduler.executor.slots)
+        self._told_at = time.monotonic()
         self._console = Console(highlight=False)
         self._live = (
             Live(console=self._console, refresh_per_second=4, transient=True)
@@ -33,7 +40,7 @@ class Display:
             else None
         )
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> Display:
         if self._live:
             self._live.start()
         return self
@@ -44,56 +51,55 @@ class Display:
 
     def refresh(self) -> None:
         """Tell what is new."""
-        trials = self._owner.optuna.get_trials(deepcopy=False)
-        for trial in trials:
-            if trial.state.is_finished() and trial.number not in self._told:
-                self._told.add(trial.number)
-                self._console.print(_line(trial), soft_wrap=True)
-        while self._owner.executor.notices:
-            self._console.print(self._owner.executor.notices.pop(0), soft_wrap=True, markup=False)
-        standing = self._standing(trials)
+        scheduler = self._scheduler
+        while scheduler.news:
+            trial = scheduler.news.pop(0)
+            self._time_left.end(trial_key(scheduler.name, trial.number))
+            self._console.print(_line(trial), soft_wrap=True)
+        while scheduler.executor.notices:
+            self._console.print(scheduler.executor.notices.pop(0), soft_wrap=True, markup=False)
+        for key, run in scheduler.running.items():
+            self._time_left.start(key, self._workload.cost(run.job.config))
+            if run.evaluations and run.reported and run.latest:
+                self._time_left.evaluated(key, run.reported / run.evaluations, run.latest.seconds)
+        standing = self._standing()
         if self._live:
-            self._live.update(Text("\n".join([standing, *map(_row, self._owner.running.values())])))
+            rows = [_row(run) for run in scheduler.running.values()]
+            self._live.update(Group(Text(standing), *rows))
         elif time.monotonic() - self._told_at > QUIET_SECONDS:
             self._told_at = time.monotonic()
             self._console.print(standing, soft_wrap=True)
 
-    def say(self, text: str) -> None:
-        """Print a line above the standing."""
-        self._console.print(text, soft_wrap=True, markup=False)
-
-    def _standing(self, trials: list[FrozenTrial]) -> str:
-        complete = [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
-        pruned = sum(t.state == TrialState.PRUNED for t in trials)
-        failed = sum(t.state == TrialState.FAIL for t in trials)
-        done = sum(t.state in DONE for t in trials)
+    def _standing(self) -> str:
+        scheduler = self._scheduler
+        count = scheduler.counts
+        done = count[TrialState.COMPLETE] + count[TrialState.PRUNED]
         parts = [
-            f"{done} of {self._owner.study.total} done ({pruned} pruned)",
-            f"{len(self._owner.running)} running",
+            f"{done} of {scheduler.study.total} done ({count[TrialState.PRUNED]} pruned)",
+            f"{len(scheduler.running)} running",
         ]
-        if failed:
-            parts.append(f"{failed} failed")
-        if complete:
-            best = min(complete, key=trial_rank_key)
+        if count[TrialState.FAIL]:
+            parts.append(f"{count[TrialState.FAIL]} failed")
+        if best := scheduler.best:
             parts.append(f"best val/accuracy {best.value:.4f} (trial {best.number})")
-        parts.append("stopping" if self._owner.stopping else f"about {duration(self._left(done))} left")
+        parts.append("stopping" if scheduler.stopping else self._until_the_end(done))
         return "  " + " | ".join(parts)
 
-    def _left(self, done: int) -> float:
-        """Seconds to go: by what trials have taken here so far, or by the measured speed before any has ended."""
-        owner, elapsed = self._owner, time.monotonic() - self._began
-        left = max(0, owner.study.total - done)
-        ended = len(self._told) - self._done_before
-        if ended:
-            underway = sum(run.reported / max(1, run.evaluations) for run in owner.running.values())
-            return left * elapsed / (ended + underway) - elapsed * underway / (ended + underway)
-        return max(self._run_seconds, left * self._run_seconds / owner.executor.slots - elapsed)
+    def _until_the_end(self, done: int) -> str:
+        study, running = self._scheduler.study, len(self._scheduler.running)
+        to_come = max(0, study.total - done - running)
+        known = [self._workload.cost(study.base.override(each.settings)) for each in study.planned[-to_come:]]
+        left = self._time_left.left(to_come, known if study.fixed_trials and to_come else ())
+        return "time left: known after the first evaluation" if left is None else f"about {duration(left)} left"
 
 
-def _row(run: Running) -> str:
-    scores = run.recorder.progress
-    score = f"val/accuracy {scores[-1].val_accuracy:.4f}" if scores else "starting"
-    return f"  trial {run.trial.number:04d}  {run.reported:2d} of {run.evaluations or '?'} evaluations  {score}"
+def _row(run: Running) -> Text:
+    share = run.reported / run.evaluations if run.evaluations else 0.0
+    filled = round(BAR * share)
+    score = f"val/accuracy {run.latest.val_accuracy:.4f}" if run.latest else "starting"
+    bar = "█" * filled + "░" * (BAR - filled)
+    of = f"{run.reported:2d} of {run.evaluations or '?'} evaluations"
+    return Text(f"  trial {run.trial.number:04d}  {bar}  {of}  {score}", no_wrap=True, overflow="ellipsis")
 
 
 def _line(trial: FrozenTrial) -> Text:
@@ -114,6 +120,65 @@ def _line(trial: FrozenTrial) -> Text:
         case _:
             outcome, style = f"failed: {trial.user_attrs.get('reason', 'unknown')}", "red"
     return Text(f"trial {trial.number:04d}  {outcome}  {duration(took):>8}  {params}", style=style)
+
+
+def card(scheduler: Scheduler, seconds: float, page: Path | None) -> str:
+    """Return what a study found, in a few lines: scores, gain over the start, time, page and what to do next.
+
+    Args:
+        scheduler: of the study, at its end.
+        seconds: that this command took.
+        page: where the report lies, if one was written.
+    """
+    name, paths = scheduler.name, scheduler.paths
+    trials = [trial for trial in scheduler.complete if trial.value is not None]
+    lines = [f"Study {name!r} is complete: {scheduler.study.total} trials, {duration(seconds)} this time."]
+    if trials:
+        best = min(trials, key=trial_rank_key)
+        test = test_accuracy(paths, trial_key(name, best.number))
+        scores = f"val/accuracy {best.value:.4f}" + ("" if test is None else f", test/accuracy {test:.4f}")
+        lines.append(f"  best      {scores} (trial {best.number}, chosen by validation)")
+        start = next((trial for trial in trials if trial.user_attrs.get(PLANNED) == "start"), None)
+        if start and start.value is not None and best.value is not None and best.number != start.number:
+            gain = 100 * (best.value - start.value)
+            lines.append(
+                f"  gain      {gain:+.2f} points of validation accuracy over the start, trial {start.number}"
+            )
+        elif start and best.number == start.number:
+            lines.append("  gain      none: the start itself is the best")
+    if page and page.exists():
+        lines.append(f"  page      {page.absolute().as_uri()}")
+    runs = "" if paths.runs == Path("runs") else f" RUNS={paths.runs}"
+    named = "" if name == "imdb" else f" NAME={name}"
+    again = f"make finalists OF={name}" + ("" if name == "imdb" else f" NAME={name}-finalists")
+    follow = f"make predict{named}" if scheduler.study.fixed_trials else again
+    lines += [
+        "  next      make ui" + runs,
+        f"            {follow}{runs}",
+        f"            make champion{named}{runs}",
+    ]
+    return "\n" + "\n".join(lines)
+
+
+def test_accuracy(paths: RunPaths, key: str) -> float | None:
+    """Return the test accuracy of a finished run from its journal; None where it has none."""
+    try:
+        entries = journal.read(paths.journal(key))
+    except journal.JournalError:
+        return None
+    ends = [e.event for e in entries if isinstance(e, Happened) and isinstance(e.event, Finished)]
+    return ends[-1].test_accuracy if ends else None
+
+
+def disk_megabytes(study: Study, data: DataSummary, left: int, slots: int) -> float:
+    """Return what a study takes on disk: records, checkpoints while trials run, weights that are kept."""
+    model = study.base.model
+    directions = 2 if model.bidirectional else 1
+    lstm = directions * model.num_layers * 4 * model.hidden_dim * (model.embed_dim + model.hidden_dim + 2)
+    parameters = data.vocab_size * model.embed_dim + lstm
+    kept = max(KEPT_MODELS, len({each.repeats for each in study.planned}))
+    # Predictions and records of a trial; a checkpoint per worker, with both moments of AdamW; the weights kept.
+    return (left * 2e6 + (slots * 16 + kept * 4) * parameters) / 1e6
 
 
 def duration(seconds: float) -> str:

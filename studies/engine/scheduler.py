@@ -1,29 +1,44 @@
-"""The one process that owns a study: asks Optuna, hands runs to workers, records their events, prunes, tells.
+"""The scheduler, a study's one owner: asks Optuna, hands runs to workers, records their events, prunes, tells.
 
 Nobody else writes the study, so there is nothing to race with: whatever a dead owner left RUNNING is nobody's, and
 the next owner goes on with those very trials from their checkpoints. Every step below may be the last one before a
-kill; each can be done again.
+kill; each can be done again. Since nobody else writes, what has ended is read once and then kept in memory.
 """
 
+from __future__ import annotations
+
 import time
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
+from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from experiments.tracking.journal import Journal
+from experiments.tracking import names
+from experiments.tracking.journal import Journal, JournalError
 from experiments.tracking.paths import RunPaths
+from experiments.tracking.plan import StudyPlan
 from experiments.tracking.recorder import Recorder
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Saved, Started
-from studies.engine.cleanup import close, keep_best_models, open_recorder, trial_key
+from studies.engine.cleanup import (
+    close,
+    is_closed,
+    keep_best_models,
+    open_recorder,
+    tidy,
+    trial_key,
+    trial_rank_key,
+)
 from studies.engine.executors import DiskFull, Executor, Failed, Job, Message, Stopped, Unfit, WorkerDied
 from studies.engine.metadata import study_header, trial_header
-from studies.engine.storage import DONE, VAL_LOSS, enqueue, trial_seed
-from studies.study import Study
+from studies.engine.storage import DONE, PLANNED, VAL_LOSS, enqueue_planned, plan_of, trial_seed, tries_left
+from studies.engine.view import StudyView
+from studies.study import Planned, Study
 
 FAILURES_IN_A_ROW = 10
 """So many failed trials in a row end a study: the reason is then not in the settings that were drawn."""
@@ -46,9 +61,11 @@ class Running:
     deaths: int = 0
     step: int = 0
     evaluations: int = 0
-    """How many there will be."""
+    """Number of evaluations that there will be at most."""
+    latest: Progress | None = None
+    """The last evaluation."""
     ending: bool = False
-    """Told to stop; only the worker's last word is missing."""
+    """Whether it was told to stop; only the worker's last word is missing."""
 
 
 @dataclass
@@ -65,12 +82,33 @@ class Scheduler:
     """Seconds without a word after which a worker is taken to hang."""
     running: dict[str, Running] = field(default_factory=dict)
     adopted: list[FrozenTrial] = field(default_factory=list)
+    ended: dict[int, FrozenTrial] = field(default_factory=dict)
+    """Number -> trial that has ended, as Optuna has it."""
+    counts: Counter[TrialState] = field(default_factory=Counter)
+    """How many trials have ended in which state."""
+    kept: list[FrozenTrial] = field(default_factory=list)
+    """Complete trials that keep their weights."""
+    best: FrozenTrial | None = None
+    """The best complete trial by validation."""
+    news: list[FrozenTrial] = field(default_factory=list)
+    """Trials that ended since somebody last took them out, for the display."""
+    waiting: int = 0
+    """Number of trials that Optuna will hand out before it makes new ones."""
+    to_plan: deque[Planned] = field(default_factory=deque)
+    """Of a list: planned trials that Optuna does not know yet, or that are tried again."""
+    failures_in_a_row: int = 0
     awake: float = field(default_factory=time.monotonic)
     """When this process was last at work, on the monotonic clock."""
     conditions: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Settings of data and precision -> digest of the data and precision of the first run that had them."""
     stopping: bool = False
     """Set by a signal: nothing new is started, and every run stops at its next event."""
+
+    plan: StudyPlan = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plan = plan_of(self.optuna)
+        self.tags = {**self.tags, names.UID: self.plan.uid}
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -81,8 +119,8 @@ class Scheduler:
         Args:
             more: whether there are trials to do; else what an earlier owner could not finish is put in order.
         """
-        header = study_header(self.name, self.study, self.tags)
-        with Recorder.open(self.paths.journal(header.key), header) as recorder:
+        header = study_header(self.name, self.study, self.plan, self.tags)
+        with open_recorder(self.paths, header) as recorder:
             if more:
                 recorder.reopen()
             self.adopt()
@@ -95,14 +133,45 @@ class Scheduler:
                 recorder.close("complete")
 
     def adopt(self) -> None:
-        """Take over what an earlier owner left: running trials to go on with, journals to close."""
-        for frozen in self.optuna.get_trials(deepcopy=False):
+        """Take over what an earlier owner left: running trials to continue, journals to close."""
+        trials = self.optuna.get_trials(deepcopy=False)
+        for frozen in trials:
             if frozen.state == TrialState.RUNNING:
                 self.adopted.append(frozen)
-            elif frozen.state.is_finished() and self._journal(frozen.number).exists():
-                with Recorder(Journal(self._journal(frozen.number))) as recorder:
-                    self._close(frozen, recorder)
+            elif frozen.state == TrialState.WAITING:
+                self.waiting += 1
+            else:
+                self._remember(frozen)
+                self._put_in_order(frozen)
+        self.kept = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         self._keep_best_models()
+        if self.study.fixed_trials:
+            self.to_plan = deque(planned for planned, left in tries_left(trials, self.study) if left)
+
+    def _remember(self, frozen: FrozenTrial) -> None:
+        self.ended[frozen.number] = frozen
+        self.counts[frozen.state] += 1
+        if frozen.state == TrialState.COMPLETE and (
+            self.best is None or trial_rank_key(frozen) < trial_rank_key(self.best)
+        ):
+            self.best = frozen
+
+    def _put_in_order(self, frozen: FrozenTrial) -> None:
+        """Close the journal of a trial that has ended, where a kill came between."""
+        path = self._journal(frozen.number)
+        try:
+            if not is_closed(path) and path.exists():
+                with Recorder(Journal(path)) as recorder:
+                    self._close(frozen, recorder)
+            elif path.exists():
+                tidy(self.paths, self.name, frozen)
+        except JournalError as error:
+            self.executor.notices.append(f"trial {frozen.number:04d} has ended, but: {error}")
+
+    @property
+    def complete(self) -> list[FrozenTrial]:
+        """The complete trials."""
+        return [trial for trial in self.ended.values() if trial.state == TrialState.COMPLETE]
 
     def step(self, timeout: float = 1.0) -> bool:
         """Fill free slots, then handle what comes within ``timeout`` seconds; say whether there is more to do.
@@ -129,36 +198,43 @@ class Scheduler:
 
     def _start_next(self) -> bool:
         if self.adopted:
-            self._start(self._trial(self.adopted.pop(0)))
+            self._start(self.adopted.pop(0)._trial_id)
             return True
-        done = sum(trial.state in DONE for trial in self.optuna.get_trials(deepcopy=False))
-        if done + len(self.running) >= self.study.total:
+        if sum(self.counts[state] for state in DONE) + len(self.running) >= self.study.total:
             return False
-        if self.study.fixed_trials:
-            enqueue(self.optuna, self.study)
-            if not self.optuna.get_trials(deepcopy=False, states=[TrialState.WAITING]):
+        if self.study.fixed_trials and not self.waiting:
+            if not self.to_plan:
                 return False
-        number = self.optuna.ask().number
-        self._start(self._trial(self.optuna.get_trials(deepcopy=False)[number]))
+            enqueue_planned(self.optuna, self.to_plan.popleft())
+            self.waiting += 1
+        self.optuna.sampler = RandomSampler()  # draws nothing here: the trial's own sampler does, below
+        trial = self.optuna.ask()
+        self.waiting = max(0, self.waiting - 1)
+        self._start(trial._trial_id)
         return True
 
-    def _trial(self, frozen: FrozenTrial) -> Trial:
+    def _trial(self, trial_id: int, number: int) -> Trial:
         """Return a trial with a generator of its own: it draws the same, whoever draws and when."""
-        self.optuna.sampler = self.study.sampler(trial_seed(self.study.base.seed, frozen.number))
-        return Trial(self.optuna, frozen._trial_id)
+        self.optuna.sampler = self.study.sampler(trial_seed(self.study.seed, number))
+        running = [self._frozen(run.trial) for run in self.running.values()]
+        return Trial(StudyView(self.optuna, [*self.ended.values(), *running]), trial_id)  # type: ignore[arg-type]
 
-    def _start(self, trial: Trial) -> None:
+    def _frozen(self, trial: Trial) -> FrozenTrial:
+        return self.optuna._storage.get_trial(trial._trial_id)
+
+    def _start(self, trial_id: int) -> None:
+        known = self.optuna._storage.get_trial(trial_id)
+        trial = self._trial(trial_id, known.number)
         self.study.draw(trial)
         config = self.study.config(trial)
         key = trial_key(self.name, trial.number)
         header = trial_header(self.name, self.study, trial, self.tags)
         job = Job(key, config, self.paths.work(key).absolute(), self.paths.cache.absolute())
-        known = self.optuna.get_trials(deepcopy=False)[trial.number].intermediate_values
         self.running[key] = Running(
             trial=trial,
             recorder=open_recorder(self.paths, header, trial.params),
             job=job,
-            reported=max(known, default=0),
+            reported=max(known.intermediate_values, default=0),
             heard=time.monotonic(),
         )
         self.executor.start(job)
@@ -216,11 +292,17 @@ class Scheduler:
             return False
         if event.step > run.step:
             run.step, run.deaths = event.step, 0
-        if not isinstance(event, Progress) or event.evaluation < run.reported:
+        if not isinstance(event, Progress):
+            return False
+        run.latest = event
+        if event.evaluation < run.reported:
             return False
         if event.evaluation > run.reported:
             run.trial.report(event.val_accuracy, event.evaluation)
             run.reported = event.evaluation
+        if event.evaluation >= run.evaluations:
+            return False  # all of its work is done: what is left is its score
+        run.trial.study = StudyView(self.optuna, list(self.ended.values()))  # type: ignore[assignment]
         return run.trial.should_prune()
 
     def _end(self, run: Running, state: TrialState, reason: str = "", value: float | None = None) -> None:
@@ -228,8 +310,22 @@ class Scheduler:
         if reason:
             run.trial.set_user_attr("reason", reason)
         self.optuna.tell(run.trial, value, state=state)
-        self._close(self.optuna.get_trials(deepcopy=False)[run.trial.number], run.recorder)
-        self._keep_best_models()
+        ended = self._frozen(run.trial)
+        self._remember(ended)
+        self.news.append(ended)
+        self._close(ended, run.recorder)
+        if state == TrialState.COMPLETE:
+            self.failures_in_a_row = 0
+            self.kept.append(ended)
+            self._keep_best_models()
+        elif state == TrialState.PRUNED:
+            self.failures_in_a_row = 0
+        elif self.study.fixed_trials:
+            name = ended.user_attrs.get(PLANNED)
+            mine = [trial for trial in self.ended.values() if trial.user_attrs.get(PLANNED) == name]
+            self.to_plan += [
+                planned for planned, left in tries_left(mine, self.study) if left and planned.name == name
+            ]
 
     def _close(self, trial: FrozenTrial, recorder: Recorder) -> None:
         close(self.paths, self.name, trial, recorder)
@@ -238,7 +334,8 @@ class Scheduler:
         return self.paths.journal(trial_key(self.name, number))
 
     def _keep_best_models(self) -> None:
-        keep_best_models(self.paths, self.name, self.optuna.get_trials(deepcopy=False))
+        gone = keep_best_models(self.paths, self.name, self.kept)
+        self.kept = [trial for trial in self.kept if trial.number not in gone]
 
     def _again(self, run: Running, reason: str) -> None:
         run.deaths += 1
@@ -255,8 +352,8 @@ class Scheduler:
         del self.running[run.job.key]
 
     def _mind_failures(self, reason: str) -> None:
-        ended = [t.state for t in self.optuna.get_trials(deepcopy=False) if t.state.is_finished()]
-        if len(ended) >= FAILURES_IN_A_ROW and set(ended[-FAILURES_IN_A_ROW:]) == {TrialState.FAIL}:
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row >= FAILURES_IN_A_ROW:
             raise StudyError(
                 f"{FAILURES_IN_A_ROW} trials in a row failed, the last one because: {reason}. "
                 "The study is stopped; what finished is kept. Mend the reason and run the same command again."

@@ -1,9 +1,11 @@
 """A study in Optuna's database: opened for one owner, and refused if it would mix what cannot be compared."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,22 @@ import optuna
 from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
-from sqlalchemy import Engine, event
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from experiments.tracking.paths import sqlite_path, sqlite_uri
+from experiments.tracking.plan import StudyPlan, new_uid
 from experiments.tracking.servers import check_database, database_url
 from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary
-from studies.study import Study
+from studies.study import Planned, Study
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 IDENTITY = "identity"
+"""Attribute of a study: what must stay the same for its trials to be comparable."""
+PLAN = "plan"
+"""Attribute of a study: what it set out to do, as JSON, with its uid and seed."""
 PLANNED = "planned"
 """User attribute of a trial that was planned: its name."""
 REPEATS = "repeats"
@@ -120,6 +126,7 @@ def identity(study: Study, data: DataSummary) -> dict[str, object]:
         "data": data.digest,
         "data_scope": data.data_scope,
         "subject": study.subject,
+        "seed": study.seed,
     }
 
 
@@ -136,32 +143,64 @@ def open_study(storage: RDBStorage, name: str, study: Study, data: DataSummary) 
     wanted = identity(study, data)
     known = opened.user_attrs.get(IDENTITY)
     if known is None:
-        opened.set_user_attr(IDENTITY, wanted)
+        plan = study.whole_plan(new_uid(), data.digest)
+        opened.set_user_attr(PLAN, plan.model_dump_json(exclude_defaults=True))
+        opened.set_user_attr(IDENTITY, wanted)  # the last one: before it, a kill leaves a study that is made again
     elif known != wanted:
         raise UserError(
             f"The study {name!r} exists and was made with other settings, so that its trials cannot be compared "
             f"with new ones: {'; '.join(_differences(known, wanted))}. Choose another NAME, or go back to these."
         )
-    enqueue(opened, study)
+    if not study.fixed_trials:  # the trials of a list are enqueued one by one, as slots get free
+        for planned, left in tries_left(opened.get_trials(deepcopy=False), study):
+            if left:
+                enqueue_planned(opened, planned)
     return opened
 
 
-def enqueue(opened: optuna.Study, study: Study) -> None:
-    """Let Optuna take up next what is planned and not yet there; a kill at any moment leaves nothing twice.
+def plan_of(opened: optuna.Study) -> StudyPlan:
+    """Return what a study set out to do, as it was written when the study was created."""
+    return StudyPlan.model_validate_json(opened.user_attrs[PLAN])
+
+
+def stored_seed(storage: RDBStorage, name: str) -> int | None:
+    """Return the seed of the study of this name; None where there is none yet."""
+    if name not in optuna.get_all_study_names(storage):
+        return None
+    known = optuna.load_study(study_name=name, storage=storage).user_attrs
+    return StudyPlan.model_validate_json(known[PLAN]).seed if IDENTITY in known else None
+
+
+def tries_left(trials: Iterable[FrozenTrial], study: Study) -> Iterator[tuple[Planned, int]]:
+    """Yield each planned trial, and how often it may still be tried: 0 where it is there already.
 
     In a list, a trial that failed is planned again, up to ``RETRIES`` times in all: what fails there is the
     machine, since a loss that diverges is an outcome and no failure.
     """
     known: dict[str, list[TrialState]] = {}
-    for trial in opened.get_trials(deepcopy=False):
+    for trial in trials:
         if PLANNED in trial.user_attrs:
             known.setdefault(trial.user_attrs[PLANNED], []).append(trial.state)
     for planned in study.planned:
         states = known.get(planned.name, [])
-        again = study.fixed_trials and set(states) == {TrialState.FAIL} and len(states) < RETRIES
-        if not states or again:
-            known_by = {PLANNED: planned.name, **({REPEATS: planned.repeats} if planned.repeats else {})}
-            opened.enqueue_trial(dict(planned.settings), user_attrs=known_by)
+        again = study.fixed_trials and set(states) <= {TrialState.FAIL}
+        yield planned, (RETRIES - len(states) if again else int(not states))
+
+
+def enqueue_planned(opened: optuna.Study, planned: Planned) -> None:
+    """Let Optuna take up a planned trial next."""
+    known_by = {PLANNED: planned.name, **({REPEATS: planned.repeats} if planned.repeats else {})}
+    opened.enqueue_trial(dict(planned.settings), user_attrs=known_by)
+
+
+def count_done(storage: RDBStorage, name: str) -> int:
+    """Return how many trials of a study are finished or pruned, without reading them; 0 where there is none."""
+    query = text(
+        "select count(*) from trials join studies using (study_id) "
+        "where study_name = :name and state in ('COMPLETE', 'PRUNED')"
+    )
+    with storage.engine.connect() as connection:
+        return int(connection.execute(query, {"name": name}).scalar() or 0)
 
 
 def _differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -171,8 +210,9 @@ def _differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
             before, after = known[part].get(name, "absent"), wanted[part].get(name, "absent")
             if before != after:
                 found.append(f"{name} was {_short(before)}, is {_short(after)}")
-    changed = [part for part in ("data", "data_scope", "subject") if known[part] != wanted[part]]
-    return found + [f"{part} was {_short(known[part])}, is {_short(wanted[part])}" for part in changed]
+    named = {"data": "data", "data_scope": "data_scope", "subject": "subject", "seed": "the study's seed"}
+    changed = [part for part in named if known.get(part) != wanted[part]]
+    return found + [f"{named[part]} was {_short(known.get(part))}, is {_short(wanted[part])}" for part in changed]
 
 
 def _short(value: object) -> str:

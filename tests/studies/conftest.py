@@ -9,7 +9,8 @@ from optuna.trial import Trial
 from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
-from studies.engine.executors import Executor, Inline
+from studies.engine.executors import Executor
+from studies.engine.inline import Inline
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import open_storage, open_study
 from studies.study import Planned, Study

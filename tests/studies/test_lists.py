@@ -17,7 +17,8 @@ from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
 from studies import factors, finalists, splits
-from studies.engine.executors import Inline
+from studies.engine.cleanup import trial_rank_key
+from studies.engine.inline import Inline
 from studies.engine.storage import REPEATS
 from studies.study import Study
 from tests.studies.engine.stepping import OpenScheduler, journals_agree, outcomes, run_all
@@ -32,7 +33,7 @@ def blocks_of(study: Study, small: RunConfig) -> Study:
 
 
 def test_every_cell_of_a_block_shares_all_but_the_factors() -> None:
-    study = factors.build_study(factors.Params(blocks=5), "")
+    study = factors.build_study(factors.Params(blocks=5))
     assert study.total == len(study.planned) == 20
     blocks: dict[str, list[dict[str, object]]] = {}
     for each in study.planned:
@@ -48,7 +49,7 @@ def test_every_cell_of_a_block_shares_all_but_the_factors() -> None:
 
 
 def test_a_block_is_a_pure_function_of_seed_and_number() -> None:
-    few, many = (factors.build_study(factors.Params(blocks=count), "").planned for count in (2, 9))
+    few, many = (factors.build_study(factors.Params(blocks=count)).planned for count in (2, 9))
     assert many[: len(few)] == few
 
 
@@ -73,13 +74,11 @@ def test_draws_fill_their_ranges_evenly() -> None:
 )
 def test_a_question_that_makes_no_sense_is_refused(text: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
-        factors.build_study(factors.Params(factors=text), "")
+        factors.build_study(factors.Params(factors=text))
 
 
 def test_another_factor_needs_no_code() -> None:
-    study = factors.build_study(
-        factors.Params(blocks=1, factors="model.hidden_dim=16,32 model.pooling=max,mean"), ""
-    )
+    study = factors.build_study(factors.Params(blocks=1, factors="model.hidden_dim=16,32 model.pooling=max,mean"))
     assert {each.settings["model.hidden_dim"] for each in study.planned} == {16, 32}
     assert "model.hidden_dim" in study.space()
 
@@ -87,7 +86,7 @@ def test_another_factor_needs_no_code() -> None:
 def test_a_list_that_is_interrupted_ends_with_each_cell_once(
     open_scheduler: OpenScheduler, small: RunConfig
 ) -> None:
-    study = blocks_of(factors.build_study(factors.Params(blocks=2, factors="model.pooling=last,mean"), ""), small)
+    study = blocks_of(factors.build_study(factors.Params(blocks=2, factors="model.pooling=last,mean")), small)
     for steps in (3, 9):
         run_all(open_scheduler(study, total=study.total), most=steps)
     owner = open_scheduler(study, total=study.total)
@@ -99,14 +98,14 @@ def test_a_list_that_is_interrupted_ends_with_each_cell_once(
     headers = [read(owner.paths.journal(f"test/{number:04d}"))[0] for number in range(4)]
     assert sorted(header.header.tags["seqclf.block"] for header in headers) == ["0", "0", "1", "1"]  # type: ignore[union-attr]
 
-    more = blocks_of(factors.build_study(factors.Params(blocks=3, factors="model.pooling=last,mean"), ""), small)
+    more = blocks_of(factors.build_study(factors.Params(blocks=3, factors="model.pooling=last,mean")), small)
     owner = open_scheduler(more, total=more.total)
     run_all(owner)
     assert outcomes(owner) == ["COMPLETE"] * 6
 
 
 def test_a_failed_cell_is_planned_again_but_not_for_ever(open_scheduler: OpenScheduler, small: RunConfig) -> None:
-    study = blocks_of(factors.build_study(factors.Params(blocks=1, factors="model.pooling=last,mean"), ""), small)
+    study = blocks_of(factors.build_study(factors.Params(blocks=1, factors="model.pooling=last,mean")), small)
     study = replace(study, base=study.base.override({"model.init_from": "no such folder"}))
     owner = open_scheduler(study, total=2)
     run_all(owner)
@@ -114,7 +113,7 @@ def test_a_failed_cell_is_planned_again_but_not_for_ever(open_scheduler: OpenSch
 
 
 def test_settings_that_a_list_sets_itself_cannot_be_named() -> None:
-    study = factors.build_study(factors.Params(blocks=1), "")
+    study = factors.build_study(factors.Params(blocks=1))
     with pytest.raises(UserError, match=r"train\.lr cannot be named"):
         study.with_base(study.base, frozenset({"train.lr"}))
 
@@ -123,7 +122,7 @@ def test_finalists_are_the_best_by_validation_on_fresh_seeds(open_scheduler: Ope
     search = open_scheduler(study, name="search", total=3)
     run_all(search)
     uri = search.paths.optuna_uri
-    declared = finalists.build_study(finalists.Params(of="search", best=2, seeds=2), uri)
+    declared = finalists.build_study(finalists.Params(of="search", best=2, seeds=2), 0, uri)
     ranked = sorted(search.optuna.trials, key=lambda t: (-(t.value or 0), t.number))[:2]
     assert [each.tags["seqclf.finalist"] for each in declared.planned] == [
         f"search/{trial.number:04d}" for _ in range(2) for trial in ranked
@@ -142,7 +141,7 @@ def test_finalists_are_the_best_by_validation_on_fresh_seeds(open_scheduler: Ope
     by_settings: dict[str, list[FrozenTrial]] = {each.repeats: [] for each in declared.planned}
     for trial in owner.optuna.trials:
         by_settings[trial.user_attrs[REPEATS]].append(trial)
-    best = {max(trials, key=lambda t: (t.value or 0, -t.number)).number for trials in by_settings.values()}
+    best = {min(trials, key=trial_rank_key).number for trials in by_settings.values()}
     kept = {int(path.parent.name) for path in owner.paths.work("final").glob("*/model")}
     assert len(best) == 2
     assert kept == best
@@ -156,7 +155,7 @@ def test_finalists_are_the_best_by_validation_on_fresh_seeds(open_scheduler: Ope
 def test_a_finalist_that_diverges_counts_and_is_not_run_again(open_scheduler: OpenScheduler, study: Study) -> None:
     search = open_scheduler(study, name="search", total=1)
     run_all(search)
-    declared = finalists.build_study(finalists.Params(of="search", best=1, seeds=2), search.paths.optuna_uri)
+    declared = finalists.build_study(finalists.Params(of="search", best=1, seeds=2), 0, search.paths.optuna_uri)
     declared = declared.with_base(
         study.base.override({"train.on_divergence": declared.base.train.on_divergence}), frozenset()
     )
@@ -181,7 +180,7 @@ def test_finalists_begun_under_another_rule_for_divergence_are_not_mixed(
 ) -> None:
     search = open_scheduler(study, name="search", total=1)
     run_all(search)
-    declared = finalists.build_study(finalists.Params(of="search", best=1, seeds=1), search.paths.optuna_uri)
+    declared = finalists.build_study(finalists.Params(of="search", best=1, seeds=1), 0, search.paths.optuna_uri)
     open_scheduler(declared.with_base(study.base, frozenset()), name="final", total=1)  # as before: a failure
     scored = declared.with_base(study.base.override({"train.on_divergence": "score"}), frozenset())
     with pytest.raises(UserError, match=r"train\.on_divergence was fail, is score"):
@@ -194,10 +193,10 @@ def test_finalists_of_a_published_search_are_those_of_the_search_itself(
     search = open_scheduler(study, name="search", total=3)
     run_all(search)
     question = finalists.Params(of="search", best=2, seeds=2)
-    own = finalists.build_study(question, search.paths.optuna_uri)
+    own = finalists.build_study(question, 0, search.paths.optuna_uri)
     sync_once(search.paths.runs)
     frames.runs(frames.Stores.under(search.paths.runs)).to_csv(tmp_path / "runs.csv", index=False)
-    published = finalists.build_study(replace(question, of=str(tmp_path)), "sqlite:///not read")
+    published = finalists.build_study(replace(question, of=str(tmp_path)), 0, "sqlite:///not read")
     assert published.notes["seqclf.search_digest"] == own.notes["seqclf.search_digest"]
     for one, other in zip(own.planned, published.planned, strict=True):
         assert (one.name, one.tags) == (other.name, other.tags)
@@ -209,7 +208,7 @@ def test_finalists_of_a_published_search_are_those_of_the_search_itself(
 
 
 def test_the_search_published_here_has_its_finalists() -> None:
-    study = finalists.build_study(finalists.Params(of=str(ROOT / "reports" / "imdb" / "imdb")), "")
+    study = finalists.build_study(finalists.Params(of=str(ROOT / "reports" / "imdb" / "imdb")))
     assert study.total == 15
     chosen = [(each.tags["seqclf.finalist"], each.tags["seqclf.search_value"]) for each in study.planned[:3]]
     assert [key for key, _ in chosen] == ["imdb/0000", "imdb/0014", "imdb/0008"]
@@ -222,19 +221,19 @@ def test_the_search_published_here_has_its_finalists() -> None:
 def test_what_is_no_published_search_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text(text)
     with pytest.raises(UserError, match=r"runs of a published search|0 complete trials"):
-        finalists.build_study(finalists.Params(of=str(tmp_path)), "")
+        finalists.build_study(finalists.Params(of=str(tmp_path)))
 
 
 def test_finalists_of_nothing_are_refused(open_scheduler: OpenScheduler, study: Study) -> None:
     owner = open_scheduler(study, name="search", total=1)
     with pytest.raises(UserError, match=r"no search 'other'.*There are: search"):
-        finalists.build_study(finalists.Params(of="other"), owner.paths.optuna_uri)
+        finalists.build_study(finalists.Params(of="other"), 0, owner.paths.optuna_uri)
     with pytest.raises(UserError, match="0 complete trials"):
-        finalists.build_study(finalists.Params(of="search"), owner.paths.optuna_uri)
+        finalists.build_study(finalists.Params(of="search"), 0, owner.paths.optuna_uri)
 
 
 def test_kinds_of_split_are_compared_on_the_same_settings_and_other_parts_in_every_block() -> None:
-    study = splits.build_study(splits.Params(blocks=4), "")
+    study = splits.build_study(splits.Params(blocks=4))
     assert study.total == 12
     blocks = [study.planned[at : at + 3] for at in range(0, 12, 3)]
     for cells in blocks:

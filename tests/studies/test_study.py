@@ -13,7 +13,7 @@ from tests.studies.engine.stepping import OpenScheduler
 
 
 def test_the_shipped_study_starts_with_its_base_and_fits_the_config() -> None:
-    study = imdb.build_study(imdb.Params(), "")
+    study = imdb.build_study(imdb.Params())
     start = study.planned[0].settings
     assert study.space().keys() == start.keys() <= RunConfig().flat().keys()
     assert study.base.override(start) == study.base

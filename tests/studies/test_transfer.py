@@ -21,7 +21,7 @@ def tagger(small: RunConfig, tmp_path: Path, cache: Path) -> Path:
 def test_every_trial_starts_with_the_tagger_and_so_does_every_finalist(
     tagger: Path, small: RunConfig, open_scheduler: OpenScheduler
 ) -> None:
-    declared = transfer.build_study(transfer.Params(trials=2, tagger=str(tagger)), "")
+    declared = transfer.build_study(transfer.Params(trials=2, tagger=str(tagger)))
     assert declared.base.model.init_from == str(tagger)
     assert (declared.base.model.embed_dim, declared.base.model.hidden_dim) == (8, 8)
     assert not {"model.embed_dim", "model.hidden_dim", "model.num_layers"} & declared.space().keys()
@@ -34,7 +34,7 @@ def test_every_trial_starts_with_the_tagger_and_so_does_every_finalist(
     assert outcomes(owner) == ["COMPLETE"] * 2
     with pytest.raises(UserError, match="Choose another NAME"):
         open_scheduler(replace(study, subject="a tagger with other weights"), name="transfer", total=2)
-    again = finalists.build_study(finalists.Params(of="transfer", best=1, seeds=2), owner.paths.optuna_uri)
+    again = finalists.build_study(finalists.Params(of="transfer", best=1, seeds=2), 0, owner.paths.optuna_uri)
     assert again.base.model.init_from == str(tagger)
     assert again.base.model.hidden_dim == 8
     without = again.with_base(again.base.override({"model.init_from": None}), frozenset({"model.init_from"}))
@@ -48,11 +48,11 @@ def test_every_trial_starts_with_the_tagger_and_so_does_every_finalist(
 )
 def test_without_a_tagger_it_says_how_to_make_one(name: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=told):
-        transfer.build_study(transfer.Params(tagger=name and str(tmp_path / name)), "")
+        transfer.build_study(transfer.Params(tagger=name and str(tmp_path / name)))
 
 
 def test_a_relative_folder_means_the_same_from_everywhere(
     tagger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert transfer.build_study(transfer.Params(tagger="tagger"), "").base.model.init_from == str(tagger)
+    assert transfer.build_study(transfer.Params(tagger="tagger")).base.model.init_from == str(tagger)

@@ -17,12 +17,13 @@ ROOT = Path(__file__).parents[3]
 
 
 class Command:
-    """``python -m studies imdb`` on small data, in a folder of its own."""
+    """``seqclf study imdb`` on small data, in a folder of its own."""
 
     def __init__(self, reviews: Path, runs: Path, total: int, more: Sequence[str] = ()) -> None:
         self.runs = runs
         self.arguments = [
-            sys.executable, "-m", "studies", "imdb", "--name", "test", "--runs", str(runs), "--trials", str(total),
+            sys.executable, "-m", "studies.commands", "study", "imdb", "--name", "test", "--runs", str(runs),
+            "--trials", str(total),
             "--data.source", str(reviews), "--model.embed-dim", "8",
             "--model.hidden-dim", "8", "--train.patience", "99", "--train.batch-size", "2", "--no-report", *more,
         ]  # fmt: skip

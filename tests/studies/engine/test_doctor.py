@@ -18,9 +18,9 @@ from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
 from studies.engine.cleanup import KEPT_MODELS
-from studies.engine.doctor import Options, examine
-from studies.engine.executors import Inline
-from studies.engine.run_study import owned
+from studies.engine.doctor import Diagnosis, examine
+from studies.engine.inline import Inline
+from studies.engine.ownership import owned
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import open_storage, open_study
 from studies.study import Study
@@ -191,8 +191,12 @@ FAULTS: list[tuple[Callable[[RunPaths], None], str]] = [
 ]
 
 
+def look(paths: RunPaths, fix: bool = False) -> Diagnosis:
+    return examine(paths, paths.storage_uri(), paths.tracking_uri(), fix)
+
+
 def found_in(paths: RunPaths, capsys: pytest.CaptureFixture[str], fix: bool = False) -> tuple[int, int, str]:
-    diagnosis = examine(Options(paths.runs, fix=fix))
+    diagnosis = look(paths, fix)
     return diagnosis.found, diagnosis.left, capsys.readouterr().out
 
 
@@ -245,6 +249,6 @@ def test_what_only_a_person_can_decide_is_left(paths: RunPaths, capsys: pytest.C
 
 def test_without_records_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing has been recorded"):
-        examine(Options(tmp_path / "nowhere"))
-    assert examine(Options(tmp_path, fix=True)).found == 0
+        look(RunPaths(tmp_path / "nowhere"))
+    assert look(RunPaths(tmp_path), fix=True).found == 0
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import event
 
@@ -17,10 +18,13 @@ from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import Sync, sync_once
 from seqclf_core.errors import UserError
 from studies.engine import run_study
-from studies.engine.executors import Inline, Message, WorkerDied
+from studies.engine.executors import Message, WorkerDied
+from studies.engine.inline import Inline
+from studies.engine.ownership import owned
 from studies.engine.processes import Processes
 from studies.engine.scheduler import DEATHS, Scheduler
 from studies.engine.storage import explained
+from studies.engine.time_left import Workload
 from studies.study import Study
 from tests.studies.engine.stepping import OpenScheduler, journals_agree, outcomes, run_all, scores
 
@@ -89,7 +93,7 @@ def test_a_worker_that_stops_hangs_or_outlives_its_owner(
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=terminate).start()
-    run_study.run_to_the_end(owner, 1.0)
+    run_study.run_to_the_end(owner, Workload(np.ones(360, dtype=np.int64)))
     assert owner.stopping
     executor.close()
     assert not executor_left(executor)
@@ -123,13 +127,13 @@ def test_a_second_owner_is_refused_also_where_the_note_of_the_first_is_cut(
 ) -> None:
     paths = RunPaths(tmp_path)
     who = paths.work("test") / "owner.json"
-    with run_study.owned(paths, "test"):
+    with owned(paths, "test"):
         who.unlink()
         if note is not None:
             who.write_text(note)
-        with pytest.raises(UserError, match="is being run by another process"), run_study.owned(paths, "test"):
+        with pytest.raises(UserError, match="is being run by another process"), owned(paths, "test"):
             pass
-    with run_study.owned(paths, "test"):
+    with owned(paths, "test"):
         assert str(os.getpid()) in who.read_text()
 
 

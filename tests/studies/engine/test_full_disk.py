@@ -7,7 +7,7 @@ import pytest
 
 from tests.studies.engine.study_command import Command, children_in_mlflow, trials
 
-CACHE, DATABASE, CHECKPOINT = 512, 30_000, 150_000
+CACHE, DATABASE, CHECKPOINT = 512, 30_000, 200_000
 """Sizes of a largest file at which each of these cannot be written."""
 
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from seqclf_core.cli import explain
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
-from studies.__main__ import parse
-from studies.engine.run_study import owned
+from studies.commands.study import options_of, study_of
+from studies.engine.ownership import owned
 from studies.factors import parse_factors
 
 KNOWN = RunConfig().flat()
@@ -28,7 +28,8 @@ VALUES = st.one_of(
     ),
 )
 FLAGS = st.sampled_from(
-    [name.replace("_", "-") for name in KNOWN] + ["trials", "workers", "name", "hang-seconds", "storage"]
+    [name.replace("_", "-") for name in KNOWN]
+    + ["trials", "workers", "name", "hang-seconds", "storage", "study-seed"]
 )
 LEVELS = st.one_of(
     TEXTS, st.sampled_from(["1", "01", "1.0", "64", "last", "mean", "true", "True", "None", "1e400"])
@@ -48,7 +49,8 @@ def test_a_command_line_is_understood_or_refused(pairs: list[tuple[str, str]], s
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
-            declared, options = parse(arguments)
+            module, options = options_of(arguments)
+            declared = study_of(arguments, module, options, seed=0, storage="")
         except (UserError, ValidationError, SystemExit) as error:
             told = explain(error) if isinstance(error, ValidationError) else str(error)
             assert told or said.getvalue()

@@ -33,7 +33,7 @@ def test_a_study_that_is_interrupted_in_every_way_ends_exact(reviews_folder: Pat
     command.process.send_signal(signal.SIGINT)
     code, output = command.end(timeout=30)
     assert code == 130
-    assert "goes on where it was" in output
+    assert "same command continues it" in output
     assert time.monotonic() - began < 20
 
     command.start()
@@ -76,9 +76,9 @@ def test_a_study_that_is_interrupted_in_every_way_ends_exact(reviews_folder: Pat
 def test_help_answers_without_torch() -> None:
     script = """
 import runpy, sys
-sys.argv = ["studies", "--help"]
+sys.argv = ["seqclf", "study", "--help"]
 try:
-    runpy.run_module("studies", run_name="__main__")
+    runpy.run_module("studies.commands", run_name="__main__")
 except SystemExit:
     print("torch" in sys.modules, "mlflow" in sys.modules)
 """
@@ -93,12 +93,12 @@ except SystemExit:
         (["imbd"], "There is no study 'imbd'"),
         (["imdb", "--train.lr", "-1"], "Input should be greater than 0"),
         (["imdb", "--trials", "0"], "at least 1"),
-        (["imdb", "--name", "../x"], "cannot name a run or study"),
+        (["imdb", "--name", "../x"], "cannot name a study"),
         (["imdb", "--data.source", "/no/such/place"], "/no/such/place"),
     ],
 )
 def test_mistakes_are_told_in_a_line(arguments: list[str], told: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "studies", *arguments, "--runs", str(tmp_path)]
+    command = [sys.executable, "-m", "studies.commands", "study", *arguments, "--runs", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
                           env={**os.environ, "COLUMNS": "200"})  # fmt: skip
     assert done.returncode == 2

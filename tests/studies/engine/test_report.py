@@ -14,7 +14,7 @@ from tests.studies.engine.stepping import OpenScheduler, run_all
 
 
 def report(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "studies.engine.report", *words]
+    command = [sys.executable, "-m", "studies.commands", "report", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -154,7 +154,7 @@ def test_journals_of_a_lost_database_never_mix_with_new_trials(
     for path in owner.paths.runs.glob("optuna.db*"):
         path.unlink()
     other = open_scheduler(replace(study, planned=()), total=1)
-    with pytest.raises(UserError, match=r"0000\.jsonl is the journal of another trial"):
+    with pytest.raises(UserError, match=r"study\.jsonl is the journal of another study"):
         run_all(other)
     assert read(owner.paths.journal("test/0000")) == before
 

@@ -12,7 +12,8 @@ import pytest
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
 from seqclf_core.events import Started
-from studies.engine.executors import Inline, Message, Unfit, WorkerDied
+from studies.engine.executors import Message, Unfit, WorkerDied
+from studies.engine.inline import Inline
 from studies.engine.processes import Processes
 from studies.engine.scheduler import DEATHS
 from studies.study import Study

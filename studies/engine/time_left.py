@@ -1,0 +1,120 @@
+"""How long a study still takes, by the work that is left: tokens to train on, weighed by what a token costs.
+
+A token's cost follows from the widths of the model; what one unit of cost takes on this machine is measured by the
+evaluations of the study itself, so nothing has to be timed before it starts.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqclf_core.config import RunConfig
+from seqclf_core.data.cache import Corpus
+
+FIXED_COST = 60_000.0
+"""Floating-point operations per token that a token costs besides its products with the weights; fitted to measured
+speeds of small and large models."""
+SIMULATED_RUNS = 1000
+"""So many runs to come are laid out on the slots one by one; beyond them their sum is divided."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The texts of a study's base settings, as far as the work of a run depends on them."""
+
+    lengths: NDArray[np.int64]
+    """(N,) tokens of each training text."""
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> Workload:
+        """Return the workload of the runs on this data."""
+        return cls(np.diff(corpus.train.offsets))
+
+    def cost(self, config: RunConfig) -> float:
+        """Return the work of a whole run, neither pruned nor stopped early, in units that only compare."""
+        model, flat = config.model, config.flat()
+        limit = flat.get("data.train_limit")
+        texts = min(1.0, int(limit) / max(1, len(self.lengths))) if limit else 1.0
+        tokens = float(np.minimum(self.lengths, config.data.max_length).sum()) * texts * config.train.epochs
+        layers = model.num_layers * (2 if model.bidirectional else 1)
+        return tokens * (FIXED_COST + 24.0 * layers * model.hidden_dim * (model.embed_dim + model.hidden_dim))
+
+
+@dataclass
+class _Run:
+    cost: float
+    share: float = 0.0
+    """Proportion of its evaluations that are done."""
+    seconds: float = 0.0
+    """Seconds of work up to the last one."""
+
+
+@dataclass
+class TimeLeft:
+    """What has been seen of a study's runs so far. It has state: it learns from every evaluation."""
+
+    slots: int
+    _running: dict[str, _Run] = field(default_factory=dict)
+    _ended: list[_Run] = field(default_factory=list)
+
+    def start(self, key: str, cost: float) -> None:
+        """Note that a run has started, or goes on."""
+        self._running.setdefault(key, _Run(cost))
+
+    def evaluated(self, key: str, share: float, seconds: float) -> None:
+        """Note an evaluation.
+
+        Args:
+            key: of the run.
+            share: proportion of its evaluations that are done.
+            seconds: of work up to here.
+        """
+        run = self._running[key]
+        run.share, run.seconds = share, seconds
+
+    def end(self, key: str) -> None:
+        """Note that a run has ended, however it did."""
+        run = self._running.pop(key, None)
+        if run is not None and run.share > 0:
+            self._ended.append(run)
+
+    def left(self, to_come: int, known: Iterable[float] = ()) -> float | None:
+        """Return the seconds until all is done; None before anything is known.
+
+        Args:
+            to_come: number of runs that have not started.
+            known: their costs, where they are known beforehand; else they are taken to be like those seen.
+        """
+        seen = [run for run in (*self._ended, *self._running.values()) if run.share > 0 and run.seconds > 0]
+        if not seen:
+            return None
+        rate = sum(run.seconds for run in seen) / sum(run.cost * run.share for run in seen)
+        slots = [self._rest(run, rate) for run in self._running.values()]
+        everything = [*self._ended, *self._running.values()]
+        typical = sum(run.cost for run in everything) / len(everything)
+        shares = [run.share for run in self._ended] + [1.0] * len(self._running)
+        share = sum(shares) / len(shares)
+        coming = list(known)[:to_come] or [typical] * to_come
+        times = [cost * share * rate for cost in coming]
+        return _laid_out(slots, times, self.slots)
+
+    def _rest(self, run: _Run, rate: float) -> float:
+        """Return the seconds that a running run probably still takes: as long as those that came as far as it."""
+        further = [ended.share for ended in self._ended if ended.share > run.share]
+        share = (sum(further) + 1.0) / (len(further) + 1)
+        own = run.seconds / (run.cost * run.share) if run.share > 0 and run.seconds > 0 else rate
+        return max(0.0, share - run.share) * run.cost * own
+
+
+def _laid_out(busy: list[float], times: list[float], slots: int) -> float:
+    """Return when the last of these runs ends, each started in the first slot that is free."""
+    free = [*busy, *[0.0] * (slots - len(busy))] or [0.0]
+    heapq.heapify(free)
+    for seconds in times[:SIMULATED_RUNS]:
+        heapq.heappush(free, heapq.heappop(free) + seconds)
+    return max(free) + sum(times[SIMULATED_RUNS:]) / len(free)
