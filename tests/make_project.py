@@ -21,7 +21,7 @@ def stop(*_):
     os._exit(0)
 
 signal.signal(signal.SIGINT, stop)
-print(json.dumps({"argv": sys.argv[1:], "python": sys.executable}), flush=True)
+print(json.dumps({"argv": sys.argv[2:], "python": sys.executable}), flush=True)
 if "wait" in sys.argv:
     time.sleep(60)
 """
