@@ -19,13 +19,13 @@ ROOT = Path(__file__).parents[3]
 class Command:
     """``seqclf study imdb`` on small data, in a folder of its own."""
 
-    def __init__(self, reviews: Path, runs: Path, total: int, more: Sequence[str] = ()) -> None:
+    def __init__(self, reviews: Path, runs: Path, total: int, more: Sequence[str] = (), width: int = 8) -> None:
         self.runs = runs
         self.arguments = [
             sys.executable, "-m", "studies.commands", "study", "imdb", "--name", "test", "--runs", str(runs),
             "--trials", str(total),
-            "--data.source", str(reviews), "--model.embed-dim", "8",
-            "--model.hidden-dim", "8", "--train.patience", "99", "--train.batch-size", "2", "--no-report", *more,
+            "--data.source", str(reviews), "--model.embed-dim", str(width),
+            "--model.hidden-dim", str(width), "--train.patience", "99", "--train.batch-size", "2", "--no-report", *more,
         ]  # fmt: skip
         self.process: subprocess.Popen[str] | None = None
         self.clock = runs.with_name(f"{runs.name}.clock")

@@ -7,13 +7,13 @@ import pytest
 
 from tests.studies.engine.study_command import Command, children_in_mlflow, trials
 
-CACHE, DATABASE, CHECKPOINT = 512, 30_000, 200_000
+CACHE, DATABASE, CHECKPOINT = 512, 30_000, 300_000
 """Sizes of a largest file at which each of these cannot be written."""
 
 
 @pytest.mark.timeout(600)
 def test_a_full_disk_is_told_in_a_line_and_the_study_opens_again(reviews_folder: Path, tmp_path: Path) -> None:
-    command = Command(reviews_folder, tmp_path / "runs", 2, ["--workers", "1", "--train.epochs", "1"])
+    command = Command(reviews_folder, tmp_path / "runs", 2, ["--workers", "1", "--train.epochs", "1"], width=64)
     said = []
     for size in (CACHE, DATABASE, CHECKPOINT):
         command.start(largest_file=size)
