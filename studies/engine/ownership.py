@@ -17,9 +17,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from experiments.tracking.paths import RunPaths, mask
+from experiments.tracking.servers import check_database, database_url
 from seqclf_core.errors import UserError
 
 APPLICATION = "seqclf"
@@ -62,10 +63,8 @@ def owned(paths: RunPaths, name: str, storage: str = "") -> Iterator[None]:
 @contextmanager
 def _locked_in_database(storage: str, name: str, since: str) -> Iterator[None]:
     """Hold a study's lock in PostgreSQL; do nothing for other databases, which one machine has for itself."""
-    try:
-        url = make_url(storage) if storage else None
-    except ArgumentError:
-        url = None  # whoever opens the storage says what is wrong with it
+    check_database("Optuna", storage)
+    url = make_url(database_url(storage)) if storage else None
     if url is None or url.get_backend_name() != "postgresql":
         yield
         return
@@ -77,10 +76,6 @@ def _locked_in_database(storage: str, name: str, since: str) -> Iterator[None]:
         connection.execute(text("select set_config('application_name', :owner, false)"), {"owner": owner})
         locked = connection.execute(text("select pg_try_advisory_lock(:number)"), {"number": number}).scalar()
         held_by = None if locked else connection.execute(text(_HOLDER), {"number": number}).scalar()
-    except ImportError as error:
-        raise UserError(
-            f"PostgreSQL needs a driver that is not installed ({error}): pip install 'seqclf[team]'"
-        ) from error
     except SQLAlchemyError as error:
         said = (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"Optuna's database cannot be reached: {mask(said)}") from error

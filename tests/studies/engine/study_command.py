@@ -25,7 +25,8 @@ class Command:
             sys.executable, "-m", "studies.commands", "study", "imdb", "--name", "test", "--runs", str(runs),
             "--trials", str(total),
             "--data.source", str(reviews), "--model.embed-dim", str(width),
-            "--model.hidden-dim", str(width), "--train.patience", "99", "--train.batch-size", "2", "--no-report", *more,
+            "--model.hidden-dim", str(width), "--train.patience", "99", "--train.batch-size", "2",
+            "--no-report", *more,
         ]  # fmt: skip
         self.process: subprocess.Popen[str] | None = None
         self.clock = runs.with_name(f"{runs.name}.clock")
