@@ -49,5 +49,5 @@ def main(arguments: Sequence[str]) -> None:
     result = sync_reports(options.runs, options.tracking_uri)
     if result.pages:
         print("In MLflow it is with the study's own run: Artifacts, report.")
-    for reason in sorted(set(result.undelivered.values())):
+    for reason in sorted(set(result.unsent.values())):
         print(f"MLflow has not got the page yet; `make sync` brings it there: {reason}", file=sys.stderr)
