@@ -15,11 +15,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("seqclf_core", "experiments", "studies", "reports")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCK = [
-    Requirement(line.split("  #")[0])
-    for line in (ROOT / "requirements.lock").read_text().splitlines()
-    if not line.startswith("#")
-]
+HASHED = (ROOT / "requirements.lock").read_text()
+TORCH = Requirement((ROOT / "requirements-torch.lock").read_text().strip())
+LOCK = [Requirement(line.removesuffix(" \\")) for line in re.findall(r"^[\w].*$", HASHED, re.MULTILINE)] + [TORCH]
 MAKEFILE = (ROOT / "Makefile").read_text()
 COMMANDS = [
     each for each in re.findall(r"\$\(PY\) -m ([\w.]+)", MAKEFILE) if each.split(".")[0] in (*PACKAGES, "tests")
@@ -59,6 +57,14 @@ def test_every_pin_is_exact_and_names_no_address():
     assert len(names) == len(set(names))
 
 
+def test_every_pin_but_torch_has_the_hashes_of_its_files():
+    pins = re.split(r"^(?=\w)", HASHED, flags=re.MULTILINE)[1:]
+    assert len(pins) == len(LOCK) - 1 > 100
+    for pin in pins:
+        assert re.search(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$", pin, re.MULTILINE), pin.splitlines()[0]
+    assert "torch" not in [pin.name for pin in LOCK[:-1]]
+
+
 def test_the_pins_are_what_the_project_asks_for():
     pinned = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in LOCK}
     for wanted in direct():
@@ -73,7 +79,10 @@ def test_the_pins_are_what_is_installed():
 def test_everything_imported_is_asked_for():
     """A package that is only there because another one brings it may be gone tomorrow."""
     provided = packages_distributions()
-    asked = {canonicalize_name(each.name) for each in [*direct(), *map(Requirement, sum(EXTRAS.values(), []))]}
+    asked = {
+        canonicalize_name(each.name)
+        for each in [*direct(), *(Requirement(each) for extra in EXTRAS.values() for each in extra)]
+    }
     missing = {}
     for file in [file for package in (*PACKAGES, "tests") for file in (ROOT / package).rglob("*.py")]:
         own = {*PACKAGES, "tests", *(each.stem for each in (ROOT / "tests").rglob("*.py"))}
@@ -90,7 +99,8 @@ def test_conda_installs_the_same():
     lines = [line.strip() for line in (ROOT / "environment.yml").read_text().splitlines()]
     dependencies = lines[lines.index("dependencies:") + 1 :]
     python = PYPROJECT["project"]["requires-python"]
-    assert dependencies == [f"- python {python}", "- pip", "- pip:", "- -r requirements.lock"]
+    torch = f"- pytorch {TORCH.specifier}"
+    assert dependencies == [f"- python {python}", "- pip", torch, "- pip:", "- -r requirements.lock"]
     assert f"name: {PYPROJECT['project']['name']}" in lines  # the Makefile knows the environment by this name
 
 
