@@ -20,6 +20,7 @@ from experiments.tracking import names
 from experiments.tracking.journal import Header
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
+from experiments.tracking.sync import sync_once
 from reports.stats.finalists import finalists as ranked_by_report
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import SavedError, UserError
@@ -153,6 +154,19 @@ def test_the_champion_is_registered_once_and_needs_no_study(paths: RunPaths, tmp
     with serving(copy.runs) as served:
         assert served.predictions(TEXTS) == pytest.approx(wanted, abs=1e-6)
     assert not (copy.runs / "mlflow.db").exists()
+
+
+def test_the_run_of_another_person_under_the_same_key_is_not_ours(paths: RunPaths, tmp_path: Path) -> None:
+    copy = RunPaths(tmp_path / "runs")
+    shutil.copytree(paths.runs, copy.runs)
+    sync_once(copy.runs)
+    client = MlflowClient(copy.tracking_uri(), copy.tracking_uri())
+    experiment = client.get_experiment_by_name("imdb")
+    assert experiment
+    tags = {names.KEY: "imdb/0000", names.UID: "of another person"}
+    theirs = client.create_run(experiment.experiment_id, tags=tags).info.run_id
+    make_champion(copy, "imdb", None)
+    assert [version.run_id for version in versions(copy)] == [champion_of(copy).run_id] != [theirs]
 
 
 @pytest.mark.parametrize(
