@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 import tempfile
 import threading
 import time
@@ -38,14 +39,21 @@ from seqclf_core.files import atomic_write
 from seqclf_core.run import CHECKPOINT
 from seqclf_core.slot import Slot, environment, last_words
 from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, Unfit, WorkerDied, parse_message
-from studies.engine.ray_cluster import CACHE, LOCAL, WORKER_ENVIRONMENT, answers, default_cache
+from studies.engine.ray_cluster import CACHE, LOCAL, WORKER_ENVIRONMENT, default_cache, split_address
 
 BEAT_SECONDS = 10.0
 """Every slot hears this often that its study is still there."""
 ORPHAN_SECONDS = 60.0
 """A slot that has heard nothing for so long ends itself: its study is gone, or thinks that it is."""
-HEAD_SECONDS = 15.0
-"""A head that takes no connection for so long is gone; Ray itself would end this process after a minute."""
+PROBE_SECONDS = 2.0
+"""The head is asked this often for a connection."""
+REFUSALS = 3
+"""A head whose machine refuses so many connections in a row is gone."""
+HEAD_SECONDS = 30.0
+"""A head that cannot be reached for so long is gone, too; elsewhere, Ray would end this process after a minute."""
+GONE = (
+    "Nothing that was recorded is lost: start it again, or leave --ray (RAY=) out, and the same command goes on."
+)
 LIFE = "life"
 """The concurrency group in which an actor answers while a run is at work."""
 
@@ -261,8 +269,12 @@ class RayExecutor:
         self._local: deque[tuple[str, Message]] = deque()
         self._corpora: dict[str, Any] = {}
         self._stillborn = 0
-        self._head_seen = time.monotonic()
+        self._head_is_gone = False
         self._closed = threading.Event()
+        self._last_words = LastWords(
+            "error: the study's process has ended without a word, as Ray ends it when the head or this machine's "
+            f"node is killed. {GONE}"
+        )
         for _ in range(slots):
             self._spawn()
         self._beating = threading.Thread(target=self._beat, daemon=True)
@@ -275,12 +287,21 @@ class RayExecutor:
 
     def _beat(self) -> None:
         """Tell all actors that the study is still there, and see that the head is."""
-        while not self._closed.wait(BEAT_SECONDS / 2):
-            for actor in [*self._actors]:
-                with suppress(RayError):
-                    actor.handle.beat.options(concurrency_group=LIFE).remote()
-            if answers(self._address):
-                self._head_seen = time.monotonic()
+        told, refused, seen = 0.0, 0, time.monotonic()
+        while not self._closed.wait(PROBE_SECONDS):
+            try:
+                socket.create_connection(split_address(self._address), PROBE_SECONDS).close()
+                refused, seen = 0, time.monotonic()
+            except ConnectionRefusedError:
+                refused += 1
+            except OSError:
+                refused = 0
+            self._head_is_gone = refused >= REFUSALS or time.monotonic() - seen > HEAD_SECONDS
+            if time.monotonic() - told > BEAT_SECONDS and not refused:
+                told = time.monotonic()
+                for actor in [*self._actors]:
+                    with suppress(RayError):
+                        actor.handle.beat.options(concurrency_group=LIFE).remote()
 
     def _spawn(self) -> None:
         actor = _Actor(self._new())
@@ -334,6 +355,7 @@ class RayExecutor:
     def close(self) -> None:
         """End all actors at once."""
         self._closed.set()
+        self._last_words.unsay()
         self._mark.unlink(missing_ok=True)
         for actor in self._actors:
             with suppress(RayError):
@@ -350,11 +372,8 @@ class RayExecutor:
         """
         while self._local:
             yield self._local.popleft()
-        if time.monotonic() - self._head_seen > HEAD_SECONDS + BEAT_SECONDS:
-            raise UserError(
-                f"the head of the cluster at {self._address} is gone. Nothing that was recorded is lost: start it "
-                "again, or leave --ray (RAY=) out, and the same command goes on."
-            )
+        if self._head_is_gone:
+            raise UserError(f"the head of the cluster at {self._address} is gone. {GONE}")
         asked = list(self._asked)
         if not asked:
             time.sleep(timeout)
@@ -455,6 +474,20 @@ class RayExecutor:
         if actor.job is not None:
             del self._busy[actor.job.key]
             yield actor.job.key, WorkerDied(f"{name}: {_cause(error)[:200]}", lost)
+
+
+class LastWords:
+    """Says on standard error what this process cannot say any more, if it ends before ``unsay``."""
+
+    def __init__(self, words: str) -> None:
+        self._speaker = subprocess.Popen(
+            ["/bin/sh", "-c", 'read -r unsaid || echo "$1" >&2', "sh", words],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    def unsay(self) -> None:
+        """Let this process end without them."""
+        self._speaker.communicate(b"unsaid\n")
 
 
 def _brings(answer: object) -> bool:

@@ -70,3 +70,11 @@ def stop_hard(node: RayNode) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     node.stop()
+
+
+def kill_head_alone(node: RayNode) -> None:
+    """End the process that knows the cluster; its machine, and a study on it, go on."""
+    for process in family(node):
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "gcs_server":
+                process.kill()

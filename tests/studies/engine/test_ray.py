@@ -257,3 +257,16 @@ def test_a_wrong_address_a_bad_token_and_no_ray_are_told_at_once(
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"requirements-cluster\.lock"):
         join(closed, token)
+
+
+@pytest.mark.parametrize("unsaid", [False, True])
+def test_a_process_that_ray_ends_leaves_a_last_word(cluster: LocalCluster, unsaid: bool) -> None:
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom studies.engine.ray_cluster import prepare\n"
+        "prepare(sys.argv[1], Path(sys.argv[2]))\nfrom studies.engine.ray_executor import LastWords\n"
+        f"words = LastWords('told')\n{'words.unsay()' if unsaid else ''}\nos.kill(os.getpid(), 9)\n"
+    )
+    command = [sys.executable, "-c", script, cluster.address, str(cluster.token)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -9
+    assert done.stderr == ("" if unsaid else "told\n")
