@@ -34,7 +34,7 @@ class Batch:
     lengths: Tensor
     """(B,) int64, each in [1, T]."""
     labels: Tensor
-    """(B,) int64, 0 or 1."""
+    """(B,) int64, 0 or 1; or floating probabilities of the positive label."""
     num_tokens: int
     """Sum of the lengths, known without asking the device."""
 

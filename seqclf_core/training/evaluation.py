@@ -28,8 +28,8 @@ def classification(model: SequenceClassifier, loss: Loss) -> Objective:
 
 
 def tally_of(loss: Loss, logits: Tensor, loss_sum: Tensor, labels: Tensor) -> Tally:
-    """Count a batch: its loss summed, and how many of its decisions are right."""
-    correct = (loss.decision(logits) == labels).sum()
+    """Count a batch: its loss summed, and how many decisions are those that its targets come to."""
+    correct = (loss.decision(logits).bool() == (labels >= 0.5)).sum()
     return Tally(loss_sum.double(), correct, len(labels))
 
 

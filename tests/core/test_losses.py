@@ -36,6 +36,23 @@ def test_probability_and_loss_agree(name: str) -> None:
     assert torch.equal(loss.decision(logits), (loss.probability(logits) >= 0.5).long())
 
 
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_soft_targets_of_0_and_1_are_labels_and_between_them_the_loss_is_their_mean(name: str) -> None:
+    loss = LOSSES[name]
+    logits = torch.randn(31, loss.num_logits, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.arange(31) % 2
+    soft = labels.double()
+    hard_logits, soft_logits = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    hard_loss, soft_loss = loss.sums(hard_logits, labels), loss.sums(soft_logits, soft)
+    torch.testing.assert_close(soft_loss, hard_loss, atol=1e-12, rtol=0)
+    hard_loss.backward()
+    soft_loss.backward()
+    torch.testing.assert_close(soft_logits.grad, hard_logits.grad, atol=1e-12, rtol=0)
+    share = torch.full((31,), 0.3, dtype=torch.float64)
+    expected = 0.3 * loss.sums(logits, torch.ones_like(labels)) + 0.7 * loss.sums(logits, torch.zeros_like(labels))
+    torch.testing.assert_close(loss.sums(logits, share), expected)
+
+
 def test_extreme_logits_stay_finite() -> None:
     for loss in LOSSES.values():
         logits = torch.full((1, loss.num_logits), 500.0)

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from seqclf_core.config import RunConfig
+from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import NotFiniteError, SavedError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Saved, Started
 from seqclf_core.run import CHECKPOINT, run
@@ -195,3 +198,23 @@ def test_a_divergence_can_be_scored_as_an_outcome(small: RunConfig, tmp_path: Pa
     assert finished.reason == "diverged"
     assert finished.best_evaluation in (1, 2)
     assert finished.val_accuracy == max(each.val_accuracy for each in events if isinstance(each, Progress))
+
+
+def test_a_run_learns_from_probabilities_of_0_and_1_as_from_labels(
+    small: RunConfig, tmp_path: Path, cache: Path
+) -> None:
+    small = small.override({"train.epochs": 1})
+    corpus = load_corpus(small.data, cache)
+    certain = replace(corpus, train=replace(corpus.train, labels=corpus.train.labels.astype(np.float32)))
+    hard = curve(list(run(small, tmp_path / "hard", cache, corpus)))
+    assert curve(list(run(small, tmp_path / "soft", cache, certain))) == hard
+
+
+def test_soft_targets_teach_what_they_say(small: RunConfig, tmp_path: Path, cache: Path) -> None:
+    corpus = load_corpus(small.data, cache)
+    turned = np.where(corpus.train.labels == 1, 0.2, 0.8).astype(np.float32)
+    taught = replace(corpus, train=replace(corpus.train, labels=turned))
+    finished = list(run(small, tmp_path, cache, taught))[-1]
+    assert isinstance(finished, Finished)
+    table = pq.read_table(tmp_path / finished.files["test_predictions"]).to_pandas()
+    assert table.probability[table.label == 1].mean() < 0.5 < table.probability[table.label == 0].mean()
