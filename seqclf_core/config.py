@@ -99,8 +99,10 @@ class ModelConfig(Config):
     """LSTM layers on top of each other."""
     bidirectional: bool = False
     """Add a second LSTM that reads each review from its last real token to its first."""
-    pooling: Literal["last", "mean", "max", "mean_max", "last_position"] = "last"
-    """What the head reads of the states; last_position, the padded row's end, is a mistake kept to measure."""
+    pooling: Literal["last", "mean", "max", "mean_max", "concat", "attention", "last_position"] = "last"
+    """What the head reads of the states: the last one, their mean, their maximum, the latter two or all three side
+    by side (mean_max, concat), or a mean with learned weights (attention); last_position, the padded row's end, is
+    a mistake kept to measure."""
     loss: Literal["bce", "cross_entropy"] = "bce"
     """One logit and a sigmoid, or two logits and a softmax."""
     word_dropout: float = Field(default=0.3, ge=0, lt=1)
@@ -109,6 +111,8 @@ class ModelConfig(Config):
     """Dropout on token vectors, one mask per review shared over its tokens (Gal & Ghahramani 2016)."""
     head_dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout on what the head reads."""
+    head_init_scale: float = Field(default=1.0, gt=0, le=1000)
+    """Factor on the head's initial weights; 1.4142 lets one logit start where the difference of two does."""
     init_from: str | None = None
     """Folder of a saved tagger whose encoder weights this model starts from; none starts from scratch."""
 
@@ -122,6 +126,8 @@ class TrainConfig(Config):
     """Reviews per optimizer step."""
     lr: float = Field(default=2e-3, gt=0, le=10)
     """Highest learning rate of AdamW, reached after the warm-up; it then falls linearly to 0."""
+    head_lr_scale: float = Field(default=1.0, gt=0, le=1000)
+    """Factor on the learning rate of the head; 2 lets one logit learn as fast as the difference of two does."""
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's decoupled weight decay."""
     warmup_steps: int = Field(default=200, ge=0)

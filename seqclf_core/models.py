@@ -5,6 +5,10 @@ direction. Right padding comes after every state that a left-to-right LSTM uses,
 batch takes the fast kernel and gives the same states.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -77,6 +81,11 @@ class Encoder(nn.Module):
         return torch.empty(shape, device=device).bernoulli_(chance, generator=self.dropout_generator)
 
 
+def unrounded(states: Tensor) -> Tensor:
+    """Return bfloat16 states in float32, others as they are: pooling, head and loss are not rounded."""
+    return states.float() if states.dtype == torch.bfloat16 else states
+
+
 def reversal(lengths: Tensor, width: int) -> Tensor:
     """Positions that reverse each sequence within its own length and leave its padding: (B,) -> (B, T)."""
     positions = torch.arange(width, device=lengths.device)
@@ -120,13 +129,53 @@ def mean_max_state(states: Tensor, lengths: Tensor) -> Tensor:
     return torch.cat([mean_state(states, lengths), max_state(states, lengths)], dim=1)
 
 
-POOLINGS = {
+def concat_state(states: Tensor, lengths: Tensor) -> Tensor:
+    """Last state, mean and maximum side by side: (B, T, D, H), (B,) -> (B, 3*D*H)."""
+    return torch.cat([last_state(states, lengths), mean_max_state(states, lengths)], dim=1)
+
+
+class Attention(nn.Module):
+    """A mean with learned weights (Yang et al. 2016): a softmax over the real tokens of one score per token.
+
+    It starts as the plain mean, all scores being 0.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(features, 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+
+    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Average each sequence's states: (B, T, D, H), (B,) -> (B, D*H)."""
+        scores = self.score(states.flatten(2))[..., None]  # (B, T, 1, 1)
+        weights = scores.masked_fill(~padding_mask(states, lengths), -torch.inf).softmax(dim=1)
+        pooled: Tensor = (states * weights).sum(dim=1).flatten(1)
+        return pooled
+
+
+Pooling = Callable[[Tensor, Tensor], Tensor]
+"""(B, T, D, H) states, (B,) lengths -> (B, F) features, of any width F."""
+
+POOLINGS: dict[str, Pooling | type[nn.Module]] = {
     "last": last_state,
     "mean": mean_state,
     "max": max_state,
     "mean_max": mean_max_state,
+    "concat": concat_state,
+    "attention": Attention,
     "last_position": last_position,
 }
+"""Each is a function, or, with weights of its own, a module's class that takes the features of a state, D*H."""
+
+
+def pooling(name: str, directions: int, hidden_dim: int) -> tuple[Pooling, int]:
+    """Return a pooling for states of this shape, and the width of what it gives."""
+    made = POOLINGS[name]
+    pool: Pooling = made(directions * hidden_dim) if isinstance(made, type) else made
+    with torch.no_grad():
+        one_token = torch.zeros(1, 1, directions, hidden_dim)
+        width = pool(one_token, torch.ones(1, dtype=torch.int64)).shape[1]
+    return pool, width
 
 
 class SequenceTagger(nn.Module):
@@ -135,12 +184,12 @@ class SequenceTagger(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int, tags: int, seed: int = 0) -> None:
         super().__init__()
         self.encoder = Encoder(config, vocab_size, seed)
-        self.head = linear(config.hidden_dim * self.encoder.directions, tags, seed)
+        self.head = linear(config.hidden_dim * self.encoder.directions, tags, seed, config.head_init_scale)
         self.choice_generator: torch.Generator | None = None
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Score a batch: (B, T) ids, (B,) counts of real tokens -> (B, T, tags) logits."""
-        logits: Tensor = self.head(self.encoder(tokens, lengths).float().flatten(2))
+        logits: Tensor = self.head(unrounded(self.encoder(tokens, lengths)).flatten(2))
         return logits
 
     def use_generators(self, by_purpose: dict[str, torch.Generator]) -> None:
@@ -155,10 +204,9 @@ class SequenceClassifier(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int, seed: int = 0) -> None:
         super().__init__()
         self.encoder = Encoder(config, vocab_size, seed)
-        self.pool = POOLINGS[config.pooling]
+        self.pool, features = pooling(config.pooling, self.encoder.directions, config.hidden_dim)
         self.head_dropout = config.head_dropout
-        features = config.hidden_dim * self.encoder.directions * (2 if config.pooling == "mean_max" else 1)
-        self.head = linear(features, LOSSES[config.loss].num_logits, seed)
+        self.head = linear(features, LOSSES[config.loss].num_logits, seed, config.head_init_scale)
         self.dropout_generator: torch.Generator | None = None
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -171,7 +219,7 @@ class SequenceClassifier(nn.Module):
         Returns:
             (B, 1) log-odds of the positive label, or (B, 2) logits, by ``config.loss``.
         """
-        states = self.encoder(tokens, lengths).float()  # (B, T, D, H); autocast ends here
+        states = unrounded(self.encoder(tokens, lengths))  # (B, T, D, H); autocast ends here
         features = self.pool(states, lengths)
         if self.training and self.head_dropout > 0:
             keep = 1 - self.head_dropout
@@ -194,7 +242,7 @@ class SequenceClassifier(nn.Module):
         vocab_size: int,
         seed: int = 0,
         shared_tokens: Tensor | None = None,
-    ) -> "SequenceClassifier":
+    ) -> SequenceClassifier:
         """Start a classifier from a trained tagger's encoder.
 
         Args:
@@ -227,9 +275,10 @@ class SequenceClassifier(nn.Module):
         return model
 
 
-def linear(features: int, outputs: int, seed: int) -> nn.Linear:
-    """Make a head whose first row of weights does not depend on how many rows follow."""
+def linear(features: int, outputs: int, seed: int, scale: float = 1.0) -> nn.Linear:
+    """Make a head whose first row of weights does not depend on how many rows follow, times a factor."""
     head = nn.Linear(features, outputs)
-    nn.init.normal_(head.weight, std=features**-0.5, generator=generators(seed, torch.device("cpu"))["head"])
+    std = scale * features**-0.5
+    nn.init.normal_(head.weight, std=std, generator=generators(seed, torch.device("cpu"))["head"])
     nn.init.zeros_(head.bias)
     return head

@@ -24,6 +24,8 @@ WORDS = {
     "mean": "mean pooling",
     "max": "max pooling",
     "mean_max": "mean and max pooling",
+    "concat": "last state, mean and max",
+    "attention": "attention pooling",
     "last_position": "last position",
     "bce": "BCE",
     "cross_entropy": "cross-entropy",

@@ -24,6 +24,7 @@ from seqclf_core.training.checkpoint import read_tensors, write_tensors
 from seqclf_core.training.ema import EMA
 from seqclf_core.training.evaluation import Objective, evaluate
 from seqclf_core.training.metrics import Tally
+from seqclf_core.training.optimizer import adamw, set_lr
 
 SAVE_SECONDS = 10.0
 """Between two evaluations, a checkpoint about this often: what a power cut can cost."""
@@ -71,9 +72,7 @@ class Trainer(Generic[Model]):
         self.generators = generators(config.seed, device)
         model.use_generators(self.generators)
         settings = config.train
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-        )
+        self.optimizer = adamw(model, settings)
         self.steps_per_epoch = math.ceil(len(train) / settings.batch_size)
         self.steps = self.steps_per_epoch * settings.epochs
         # Evaluations stand at even distances; the last one of an epoch at its end.
@@ -146,8 +145,7 @@ class Trainer(Generic[Model]):
 
     def train_step(self, batch: Batch) -> Tally:
         """Take one optimizer step and count the batch; of a classifier, nothing here waits for the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.train.lr * schedule(self.state.step, self.steps, self.config.train)
+        set_lr(self.optimizer, self.config.train.lr * schedule(self.state.step, self.steps, self.config.train))
         self.optimizer.zero_grad(set_to_none=True)
         loss, tally = self.objective(batch)
         (loss / max(1, tally.count)).backward()  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from seqclf_core.config import ModelConfig
 from seqclf_core.data.vocabulary import PAD
 from seqclf_core.losses import LOSSES
-from seqclf_core.models import POOLINGS, SequenceClassifier, SequenceTagger
+from seqclf_core.models import POOLINGS, Attention, SequenceClassifier, SequenceTagger
 from seqclf_core.randomness import generators
 
 RIGHT_POOLINGS = sorted(POOLINGS.keys() - {"last_position"})
@@ -53,6 +53,10 @@ def packed_reference(model: SequenceClassifier, config: ModelConfig, tokens: Ten
             "max": real.amax(dim=0),
         }
         features["mean_max"] = torch.cat([features["mean"], features["max"]])
+        features["concat"] = torch.cat([features["last"], features["mean_max"]])
+        if isinstance(model.pool, Attention):
+            weights = (real @ model.pool.score.weight[0]).softmax(dim=0)
+            features["attention"] = (weights[:, None] * real).sum(dim=0)
         pooled.append(features[config.pooling])
     return model.head(torch.stack(pooled))
 
@@ -65,6 +69,8 @@ def test_logits_equal_a_packed_lstm(pooling: str, bidirectional: bool, layers: i
         embed_dim=12, hidden_dim=8, pooling=pooling, bidirectional=bidirectional, num_layers=layers
     )
     model = SequenceClassifier(config, VOCAB, seed=3).eval()
+    if isinstance(model.pool, Attention):
+        nn.init.normal_(model.pool.score.weight, generator=torch.Generator().manual_seed(0))
     tokens, lengths = reviews([7, 1, 30, 12, 2])
     expected = packed_reference(model, config, tokens, lengths)
     torch.testing.assert_close(model(tokens, lengths), expected, atol=1e-5, rtol=0)
