@@ -29,7 +29,7 @@ from tests.faults import SCENARIOS, UNDISTURBED, Over, Scenario
 from tests.faulty_server import faulty_server
 from tests.studies.engine.study_command import ROOT, Command, children_in_mlflow, disorder, trials
 
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 INTRODUCTION = """# Faults, and what came of them
 
 Written by `{command}` at commit {commit}, in {minutes:.1f} minutes on {processors} processors; seed {seed}.

@@ -22,12 +22,16 @@ from experiments.tracking import journal, mlflow_format, names
 from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.database import prepare_database
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
+from experiments.tracking.overview import described, write_best, write_views
 from experiments.tracking.paths import ARTIFACT_ROOT, REPORT, RunPaths, mask
 from experiments.tracking.servers import check_database, database_url
+from experiments.tracking.views import color
 from seqclf_core.errors import UserError
 
 TRAINING = {names.EXPERIMENT_KIND: "custom_model_development"}
-STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
+"""A trial that was pruned ended as planned, while MLflow shows KILLED with the red mark of a failure. The tag
+``outcome`` tells the three apart."""
 
 # What MLflow takes in one call.
 METRICS_PER_BATCH = 1000
@@ -64,6 +68,10 @@ class MlflowWriter:
         self._uri = database_url(uri)
         self._experiments: dict[str, str] = {}  # name -> id
         self._runs: dict[_Identity, _Known] = {}
+        self._with_views: set[str] = set()  # ids of experiments
+        self._parents: dict[str, str] = {}  # own run of a study, which may have a new best one -> experiment
+        self._parent_ids: dict[str, str | None] = {}  # key of a study's own run -> its id
+        self._with_data: set[str] = set()  # run ids of studies' own runs that have their data set
         try:
             check_database("MLflow", uri)
             prepare_database(uri)
@@ -107,8 +115,22 @@ class MlflowWriter:
             if known.deleted or self._client.get_run(known.run_id).data.tags.get(names.REPORT) == digest:
                 return False
             self._client.log_artifact(known.run_id, str(page), REPORT)
+            said = described(opened(entries).header.tags.get(names.QUESTION, ""), page)
+            self._client.set_tag(known.run_id, names.DESCRIPTION, mask(said))
             self._client.set_tag(known.run_id, names.REPORT, digest)  # last: a kill before it repeats the file
         return True
+
+    def write_best_scores(self) -> None:
+        """Give the own runs of studies the scores of their best runs so far, where these may have changed.
+
+        Raises:
+            SyncError: if MLflow cannot be reached or refuses.
+        """
+        with self._explaining():
+            while self._parents:
+                parent, experiment = next(iter(self._parents.items()))
+                write_best(self._client, experiment, parent)
+                del self._parents[parent]
 
     @contextmanager
     def _explaining(self, run: _Identity | None = None) -> Iterator[None]:
@@ -152,8 +174,12 @@ class MlflowWriter:
                 self._client.log_batch(run_id, params=params[start : start + PARAMS_PER_BATCH])
             self._client.log_dict(run_id, mlflow_format.tree(header), "config.json")
         inputs = mlflow_format.inputs(new)
+        parent = self._parent(header)
         if inputs:
             self._client.log_inputs(run_id, inputs)
+            if parent and parent not in self._with_data:
+                self._client.log_inputs(parent, inputs)
+                self._with_data.add(parent)
         metrics = [Metric(*metric) for metric in mlflow_format.metrics(entries, synced)]
         tags = [RunTag(name, value) for name, value in mlflow_format.tags(new)]
         for start in range(0, max(len(metrics), 1), METRICS_PER_BATCH):
@@ -163,17 +189,37 @@ class MlflowWriter:
                 self._client.log_artifact(run_id, str(path), "predictions")
             self._client.set_terminated(run_id, STATUS[last.outcome], last.time)
             self._search(header, keep=run_id)
+            if parent:
+                self._parents[parent] = self._experiments[header.experiment]
         elif any(isinstance(entry, journal.Reopened) for entry in new):
             self._client.update_run(run_id, "RUNNING")
         self._client.set_tag(run_id, names.SYNCED, str(len(entries)))
 
+    def _parent(self, header: Header) -> str | None:
+        """Return the run id of the study's own run that a run belongs to, if it is known and not deleted."""
+        if header.parent and header.parent not in self._parent_ids:
+            entries = journal.read(self._paths.journal(header.parent))
+            found = self._runs.get(_identity(opened(entries).header)) if entries else None
+            self._parent_ids[header.parent] = found.run_id if found and not found.deleted else None
+        return self._parent_ids[header.parent] if header.parent else None
+
     def _find_or_make(self, first: Opened) -> _Known:
         header = first.header
         experiment = self._experiment(header.experiment)
+        if header.role in ("study", "experiment") and experiment not in self._with_views:
+            write_views(self._client, experiment, first)
+            self._with_views.add(experiment)
         known = self._runs.get(_identity(header)) or self._search(header)
         if known is None:
             identity = {names.KEY: header.key, names.UID: header.uid, names.ROLE: header.role}
-            tags = mlflow_format.cut(header.tags) | identity
+            shown = {
+                names.SOURCE_NAME: header.tags.get(names.COMMAND, header.experiment),
+                names.DESCRIPTION: header.tags.get(names.QUESTION) if header.role == "study" else None,
+                names.COLOR: color(int(number))
+                if (number := header.tags.get(names.TRIAL, "")).isdecimal()
+                else None,
+            }
+            tags = mlflow_format.cut({**shown, **header.tags}) | identity
             if header.parent:
                 parents = journal.read(self._paths.journal(header.parent))
                 if parents and not (parent := self._find_or_make(opened(parents))).deleted:

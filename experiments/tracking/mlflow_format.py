@@ -60,24 +60,23 @@ def tags(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
         elif isinstance(entry, Happened) and isinstance(entry.event, Finished):
             found[names.ENDED] = entry.event.reason
         elif isinstance(entry, Closed):
-            found |= {"outcome": entry.outcome, names.REASON: entry.reason or None}
+            found |= {names.OUTCOME: entry.outcome, names.REASON: entry.reason or None}
     yield from cut(found).items()
 
 
 def inputs(entries: Sequence[Entry]) -> list[DatasetInput]:
-    """Return the data set inputs, one per part: train, val, test; empty unless the run starts in these entries."""
+    """Return the data set of the run, one for all its splits; empty unless the run starts in these entries."""
     return [
-        DatasetInput(_dataset(entry.event.data, part), [InputTag(names.DATASET_CONTEXT, part)])
+        DatasetInput(_dataset(event.data), [InputTag(names.DATASET_CONTEXT, ", ".join(event.data.sizes))])
         for entry in entries
-        if isinstance(entry, Happened) and isinstance(entry.event, Started)
-        for part in entry.event.data.sizes
+        if isinstance(entry, Happened) and isinstance(event := entry.event, Started)
     ]
 
 
-def _dataset(data: DataSummary, part: str) -> Dataset:
-    # The part belongs to the name: MLflow takes data sets of one name and digest for one.
-    name = f"{PurePath(data.source).name or data.source} ({part})"[-NAME_LENGTH:]
-    profile = {"num_rows": data.sizes[part], "split": data.split_method, "group_column": data.group_column}
+def _dataset(data: DataSummary) -> Dataset:
+    name = (PurePath(data.source).name or data.source)[-NAME_LENGTH:]
+    sizes = {f"num_{split}": size for split, size in data.sizes.items()}
+    profile = {**sizes, "split_method": data.split_method, "group_column": data.group_column}
     return Dataset(
         name=name,
         digest=data.digest[:DIGEST_LENGTH],

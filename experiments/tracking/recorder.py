@@ -9,6 +9,8 @@ A run that goes on after an interruption replays its events; those that the jour
 so the loop above is the same for the first start and for every later one.
 """
 
+import getpass
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -102,12 +104,21 @@ def provenance() -> dict[str, str]:
     libraries = ("torch", "tokenizers", "datasets", "numpy", "scikit-learn", "optuna", "mlflow")
     tags = {f"versions.{name}": version(name) for name in libraries}
     tags["versions.python"] = ".".join(map(str, sys.version_info[:3]))
+    tags |= {names.USER: user_name(), names.SOURCE_TYPE: "LOCAL"}
     commit = _git("rev-parse", "HEAD")
     if commit:
         dirty = "-dirty" if _git("status", "--porcelain", "--untracked-files=no") else ""
         tags[names.COMMIT] = commit + dirty
         tags[names.SOURCE_COMMIT] = commit
     return tags
+
+
+def user_name() -> str:
+    """Return who is at work; a user without a name, as in some containers, by number."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
 
 
 def _git(*arguments: str) -> str:

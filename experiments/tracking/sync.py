@@ -114,6 +114,9 @@ class Sync:
             self._sent[path] = pending[path]
             if ended:
                 self._journals.forget(path)
+        if self._writer and not in_a_row:
+            with suppress(SyncError):  # the next pass, or that of a later change, does it
+                self._writer.write_best_scores()
 
     def _send_one(self, path: Path, result: SyncResult) -> bool:
         """Send a journal or a page; return whether it is a journal that has ended."""

@@ -22,6 +22,7 @@ from typing import Any
 from experiments.tracking import names
 from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import MLFLOW_SETTINGS, RunPaths, mask
+from experiments.tracking.views import link
 from seqclf_core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -134,9 +135,7 @@ def links(address: str, token: str) -> list[str]:
             if tag["key"].startswith(names.VIEW)
         ]
         lines.append(f"  {each['name']}")
-        lines += [f"    {name:12} {page}&viewStateShareKey={key}" for name, key in views] or [
-            f"    {'runs':12} {page}"
-        ]
+        lines += [f"    {name:12} {page}{link(key)}" for name, key in views] or [f"    {'runs':12} {page}"]
     return lines
 
 

@@ -26,6 +26,15 @@ import uvicorn
 HOSTS = ("127.0.0.1", "localhost")
 TOKEN_VARIABLE = "SEQCLF_UI_TOKEN"
 URI_VARIABLE = "SEQCLF_UI_TRACKING_URI"
+ASSISTANT = "/mlflow/assistant"
+"""In the path of requests to a chat that may run commands; its panel would also cover a third of every page."""
+ENTRANCE = """<!doctype html><title>MLflow</title><script>
+localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true")
+location.replace("/" + location.hash)
+</script><noscript>MLflow's pages need JavaScript.</noscript>
+"""
+"""Leads from the link with the token to MLflow's page, so that the token stays in no address line and no history,
+and keeps the chat's panel, which is off, from opening by itself."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -53,13 +62,14 @@ class Guard:
             await _answer(send, 403, reason)
         elif scope["path"] == "/" and self._is_token(_query(scope).get("token")):
             cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Lax; Path=/"
-            # Away from the address line and the history; a browser keeps what stands behind #.
-            go_on = [("location", "/"), ("set-cookie", cookie), ("referrer-policy", "no-referrer")]
-            await _answer(send, 303, "", go_on)
-        elif self._is_known(_headers(scope)):
-            await self._app(scope, receive, send)
-        else:
+            headers = [("content-type", "text/html"), ("set-cookie", cookie), ("referrer-policy", "no-referrer")]
+            await _answer(send, 200, ENTRANCE, headers)
+        elif not self._is_known(_headers(scope)):
             await _answer(send, 401, "Open the link that `make ui` printed: it holds the token of this start.\n")
+        elif ASSISTANT in scope["path"]:
+            await _answer(send, 403, "Off: it would run commands on this machine.\n")
+        else:
+            await self._app(scope, receive, send)
 
     def _foreign(self, headers: dict[str, str]) -> str:
         """Say why a request is not from this server's own pages or from a person's address line."""
@@ -98,7 +108,8 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 async def _answer(send: Send, status: int, text: str, more: list[tuple[str, str]] | None = None) -> None:
-    headers = [("content-type", "text/plain; charset=utf-8"), ("content-length", str(len(text))), *(more or [])]
+    kind = [] if more else [("content-type", "text/plain; charset=utf-8")]
+    headers = [*kind, ("content-length", str(len(text))), *(more or [])]
     encoded = [(name.encode(), value.encode()) for name, value in headers]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": text.encode()})

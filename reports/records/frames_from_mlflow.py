@@ -20,7 +20,7 @@ DATA = ["data_scope", "digest", "source", "split_method", "group_column", *SIZES
 PLACE = ["commit", "device", "precision", "run_id", "experiment_id", "artifacts"]
 CURVES = ["train/loss", "train/accuracy", "val/loss", "val/accuracy", "tokens_per_second", "seconds"]
 
-_OUTCOMES = {"FINISHED": "complete", "KILLED": "pruned", "FAILED": "failed"}
+_OUTCOMES = {"FINISHED": "complete", "KILLED": "failed", "FAILED": "failed"}  # where no tag says it
 _METRICS = {
     **{f"val/{name}": f"best/val_{name}" for name in ("accuracy", "loss")},  # of the kept weights
     **{f"test/{name}": f"test/{name}" for name in ("accuracy", "loss")},

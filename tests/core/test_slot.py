@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from seqclf_core.data.travel import key_of, pack, unpack
 
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
+from seqclf_core.data.travel import key_of, pack, unpack
 from seqclf_core.errors import DataError
 from seqclf_core.run import run
 from seqclf_core.slot import Slot, environment

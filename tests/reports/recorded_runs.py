@@ -16,7 +16,7 @@ from optuna.trial import create_trial
 from reports.frames import Stores
 from seqclf_core.config import RunConfig
 
-STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
 STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL", "running": "RUNNING"}
 DISTRIBUTIONS = {
     "model.embed_dim": IntDistribution(32, 128, log=True),

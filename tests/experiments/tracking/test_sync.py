@@ -47,9 +47,7 @@ def test_everything_arrives(paths):
     assert run["latest"]["best/val_accuracy"] == 0.5
     assert run["files"] == ["config.json", "predictions"]
     assert run["predictions"] == ["predictions/test.parquet"]
-    assert [(name, context) for name, _, _, context in run["inputs"]] == [
-        (f"imdb ({part})", part) for part in ("test", "train", "val")
-    ]
+    assert [(name, context) for name, _, _, context in run["inputs"]] == [("imdb", "train, val, test")]
     expected = {"outcome": "complete", "seqclf.data_scope": "whole", "device": "cpu", "precision": "fp32"}
     expected |= {
         "used.split_method": "group",
@@ -68,7 +66,7 @@ def test_status_and_reason_tell_how_a_run_ended(paths):
     assert ends == {
         "imdb/study": ("FINISHED", None),
         "imdb/0000": ("FINISHED", None),
-        "imdb/0001": ("KILLED", "it was pruned"),
+        "imdb/0001": ("FINISHED", "it was pruned"),
         "imdb/0002": ("FAILED", "it was failed"),
     }
     assert "test/accuracy" not in found["imdb/0001"]["latest"]

@@ -23,6 +23,7 @@ from experiments.tracking.sync_process import ROOT
 from experiments.tracking.ui import find_port
 from seqclf_core.errors import UserError
 from tests.experiments.tracking.journal_samples import record_study
+from tests.faulty_server import unused_port
 
 UI = [sys.executable, "-m", "studies.commands", "ui"]
 
@@ -30,7 +31,7 @@ UI = [sys.executable, "-m", "studies.commands", "ui"]
 @contextmanager
 def ui(runs, **environment):
     """Start ``make ui``; yield its port, its token and the lines that it prints."""
-    port = find_port(None)
+    port = unused_port()
     command = [*UI, "--runs", str(runs), "--port", str(port)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **environment}
@@ -115,8 +116,10 @@ def test_who_does_not_know_the_token_gets_nothing(served):
 
 def test_the_link_leaves_a_cookie_that_scripts_cannot_read(served):
     _, port, token = served
-    status, headers, _ = ask(port, f"/?token={token}")
-    assert (status, headers["location"]) == (303, "/")
+    status, headers, page = ask(port, f"/?token={token}")
+    assert (status, headers["referrer-policy"]) == (200, "no-referrer")
+    assert b"location.replace" in page
+    assert token.encode() not in page
     cookie, *limits = headers["set-cookie"].split("; ")
     assert {"HttpOnly", "SameSite=Lax"} <= set(limits)
     assert ask(port, Cookie=cookie)[0] == 200
@@ -162,6 +165,12 @@ def test_what_a_page_elsewhere_embeds_is_refused_and_a_link_that_is_followed_is_
     elsewhere = {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "no-cors"}
     assert ask(port, "/get-artifact?path=config.json&run_uuid=x", token, **elsewhere)[0] == 403
     assert ask(port, "/", token, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200
+
+
+def test_the_chat_that_runs_commands_is_off(served):
+    _, port, token = served
+    assert ask(port, "/ajax-api/3.0/mlflow/assistant/config", token)[0] == 403
+    assert ask(port, "/ajax-api/3.0/mlflow/assistant/message", token, "POST", "{}")[0] == 403
 
 
 def test_its_own_page_may_do_what_it_does(served):
@@ -269,7 +278,7 @@ def run_of(paths, key):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_its_server_ends_with_it_however_that_ends(tmp_path, number):
-    port = find_port(None)
+    port = unused_port()
     command = [*UI, "--runs", str(tmp_path), "--port", str(port)]
     with (tmp_path / "errors").open("w") as errors, subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT,

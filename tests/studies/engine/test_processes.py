@@ -56,7 +56,7 @@ def test_a_study_that_is_interrupted_in_every_way_ends_exact(reviews_folder: Pat
     states = [trial.state.name for trial in trials(command.runs)]
     assert len(states) == TOTAL
     assert set(states) <= {"COMPLETE", "PRUNED"}
-    status = {"COMPLETE": "FINISHED", "PRUNED": "KILLED"}
+    status = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED"}
     known = children_in_mlflow(command.runs)
     assert {number: each[0] for number, each in known.items()} == {n: status[s] for n, s in enumerate(states)}
     for trial in trials(command.runs):
