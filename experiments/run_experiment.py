@@ -20,6 +20,7 @@ from experiments.tracking.sync_process import start_sync
 from seqclf_core.config import DataConfig, RunConfig, Settings
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.data.reviews import resolve
+from seqclf_core.environment import huge_pages_notice
 from seqclf_core.errors import UserError
 
 SYNC_SECONDS, STOPPED_SYNC_SECONDS = 60.0, 5.0
@@ -51,6 +52,8 @@ def run_experiment(
         f"  {mask(data.source)}: {sizes} reviews ({data.data_scope}), validation split: {data.split_method}",
         flush=True,
     )
+    if slow := huge_pages_notice():
+        print(f"  {slow}", flush=True)
     session = Session(
         name=session_name(name, data), question=experiment.purpose, data=data, paths=paths, console=Console(),
         command=mask(command), stream=experiment.stream,

@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from seqclf_core.environment import worker_environment
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -136,7 +138,7 @@ def memory(source: str | None, cache: Path) -> None:
     # As in a study, where the owner encodes the reviews before it starts workers.
     warm = "import sys; from tests.bench import encode; encode(*sys.argv[1:])"
     subprocess.run([sys.executable, "-c", warm, source or "synthetic", str(cache)], cwd=ROOT, check=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = worker_environment(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
             [sys.executable, "-m", "seqclf_core.worker"], cwd=ROOT, env=environment, text=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from experiments.catalog import listed, load
 from experiments.tracking.paths import RunPaths
 from seqclf_core.cli import named_settings, parse
 from seqclf_core.config import Settings
+from seqclf_core.environment import prepare_process
 from seqclf_core.errors import UserError
 
 SettingsOf = TypeVar("SettingsOf", bound=Settings, covariant=True)
@@ -38,8 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Name one of these experiments, as in `make experiment NAME=baseline`:\n{listed()}")
         return 0
     name, *rest = arguments
-    # As in a study's worker, and before torch is imported: one thread gives the same curve every time.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    prepare_process()
     experiment = load(name)
     kind: Any = Options[type(experiment.base)]  # type: ignore[misc]
     options: Options[Settings] = parse(kind, rest, f"experiment {name}", Options(config=experiment.base))

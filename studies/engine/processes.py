@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from seqclf_core.environment import worker_environment
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
 from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, Unfit, WorkerDied, parse_message
@@ -162,7 +163,7 @@ class _Worker:
     """One worker process and the pipes to it."""
 
     def __init__(self, slot: int, log: Path, device: str | None) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environment = worker_environment(os.environ)
         if device is not None:
             environment["CUDA_VISIBLE_DEVICES"] = device
         with log.open("ab") as errors:

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from seqclf_core.environment import MEMORY, REPEATABLE
 from seqclf_core.errors import UserError
 from studies.engine.resources import gpus, processors
 
@@ -34,7 +35,7 @@ CACHE = "SEQCLF_CACHE"
 """Environment variable of a node: the folder of its cache."""
 LOCAL = "SEQCLF_LOCAL"
 """Environment variable of a node: 1 where its runs do not write into RUNS, even if it is there."""
-WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+WORKER_ENVIRONMENT = {**MEMORY, **REPEATABLE}
 
 
 def require_ray() -> None:

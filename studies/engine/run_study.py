@@ -16,6 +16,7 @@ from experiments.tracking.sync_process import start_sync
 from seqclf_core.cli import INTERRUPTED
 from seqclf_core.data.cache import Corpus, load_corpus
 from seqclf_core.data.reviews import resolve
+from seqclf_core.environment import huge_pages_notice
 from seqclf_core.events import DataSummary
 from studies.engine.executors import Executor
 from studies.engine.metadata import study_tags
@@ -125,6 +126,8 @@ def announce(study: Study, corpus: Corpus, left: int, slots: int) -> None:
     done = f" ({study.total - left} are done)" if left < study.total else ""
     print(f"  plan      {study.total} trials in all{done}, {slots} workers of one thread each")
     print(f"  disk      about {disk_megabytes(study, corpus.summary, left, slots):.0f} MB")
+    if slow := huge_pages_notice():
+        print(f"  memory    {slow}")
     print("  Ctrl-C stops it; the same command continues it. `make ui` shows the runs.\n", flush=True)
 
 
