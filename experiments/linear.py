@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
 from seqclf_core.config import DataConfig, ReviewsConfig
-from seqclf_core.data.cache import Corpus, Part, load_corpus
+from seqclf_core.data.cache import Corpus, Split, load_corpus
 from seqclf_core.data.reviews import Reviews, load_reviews
 from seqclf_core.events import Event, Finished, Progress, Started
 from seqclf_core.training.predictions import score, write_predictions
 
 if TYPE_CHECKING:
-    import datasets
+    import pyarrow as pa
 
 MARKS = r'".,()!?;:'
 TOKEN = rf"[^\s{MARKS}]+|[{MARKS}]"
@@ -59,7 +59,7 @@ def fit_and_score(
         DataError: if the reviews cannot be used; names the file and row.
     """
     config = DataConfig.model_validate(data.model_dump())
-    corpus, reviews = load_corpus(config, cache), load_reviews(config, cache)
+    corpus, reviews = load_corpus(config, cache), load_reviews(config)
     texts = texts_of(corpus, reviews)
     begun = time.monotonic()
     learned_from = ("train", "val") if with_val else ("train",)
@@ -97,7 +97,7 @@ def fit_and_score(
     )  # fmt: skip
 
 
-def keep(name: str, part: Part, odds: NDArray[np.float64], folder: Path) -> dict[str, str]:
+def keep(name: str, part: Split, odds: NDArray[np.float64], folder: Path) -> dict[str, str]:
     """Write the predictions of a part; return their name and path within the folder."""
     path = f"predictions/{name}.parquet"
     write_predictions(folder / path, part, odds)
@@ -115,9 +115,9 @@ def texts_of(corpus: Corpus, reviews: Reviews) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def by_row(part: "datasets.Dataset") -> dict[int, str]:
+def by_row(table: "pa.Table") -> dict[int, str]:
     """Return row in the source -> text."""
-    return dict(zip(part["row"][:], part["text"][:], strict=True))
+    return dict(zip(table["row"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 
 def vectorizer(ngrams: int, min_count: int) -> Any:

@@ -19,7 +19,7 @@ from experiments.tracking.paths import RunPaths, mask
 from experiments.tracking.sync_process import start_sync
 from seqclf_core.config import DataConfig, RunConfig, Settings
 from seqclf_core.data.cache import load_corpus
-from seqclf_core.data.reviews import resolve
+from seqclf_core.data.sources import resolve
 from seqclf_core.environment import huge_pages_notice
 from seqclf_core.errors import UserError
 
@@ -49,11 +49,13 @@ def run_experiment(
     data = corpus.summary
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.sizes.items())
     print(
-        f"  {mask(data.source)}: {sizes} reviews ({data.data_scope}), validation split: {data.split_method}",
+        f"  {mask(data.source)}: {sizes} texts ({data.data_scope}), validation split: {data.split_method}",
         flush=True,
     )
     if slow := huge_pages_notice():
         print(f"  {slow}", flush=True)
+    for note in data.notes:
+        print(f"  {note}.", flush=True)
     session = Session(
         name=session_name(name, data), question=experiment.purpose, data=data, paths=paths, console=Console(),
         command=mask(command), stream=experiment.stream,

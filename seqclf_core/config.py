@@ -57,35 +57,51 @@ def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
 
 
 class ReviewsConfig(Config):
-    """Which reviews, and how they are split."""
+    """Which texts are read, and how they are split."""
 
     source: str = Field(default="auto", min_length=1)
-    """Where reviews come from: auto, synthetic, hub, or the path of a folder or file."""
+    """Where texts come from: auto, synthetic, hub, or the path of a folder or file."""
+    text_column: str = Field(default="auto", min_length=1)
+    """Column of the texts; auto: text, review or sentence, whichever is there."""
+    label_column: str = Field(default="auto", min_length=1)
+    """Column of the labels; auto: label or sentiment, whichever is there."""
+    labels: str = Field(default="auto", min_length=3)
+    """Meaning of the labels, such as good=1,bad=0; auto: 0 and 1, neg and pos, negative and positive."""
+    columns: str = ""
+    """Names of the columns, such as text,label, of CSV and tab-separated files that do not begin with them."""
+    encoding: str = Field(default="auto", min_length=1)
+    """Encoding of text files, such as latin-1; auto: UTF-8, or UTF-16 where a file begins with its mark."""
     on_bad_row: Literal["stop", "skip"] = "stop"
-    """What to do with a row that cannot be used: stop and name it, or skip and count it."""
+    """Answer to a row that cannot be used: stop and name it, or skip and count it."""
     limit: int | None = Field(default=None, gt=1)
-    """Use this many training reviews, balanced, and as many test reviews; none means all."""
+    """Number of training texts, half of each label, and of as many test texts; none means all."""
+    train_limit: int | None = Field(default=None, gt=1)
+    """Number of texts to train on, half of each label; validation and test split stay whole; none means all."""
+    train_limit_seed: int = Field(default=0, ge=0)
+    """Seed of the draw of train_limit, so that each seed can learn from other texts."""
+    duplicates: Literal["keep", "drop"] = "keep"
+    """Training texts that stand word for word in the validation or test split: keep them, or drop them."""
     group_column: str = Field(default="auto", min_length=1)
-    """Column whose rows stay on one side of the split; auto: movie or group where there is one."""
-    split_method: Literal["auto", "group", "random", "contiguous"] = "auto"
-    """How the validation part is drawn; auto: by group where the data has one, else at random."""
+    """Column whose rows stay on one side of the split; auto: movie or group where it is there; none: no column."""
+    split_method: Literal["auto", "group", "random", "contiguous", "given"] = "auto"
+    """Way to draw the validation split; auto: the data's own file, else by group, else at random."""
     val_fraction: float = Field(default=0.15, gt=0, lt=0.5)
-    """Share of the training part that becomes the validation part."""
+    """Share of the training texts that becomes the validation split."""
     split_seed: int = Field(default=0, ge=0)
-    """Seed of the split (and of the synthetic corpus); apart from the run's seed, so seeds share a split."""
+    """Seed of the split (and of the synthetic corpus); apart from the run's seed, so that seeds share a split."""
 
 
 class DataConfig(ReviewsConfig):
-    """Which reviews, how they are split and what of them the model reads."""
+    """Which texts are read, how they are split, and what of them the model reads."""
 
     vocab_size: int = Field(default=20_000, ge=16)
-    """At most this many different tokens, padding and the unknown token among them."""
+    """Largest number of different tokens, padding and the unknown token among them."""
     max_length: int = Field(default=400, ge=1, le=65_536)
-    """Tokens of a review that the model reads."""
+    """Number of tokens of a text that the model reads."""
     keep: Literal["head", "tail"] = "tail"
-    """Which end of a longer review is kept; a review's verdict mostly stands at its tail."""
+    """End of a longer text that is kept; a review's verdict mostly stands at its tail."""
     pad: Literal["longest", "max_length"] = "longest"
-    """Length of a batch's rows: its longest review, or max_length as many tutorials do."""
+    """Length of a batch's rows: its longest text, or max_length as many tutorials do."""
 
 
 class ModelConfig(Config):

@@ -19,14 +19,18 @@ class DataSummary(_Value):
     digest: str
     """SHA-256 over the texts, labels and groups that were used, and over how they were split."""
     sizes: dict[str, int]
-    """Reviews per part: train, val, test; pieces of reviews where a tagger learns."""
-    split_method: Literal["group", "random", "contiguous"]
+    """Texts per split: train, val, test; pieces of texts where a tagger learns."""
+    split_method: Literal["group", "random", "contiguous", "given"]
     group_column: str | None
     """The column that the split kept together, where there was one."""
     skipped: int
     """Bad rows that were left out (only with on_bad_row=skip)."""
     vocab_size: int
     """Different tokens, padding and the unknown token among them."""
+    duplicates: dict[str, int] = {}
+    """Numbers of texts that occur twice: test_in_train, val_in_train, within_test; before any were dropped."""
+    notes: tuple[str, ...] = ()
+    """Sentences for a person: which files were read, what was left over, what to beware of."""
 
 
 class Started(_Value):

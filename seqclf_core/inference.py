@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import EncodedSplit
-from seqclf_core.data.cache import Part
+from seqclf_core.data.cache import Split
 from seqclf_core.data.vocabulary import encode
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
@@ -46,7 +46,7 @@ class Classifier:
             return np.empty(0)
         tokens, offsets = encode(self._tokenizer, texts)
         count = len(texts)
-        part = Part(tokens, offsets, np.zeros(count, np.int64), np.arange(count), None)
+        part = Split(tokens, offsets, np.zeros(count, np.int64), np.arange(count), None)
         loss = LOSSES[self._config.model.loss]
         odds = log_odds(self._model, loss, EncodedSplit(part, self._config.data), torch.device("cpu"))
         return np.asarray(1 / (1 + np.exp(-odds)))

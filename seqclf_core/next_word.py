@@ -23,8 +23,8 @@ from torch.nn import functional as F
 
 from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import Batch, EncodedSplit
-from seqclf_core.data.cache import Corpus, Part, load_corpus
-from seqclf_core.data.unlabelled import unlabelled_texts
+from seqclf_core.data.cache import Corpus, Split, load_corpus
+from seqclf_core.data.reviews import unlabelled_texts
 from seqclf_core.data.vocabulary import PAD, UNK, encode
 from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import DataSummary, Event, Finished, Progress, Started
@@ -54,9 +54,9 @@ VALIDATION = 8
 class Texts:
     """What a tagger reads."""
 
-    train: Part
+    train: Split
     """Pieces of training and unlabelled reviews."""
-    val: Part
+    val: Split
     """Pieces of some validation reviews, which only follow the loss."""
     summary: DataSummary
     """Of these: what it counts are pieces, and its digest is over them."""
@@ -155,7 +155,7 @@ def next_words(model: SequenceTagger, share: float) -> Objective:
     return objective
 
 
-def pieces(tokens: Ids, offsets: NDArray[np.int64], longest: int = PIECE) -> Part:
+def pieces(tokens: Ids, offsets: NDArray[np.int64], longest: int = PIECE) -> Split:
     """Cut texts into pieces of like length, none longer than ``longest``.
 
     Args:
@@ -172,7 +172,7 @@ def pieces(tokens: Ids, offsets: NDArray[np.int64], longest: int = PIECE) -> Par
     piece = np.arange(len(text)) - np.repeat(np.cumsum(counts) - counts, counts)
     bounds = starts[text] + lengths[text] * piece // counts[text]
     nothing = np.zeros(len(text), dtype=np.int64)
-    return Part(tokens, np.append(bounds, offsets[-1]), labels=nothing, rows=nothing, groups=None)
+    return Split(tokens, np.append(bounds, offsets[-1]), labels=nothing, rows=nothing, groups=None)
 
 
 def read_texts(config: RunConfig, corpus: Corpus, cache: Path) -> Texts:
@@ -183,7 +183,7 @@ def read_texts(config: RunConfig, corpus: Corpus, cache: Path) -> Texts:
     Raises:
         DataError: if the unlabelled reviews cannot be used, or no text has a second word.
     """
-    unlabelled, bad = unlabelled_texts(config.data, cache)
+    unlabelled, bad = unlabelled_texts(config.data)
     more, ends = encode(Tokenizer.from_file(str(corpus.tokenizer)), unlabelled)
     held_out = {text for part in (corpus.val, corpus.test) for text in _each(part.tokens, part.offsets)}
     kept = [text for text in _each(more, ends) if text not in held_out]
@@ -199,7 +199,7 @@ def read_texts(config: RunConfig, corpus: Corpus, cache: Path) -> Texts:
             f"{corpus.summary.source}: no review has a second word, so there is no next word to learn."
         )
     source = f"{corpus.summary.source}, without labels"
-    if unlabelled:
+    if len(unlabelled):
         source += (
             f", and {len(kept):,} unlabelled reviews ({len(unlabelled) - len(kept):,} that are held out left out)"
         )
@@ -241,7 +241,7 @@ def _each(tokens: Ids, offsets: NDArray[np.int64]) -> Iterator[bytes]:
         yield tokens[start:end].tobytes()
 
 
-def _some(part: Part) -> tuple[Ids, NDArray[np.int64]]:
+def _some(part: Split) -> tuple[Ids, NDArray[np.int64]]:
     """Return one text in ``VALIDATION``: their tokens and offsets."""
     bounds = list(zip(part.offsets[:-1:VALIDATION], part.offsets[1::VALIDATION], strict=True))
     tokens = np.concatenate([part.tokens[start:end] for start, end in bounds])

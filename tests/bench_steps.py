@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import EncodedSplit, training_order
-from seqclf_core.data.cache import Part, load_corpus
+from seqclf_core.data.cache import Split, load_corpus
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.run import use_bf16
@@ -46,7 +46,7 @@ def reviews_like_imdb(source: str | None, cache: Path) -> tuple[EncodedSplit, Ru
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         tokens = (draw.zipf(1.3, offsets[-1]) % (VOCAB - 2) + 2).astype(np.uint16)
         rows = np.arange(len(lengths))
-        part = Part(tokens, offsets, rows % 2, rows, None)
+        part = Split(tokens, offsets, rows % 2, rows, None)
     return EncodedSplit(part, config.data), config
 
 

@@ -52,9 +52,9 @@ def tags(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
                 "precision": started.precision,
                 names.DATA_SCOPE: data.data_scope,
             }
-            found |= {
-                f"used.{name}": value for name, value in data.model_dump(exclude={"data_scope", "sizes"}).items()
-            }
+            told = data.model_dump(exclude={"data_scope", "sizes", "duplicates", "notes"})
+            found |= {f"used.{name}": value for name, value in told.items()}
+            found |= {f"used.duplicates.{kind}": count for kind, count in data.duplicates.items()}
             found |= {f"used.{part}": size for part, size in data.sizes.items()}
             found["used.parameters"] = started.parameters
         elif isinstance(entry, Happened) and isinstance(entry.event, Finished):

@@ -57,8 +57,9 @@ SPLITS = {
     "by recognising them.",
     "random": "The validation part is a stratified random draw. Where reviews of one film stand on both sides, "
     "the validation score is flattered and keeps rising after the test score has stopped.",
-    "contiguous": "The validation part is the last rows of each class, as they stand in the source: a pessimistic "
-    "ablation.",
+    "contiguous": "The validation part is a window of neighbouring rows of each class, as they stand in the data, "
+    "drawn by the seed of the split: a pessimistic ablation.",
+    "given": "The validation part is a file of its own that came with the data.",
 }
 
 

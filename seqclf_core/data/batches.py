@@ -1,8 +1,10 @@
 """Batches from flat arrays: cut, bucketed by length, in an order that is a pure function of (seed, epoch).
 
-Reviews of like length share a batch, so that little of it is padding; which reviews share one, and the order of
+Texts of similar length share a batch, so that little of it is padding; which texts share one, and the order of
 the batches, still changes with every epoch.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +15,13 @@ import torch
 from torch import Tensor
 
 from seqclf_core.config import DataConfig
-from seqclf_core.data.cache import Part
+from seqclf_core.data.cache import Split
 from seqclf_core.data.vocabulary import PAD
 
 Ints = npt.NDArray[np.int64]
 
 BUCKET = 100
-"""Batches' worth of reviews that are sorted by length together."""
+"""Batches' worth of texts that are sorted by length together."""
 STEP = 16
 """Rows are padded to a multiple of this. Blocks of memory of every width from 10 to 400 leave gaps that the next
 ones do not fit, and a worker grows to 2.2 GB; with multiples of 16 it stays below 0.8 GB, at the same speed."""
@@ -27,7 +29,7 @@ ones do not fit, and a worker grows to 2.2 GB; with multiples of 16 it stays bel
 
 @dataclass(frozen=True)
 class Batch:
-    """B reviews, padded on the right to the same length."""
+    """B texts, padded on the right to the same length."""
 
     tokens: Tensor
     """(B, T) int64."""
@@ -40,43 +42,43 @@ class Batch:
 
 
 class EncodedSplit:
-    """One part of the data, each review cut to what the model reads of it."""
+    """A split of the data, each text cut to what the model reads of it."""
 
-    def __init__(self, part: Part, config: DataConfig) -> None:
-        whole = np.diff(part.offsets)
+    def __init__(self, split: Split, config: DataConfig) -> None:
+        whole = np.diff(split.offsets)
         self.lengths: Ints = np.minimum(whole, config.max_length)
-        self.starts: Ints = part.offsets[:-1] + (whole - self.lengths if config.keep == "tail" else 0)
-        self.tokens = part.tokens
-        self.labels = part.labels
+        self.starts: Ints = split.offsets[:-1] + (whole - self.lengths if config.keep == "tail" else 0)
+        self.tokens = split.tokens
+        self.labels = split.labels
         wide = np.full_like(self.lengths, config.max_length)
         self.padded_lengths: Ints = wide if config.pad == "max_length" else -(-self.lengths // STEP) * STEP
-        """(N,) columns that each review takes up, padding included."""
+        """(N,) columns that each text takes up, padding included."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def batch(self, reviews: Ints, device: torch.device) -> Batch:
-        """Put these reviews side by side on the device."""
-        lengths = self.lengths[reviews]
-        columns = np.arange(self.padded_lengths[reviews].max())
+    def batch(self, rows: Ints, device: torch.device) -> Batch:
+        """Put these texts side by side on the device."""
+        lengths = self.lengths[rows]
+        columns = np.arange(self.padded_lengths[rows].max())
         real = columns < lengths[:, None]
         # Positions in the padding may point behind the last token of all; they are masked, but must be readable.
-        positions = np.minimum(self.starts[reviews][:, None] + columns, len(self.tokens) - 1)
+        positions = np.minimum(self.starts[rows][:, None] + columns, len(self.tokens) - 1)
         tokens = np.where(real, self.tokens[positions], PAD).astype(np.int64)
         return Batch(
             tokens=_to(torch.from_numpy(tokens), device),
             lengths=_to(torch.from_numpy(lengths), device),
-            labels=_to(torch.from_numpy(self.labels[reviews]), device),
+            labels=_to(torch.from_numpy(self.labels[rows]), device),
             num_tokens=int(lengths.sum()),
         )
 
 
 def training_order(lengths: Ints, batch_size: int, seed: int, epoch: int) -> list[Ints]:
-    """Return the batches of one epoch as arrays of review indices; every review occurs once.
+    """Return the batches of one epoch as arrays of text indices; every text occurs once.
 
     Args:
-        lengths: (N,) tokens per review, after cutting.
-        batch_size: reviews per batch; the last one made may be smaller.
+        lengths: (N,) tokens per text, after cutting.
+        batch_size: texts per batch; the last one made may be smaller.
         seed: of the run.
         epoch: 0, 1, ...
     """
@@ -91,18 +93,18 @@ def training_order(lengths: Ints, batch_size: int, seed: int, epoch: int) -> lis
 
 
 def evaluation_order(widths: Ints, tokens_per_batch: int = 16_384, most: int = 512) -> Iterator[Ints]:
-    """Yield batches of review indices, shortest first, each of about as many tokens with its padding.
+    """Yield batches of text indices, shortest first, each of about as many tokens with its padding.
 
     Args:
-        widths: (N,) columns per review, padding included.
-        tokens_per_batch: rows times columns, unless a single review is wider.
-        most: reviews per batch.
+        widths: (N,) columns per text, padding included.
+        tokens_per_batch: rows times columns, unless a single text is wider.
+        most: texts per batch.
     """
     order = np.argsort(widths, kind="stable")
     start = 0
     while start < len(order):
         size = max(1, min(most, tokens_per_batch // int(widths[order[start]])))
-        # The batch's last review is its longest: shrink until the whole, padding included, fits.
+        # The batch's last text is its longest: shrink until the whole, padding included, fits.
         while size > 1 and size * int(widths[order[min(start + size, len(order)) - 1]]) > tokens_per_batch:
             size -= 1
         yield order[start : start + size]

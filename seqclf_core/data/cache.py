@@ -1,117 +1,112 @@
-"""Reviews as arrays of ids: split and encoded once, kept in the cache, memory-mapped by every run.
+"""Texts as arrays of ids: split and encoded once, kept in the cache, memory-mapped by every run.
 
-    cache/corpus/<key>/        arrays of each part, tokenizer.json, summary.json, manifest.json
+    cache/corpus/<key>/        arrays of each split, tokenizer.json, summary.json, manifest.json
     cache/corpus/seen/<name>   the key that these files gave with these settings: a second start reads no text
     cache/corpus/lock          held by the one process that writes
 
 An entry appears whole, by the renaming of its folder, and never changes; a damaged one is made anew. Whole
-reviews are stored: ``data.max_length`` and ``data.keep`` cut them when batches are made.
+texts are stored: ``data.max_length`` and ``data.keep`` cut them when batches are made.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
 from seqclf_core.config import DataConfig
+from seqclf_core.data.sources import resolve
+from seqclf_core.errors import DataError
 from seqclf_core.events import DataSummary
+from seqclf_core.files import atomic_path, atomic_write, make_folder, remove, sha256_of
 
-if TYPE_CHECKING:  # a warm start imports neither datasets nor tokenizers
-    from seqclf_core.data.reviews import Reviews
-
-FORMAT = 1
-"""Raise it whenever the same reviews and settings would give other files: old entries are then left alone."""
+FORMAT = 2
+"""Raise it whenever the same texts and settings would give other files: old entries are then left alone."""
 
 CUT_LATER = {"max_length", "keep", "pad"}
 """Settings that only batches read."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of the data: N whole reviews, encoded, read-only."""
+class Split:
+    """The training, validation or test split: N whole texts, encoded, read-only."""
 
     tokens: NDArray[Any]
-    """Ids of all reviews, one after the other; uint16, or int32 for a large vocabulary."""
+    """Ids of all texts, one after the other; uint16, or int32 for a large vocabulary."""
     offsets: NDArray[np.int64]
-    """(N+1,) review n is ``tokens[offsets[n]:offsets[n + 1]]``, at least one token."""
+    """(N+1,) text n is ``tokens[offsets[n]:offsets[n + 1]]``, at least one token."""
     labels: NDArray[np.int64]
     """(N,) 0 negative, 1 positive."""
     rows: NDArray[np.int64]
-    """(N,) row in the source's own train or test part, to join predictions with texts."""
+    """(N,) row in the source's own training or test split, to join predictions with texts."""
     groups: NDArray[np.int64] | None
-    """(N,) one number per group, the same in all parts; None where the data has no groups."""
+    """(N,) one number per group, the same in all splits; None where the data has no groups."""
 
 
 @dataclass(frozen=True)
 class Corpus:
     """All that a run reads."""
 
-    train: Part
-    val: Part
-    test: Part
+    train: Split
+    val: Split
+    test: Split
     tokenizer: Path
-    """A ``tokenizer.json``, trained on the training part alone."""
+    """A ``tokenizer.json``, trained on the training split alone."""
     summary: DataSummary
 
 
 def load_corpus(config: DataConfig, cache: Path) -> Corpus:
-    """Return the encoded reviews; read, split and encode them first unless an earlier start did.
+    """Return the encoded texts; read, split and encode them first unless an earlier start did.
 
     Any number of processes may call it at once: one works, the others wait for what it made.
 
     Args:
-        config: which reviews, how to split them, how many different tokens.
+        config: which texts, how to split them, how many different tokens.
         cache: folder of the cache; made where there is none.
 
     Raises:
-        DataError: if the reviews cannot be used; names the file and row where there is one.
+        DataError: if the texts cannot be used; names the file and row where there is one.
     """
-    from seqclf_core.data.reviews import load_reviews, resolve
-
     config = config.model_copy(update={"source": resolve(config.source)})
     folder = cache / "corpus"
-    seen = folder / "seen" / _seen(config)
-    if corpus := _remembered(seen):
-        return corpus
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        seen = folder / "seen" / _seen(config)
+        if corpus := _remembered(seen):
+            return corpus
+        make_folder(folder)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise DataError(f"{error.filename}: cannot be used: {error.strerror}.") from error
     with FileLock(folder / "lock"):
         if corpus := _remembered(seen):  # made by another process while this one waited
             return corpus
-        corpus = encode_corpus(load_reviews(config, cache), config, folder)
-        seen.parent.mkdir(exist_ok=True)
-        seen.write_text(corpus.tokenizer.parent.name)
+        corpus = _encode_corpus(config, folder)
+        atomic_write(seen, corpus.tokenizer.parent.name)
     return corpus
 
 
-def encode_corpus(reviews: "Reviews", config: DataConfig, folder: Path) -> Corpus:
-    """Return these reviews, split and encoded, from or through an entry in ``folder``.
+def _encode_corpus(config: DataConfig, folder: Path) -> Corpus:
+    """Read, split and encode texts, unless they are known by their content; the folder's lock is held."""
+    from seqclf_core.data import encoding, reviews  # scikit-learn: a second that other starts do without
 
-    Only one process at a time may call it on a folder: ``load_corpus`` holds the lock.
-
-    Raises:
-        DataError: if the reviews cannot be split as asked.
-    """
-    from seqclf_core.data import encoding
-
-    entry = folder / _key(reviews, config)
+    texts = reviews.load_reviews(config)
+    settings = config.model_dump(mode="json", exclude=CUT_LATER | {"source"})
+    entry = folder / _digest(FORMAT, texts.identity(), settings)
     if corpus := open_entry(entry):
         return corpus
-    for leftover in (entry, *folder.glob("new-*")):  # damaged, or of a process that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    new = folder / f"new-{entry.name}"
-    new.mkdir(parents=True)
-    encoding.write(reviews, config, new)
-    manifest = {file.name: _file_digest(file) for file in new.iterdir()}
-    (new / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    new.rename(entry)
+    remove(entry, *folder.glob(".*"))  # damaged, or of processes that were killed
+    with atomic_path(entry) as new:
+        new.mkdir()
+        encoding.write_entry(texts, config, new)
+        manifest = {file.name: sha256_of(file) for file in new.iterdir()}
+        (new / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     corpus = open_entry(entry)
     assert corpus is not None, f"{entry} changed while it was written"
     return corpus
@@ -124,7 +119,7 @@ def damaged(cache: Path) -> list[Path]:
     """
     folder = cache / "corpus"
     entries = {path for path in folder.glob("*") if path.is_dir() and path.name != "seen"}
-    useless = {entry for entry in entries if open_entry(entry) is None}
+    useless = {entry for entry in entries if entry.name.startswith(".") or open_entry(entry) is None}
     names = {entry.name for entry in entries - useless}
     notes = [note for note in folder.glob("seen/*") if note.read_text(errors="replace") not in names]
     return sorted([*useless, *notes])
@@ -136,37 +131,26 @@ def open_entry(entry: Path) -> Corpus | None:
         manifest = json.loads((entry / "manifest.json").read_bytes())
         # The whole content, not sizes alone: after a power cut a file can have its size and zeros in it.
         # 25 MB for the whole of IMDB, which a run reads anyway.
-        if any(_file_digest(entry / name) != digest for name, digest in manifest.items()):
+        if any(sha256_of(entry / name) != digest for name, digest in manifest.items()):
             return None
         summary = DataSummary.model_validate_json((entry / "summary.json").read_bytes())
-        train, val, test = (_open_part(entry, part, manifest) for part in ("train", "val", "test"))
+        train, val, test = (_open_split(entry, name, manifest) for name in ("train", "val", "test"))
     except (OSError, ValueError, TypeError, AttributeError):  # the last two: JSON, but no manifest of ours
         return None
     return Corpus(train, val, test, tokenizer=entry / "tokenizer.json", summary=summary)
 
 
-def _open_part(entry: Path, part: str, manifest: Container[str]) -> Part:
+def _open_split(entry: Path, name: str, manifest: Container[str]) -> Split:
     arrays = {
-        field.name: np.load(entry / f"{part}.{field.name}.npy", mmap_mode="r")
-        for field in fields(Part)
-        if f"{part}.{field.name}.npy" in manifest
+        field.name: np.load(entry / f"{name}.{field.name}.npy", mmap_mode="r")
+        for field in fields(Split)
+        if f"{name}.{field.name}.npy" in manifest
     }
-    return Part(**{"groups": None, **arrays})
-
-
-def _key(reviews: "Reviews", config: DataConfig) -> str:
-    """Name the entry of these reviews with these settings."""
-    from seqclf_core.data.encoding import column
-
-    settings = config.model_dump(mode="json", exclude=CUT_LATER | {"source"})
-    origin = [reviews.source, reviews.synthetic, reviews.group_column, reviews.skipped]
-    parts = (reviews.train, reviews.test)
-    rows = [hashlib.sha256(column(part, "row").tobytes()).hexdigest() for part in parts]
-    return _digest(FORMAT, reviews.digest, origin, rows, settings)
+    return Split(**{"groups": None, **arrays})
 
 
 def _seen(config: DataConfig) -> str:
-    """Name what a start can know of its data without reading it: settings, and each file's size and time.
+    """Name what a start can know of its data without reading it: settings, and each file's state.
 
     This package's own files are among them: they decide what is read, and what the synthetic corpus is.
     The hub's data has no files to look at; it is taken as it was first seen.
@@ -175,11 +159,14 @@ def _seen(config: DataConfig) -> str:
     return _digest(FORMAT, settings, list(_states(Path(config.source))), list(_states(Path(__file__).parents[1])))
 
 
-def _states(path: Path | os.DirEntry[str], above: frozenset[str] = frozenset()) -> Iterator[tuple[str, int, int]]:
-    """Yield path, size and time of change of a file, or of every file in a folder, at any depth."""
+def _states(path: Path | os.DirEntry[str], above: frozenset[str] = frozenset()) -> Iterator[tuple[str | int, ...]]:
+    """Yield path, size, times and number of a file, or of every file in a folder, at any depth.
+
+    Reproducible archives set the time of the last change back; nobody can set back that of the file's own record.
+    """
     if path.is_file():
         stat = path.stat()
-        yield os.fspath(path), stat.st_size, stat.st_mtime_ns
+        yield os.fspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
     elif path.is_dir() and path.name != "__pycache__" and (real := os.path.realpath(path)) not in above:
         # scandir, not Path.walk: the unpacked archive has 100,000 files, and every worker looks at them.
         with os.scandir(path) as entries:
@@ -189,11 +176,6 @@ def _states(path: Path | os.DirEntry[str], above: frozenset[str] = frozenset()) 
 
 def _remembered(seen: Path) -> Corpus | None:
     return open_entry(seen.parents[1] / seen.read_text(errors="replace")) if seen.is_file() else None
-
-
-def _file_digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _digest(*values: object) -> str:

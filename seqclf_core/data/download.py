@@ -1,9 +1,11 @@
 """Fetch the original archive into ``data/imdb``: resumed where it stopped, checked, with a progress bar.
 
-An unfinished transfer stays beside its target as ``*.part``; only a whole file with the right checksum gets its name.
+An unfinished transfer stays beside its target as ``*.part``; only a whole file with the right checksum gets its
+name.
 """
 
-import hashlib
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from urllib3.exceptions import HTTPError
 
 from seqclf_core.errors import DataError
+from seqclf_core.files import sha256_of, sync
 
 ARCHIVE_URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 ARCHIVE_SHA256 = "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fa7008942e91923d1658fe0"
@@ -47,7 +50,7 @@ def fetch(url: str, target: Path, sha256: str, *, attempts: int = 5, wait: float
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):  # a second one waits, and finds the file there
-            if target.is_file() and _sha256(target) == sha256:
+            if target.is_file() and sha256_of(target) == sha256:
                 return target
             again = Retrying(
                 stop=stop_after_attempt(attempts),
@@ -57,13 +60,15 @@ def fetch(url: str, target: Path, sha256: str, *, attempts: int = 5, wait: float
                 reraise=True,
             )
             again(_transfer, url, part)
-            if (found := _sha256(part)) != sha256:
+            if (found := sha256_of(part)) != sha256:
                 part.unlink()
                 raise DataError(
                     f"{url}: the file has the checksum {found}; expected {sha256}. It was deleted. "
                     "Try again; if it happens twice, the file at this address is not the one we know."
                 )
+            sync(part)
             part.replace(target)
+            sync(target.parent)
     except _Broken as error:
         raise DataError(f"{url}: {error}. What has arrived is kept; `make data` goes on from there.") from error
     except requests.RequestException as error:
@@ -109,8 +114,3 @@ def _say(state: RetryCallState) -> None:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

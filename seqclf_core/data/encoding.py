@@ -1,78 +1,146 @@
-"""The slow half of the corpus: split the reviews, train the vocabulary, encode, write the files of one entry.
+"""The slow half of the cache: split the texts, train the vocabulary, encode, write the files of one entry.
 
-``corpus.py`` imports this only where the cache has no such entry: it brings scikit-learn and tokenizers.
+A file of its own, since scikit-learn takes a second to import: a start that finds its entry does without.
 """
 
+from __future__ import annotations
+
 import hashlib
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seqclf_core.config import DataConfig
-from seqclf_core.data.splits import split
-from seqclf_core.data.vocabulary import encode, train_tokenizer
+from seqclf_core.data.reviews import Reviews, draw_balanced
+from seqclf_core.data.splits import AT_RANDOM, split
+from seqclf_core.data.vocabulary import build_tokenizer, split_words, word_ids
 from seqclf_core.events import DataSummary
 
-if TYPE_CHECKING:
-    import datasets
-
-    from seqclf_core.data.reviews import Reviews
+Rows = NDArray[np.int64]
 
 
-def write(reviews: "Reviews", config: DataConfig, folder: Path) -> None:
-    """Write ``<part>.<array>.npy`` for each array of each part, ``tokenizer.json`` and ``summary.json``.
+def write_entry(reviews: Reviews, config: DataConfig, folder: Path) -> None:
+    """Write ``<split>.<array>.npy`` for each array of each split, ``tokenizer.json`` and ``summary.json``.
 
     Raises:
-        DataError: if the reviews cannot be split as asked.
+        DataError: if the texts cannot be split as asked.
     """
+    labels = column(reviews.train, "label")
     groups = _group_codes(reviews)
-    train, val, kind = split(column(reviews.train, "label"), groups.get("train"), config)
-    tokenizer = train_tokenizer(_texts(reviews.train, train), config.vocab_size)
+    train, val, method = split(labels, groups.get("train"), config, reviews.own_val)
+    codes = _text_codes(reviews)
+    duplicates = count_duplicates(codes["train"][train], codes["train"][val], codes["test"])
+    if config.duplicates == "drop":
+        held_out = np.concatenate([codes["train"][val], codes["test"]])
+        train = train[~np.isin(codes["train"][train], held_out)]
+    if config.train_limit is not None:
+        seed = [config.split_seed, config.train_limit_seed]
+        name = f"{reviews.source}: the training split"
+        train = train[draw_balanced(labels[train], config.train_limit, seed, name, "train-limit")]
+
+    words = split_words(pa.chunked_array([*reviews.train["text"].chunks, *reviews.test["text"].chunks]))
+    tokenizer = build_tokenizer(words.names, words.take(train)[0], config.vocab_size)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    ids = word_ids(tokenizer, words.names)
+    splits = {
+        "train": ("train", reviews.train, train, 0),
+        "val": ("train", reviews.train, val, 0),
+        "test": ("test", reviews.test, np.arange(len(reviews.test)), len(reviews.train)),
+    }
+    for name, (own, table, rows, first) in splits.items():
+        tokens, offsets = words.take(rows + first)
+        arrays = {
+            "tokens": ids[tokens],
+            "offsets": offsets,
+            "labels": column(table, "label")[rows],
+            "rows": column(table, "row")[rows],
+            "groups": groups[own][rows] if own in groups else None,
+        }
+        for array, values in arrays.items():
+            if values is not None:
+                np.save(folder / f"{name}.{array}.npy", values)
 
-    test = np.arange(len(reviews.test))
-    parts = {"train": (reviews.train, train), "val": (reviews.train, val), "test": (reviews.test, test)}
-    for part, (source, chosen) in parts.items():
-        tokens, offsets = encode(tokenizer, _texts(source, chosen))
-        np.save(folder / f"{part}.tokens.npy", tokens)
-        np.save(folder / f"{part}.offsets.npy", offsets)
-        np.save(folder / f"{part}.labels.npy", column(source, "label")[chosen])
-        np.save(folder / f"{part}.rows.npy", column(source, "row")[chosen])
-        if (codes := groups.get("test" if part == "test" else "train")) is not None:
-            np.save(folder / f"{part}.groups.npy", codes[chosen])
-
-    held_out = np.zeros(len(reviews.train), dtype=np.uint8)
-    held_out[val] = 1
+    side = np.full(len(labels), 2, dtype=np.uint8)  # 2: left out
+    side[train], side[val] = 0, 1
+    limited = config.limit is not None or config.train_limit is not None
+    at_random = config.split_method == "auto" and method == "random"
     summary = DataSummary(
         source=reviews.source,
-        data_scope="synthetic" if reviews.synthetic else "limited" if config.limit else "whole",
-        digest=hashlib.sha256(reviews.digest.encode() + held_out.tobytes()).hexdigest(),
-        sizes={part: len(chosen) for part, (_, chosen) in parts.items()},
-        split_method=kind,
-        group_column=reviews.group_column if kind == "group" else None,
+        data_scope="synthetic" if reviews.synthetic else "limited" if limited else "whole",
+        digest=hashlib.sha256(reviews.digest.encode() + side.tobytes()).hexdigest(),
+        sizes={name: len(rows) for name, (_, _, rows, _) in splits.items()},
+        split_method=method,
+        group_column=reviews.group_column if method == "group" else None,
         skipped=reviews.skipped,
         vocab_size=tokenizer.get_vocab_size(),
+        duplicates=duplicates,
+        notes=(*reviews.notes, *_notes(duplicates, config), *((AT_RANDOM,) if at_random else ())),
     )
-    (folder / "summary.json").write_text(summary.model_dump_json(indent=1))
+    (folder / "summary.json").write_text(summary.model_dump_json(indent=1), encoding="utf-8")
 
 
-def column(source: "datasets.Dataset", name: str) -> NDArray[np.int64]:
+def count_duplicates(train: Rows, val: Rows, test: Rows) -> dict[str, int]:
+    """Count texts that stand word for word where they also stand elsewhere.
+
+    Args:
+        train: a number per text of the training split, the same for the same text in all splits.
+        val: likewise, of the validation split.
+        test: likewise, of the test split.
+
+    Returns:
+        How many texts of the test split are in the training split, how many of the validation split are, and how
+        many of the test split repeat an earlier one there.
+    """
+    return {
+        "test_in_train": int(np.isin(test, train).sum()),
+        "val_in_train": int(np.isin(val, train).sum()),
+        "within_test": len(test) - len(np.unique(test)),
+    }
+
+
+def column(table: pa.Table, name: str) -> Rows:
     """Return a column of integers as an array."""
-    return np.array(source[name][:], dtype=np.int64)
+    values: Rows = table[name].to_numpy()
+    return values
 
 
-def _group_codes(reviews: "Reviews") -> dict[str, NDArray[np.int64]]:
-    """Number the groups, alike in the source's parts; a part without groups is left out."""
-    named = {"train": reviews.train, "test": reviews.test}
-    names = {part: source["group"][:] for part, source in named.items() if "group" in source.column_names}
-    numbers = {name: number for number, name in enumerate(sorted(set(chain.from_iterable(names.values()))))}
-    return {part: np.array([numbers[name] for name in column]) for part, column in names.items()}
+def _notes(duplicates: dict[str, int], config: DataConfig) -> list[str]:
+    """Say how many texts stand in several splits, and what was done about it."""
+    if not any(duplicates.values()):
+        return []
+    done = (
+        "left out of training"
+        if config.duplicates == "drop"
+        else "kept; --data.duplicates drop trains without them"
+    )
+    return [
+        f"Word for word the same: {duplicates['test_in_train']:,} test texts and {duplicates['val_in_train']:,} "
+        f"validation texts are in the training split ({done}); {duplicates['within_test']:,} test texts repeat one"
+    ]
 
 
-def _texts(source: "datasets.Dataset", chosen: NDArray[np.int64]) -> Iterator[str]:
-    for batch in source.select_columns("text").select(chosen).iter(batch_size=1000):
-        yield from batch["text"]
+def _group_codes(reviews: Reviews) -> dict[str, Rows]:
+    """Number the groups, alike in both tables; a table without groups is left out."""
+    tables = {"train": reviews.train, "test": reviews.test}
+    return _codes({name: table["group"] for name, table in tables.items() if "group" in table.column_names}, True)
+
+
+def _text_codes(reviews: Reviews) -> dict[str, Rows]:
+    """Give each text a number, the same where it is the same."""
+    return _codes({"train": reviews.train["text"], "test": reviews.test["text"]})
+
+
+def _codes(columns: dict[str, pa.ChunkedArray], in_order: bool = False) -> dict[str, Rows]:
+    """Number the different values of columns, by their order if that is asked for, else as they come."""
+    if not columns:
+        return {}
+    chunks = [chunk for each in columns.values() for chunk in each.chunks]
+    encoded = pa.chunked_array(chunks, pa.large_string()).combine_chunks().dictionary_encode()
+    codes: Rows = encoded.indices.to_numpy().astype(np.int64)
+    if in_order:
+        codes = pc.rank(encoded.dictionary, tiebreaker="first").to_numpy().astype(np.int64)[codes] - 1
+    ends = np.cumsum([len(each) for each in columns.values()])[:-1]
+    return dict(zip(columns, np.split(codes, ends), strict=True))

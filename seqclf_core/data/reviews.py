@@ -1,43 +1,52 @@
-"""Where text comes from: any source -> validated training and test reviews. The one door for data.
+"""Where text comes from: any source -> validated training and test texts. The one door for data.
 
-What a source's rows may be is decided in ``rows.py``; which sources there are, in ``sources.py``.
+Every source hands its columns over as it found them; ``validation`` decides what is fit for use. What is wrong is
+named: file, line, row, and what to do.
 """
 
+from __future__ import annotations
+
 import hashlib
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from seqclf_core.config import DataConfig
-from seqclf_core.data import synthetic
-from seqclf_core.data.rows import RawPart, judge
-from seqclf_core.data.sources import HUB_NAME, open_source, resolve
+from seqclf_core.config import ReviewsConfig
+from seqclf_core.data.folders import WHOLE, Folder
+from seqclf_core.data.readers import RawTable
+from seqclf_core.data.sources import name_of, open_source, resolve
+from seqclf_core.data.validation import LABELS, check_groups, check_labels, check_texts, label_values, listed
 from seqclf_core.errors import DataError
 
-if TYPE_CHECKING:  # takes most of a second, which resolve() need not cost
-    import datasets
-
-__all__ = ["Reviews", "load_reviews", "resolve"]
-
+TEXT_COLUMNS = ("text", "review", "sentence")
+"""What ``data.text_column=auto`` looks for, whatever its case."""
+LABEL_COLUMNS = ("label", "sentiment")
+"""What ``data.label_column=auto`` looks for."""
 GROUP_COLUMNS = ("movie", "group")
 """What ``data.group_column=auto`` looks for."""
 HELD_OUT = 5
-"""Where a source has no test part, one review in this many becomes it."""
+"""Where a source has no test split, one text in this many becomes it."""
+
+_SKIP = "Correct the row, or leave bad rows out with --data.on-bad-row skip."
 
 
 @dataclass(frozen=True)
 class Reviews:
-    """Training and test reviews, all of them fit for use."""
+    """Training and test texts, all of them fit for use."""
 
-    train: "datasets.Dataset"
-    """Columns ``text`` (str), ``label`` (int64, 0 negative, 1 positive), ``row`` (int64, counted from 0 in the
-    source's own part, bad rows included) and, where there are groups, ``group`` (str)."""
-    test: "datasets.Dataset"
+    train: pa.Table
+    """Columns ``text`` (large_string), ``label`` (int64, 0 negative, 1 positive), ``row`` (int64, counted from 0
+    in the source's own split, bad rows included) and, where there are groups, ``group`` (large_string). Texts of
+    a validation split of the source's own stand at the end, and their rows are counted on."""
+    test: pa.Table
+    own_val: int
+    """How many texts at the end of ``train`` are the source's own validation split; 0 where it has none."""
     source: str
     """Where they come from, for a person."""
     synthetic: bool
@@ -46,127 +55,309 @@ class Reviews:
     skipped: int
     """Bad rows that were left out."""
     digest: str
-    """SHA-256 over the texts, labels and groups of both parts, in their order."""
+    """SHA-256 over the texts, labels and groups of both, in their order."""
+    notes: tuple[str, ...]
+    """What a person should know of how they were read."""
+
+    def identity(self) -> list[object]:
+        """Return what tells these texts, and what is told about them, from others; it can be written as JSON."""
+        rows = [hashlib.sha256(table["row"].to_numpy().tobytes()).hexdigest() for table in (self.train, self.test)]
+        told = [self.source, self.synthetic, self.group_column, self.skipped, self.own_val, list(self.notes)]
+        return [self.digest, rows, *told]
 
 
-def load_reviews(config: DataConfig, cache: Path) -> Reviews:
-    """Read, judge and, with ``data.limit``, thin out the reviews of a source.
+def load_reviews(config: ReviewsConfig) -> Reviews:
+    """Read, validate and, with ``data.limit``, thin out the texts of a source.
 
     Args:
         config: which source, and how to read it.
-        cache: folder for what is worth keeping between two readings; made where needed.
 
     Raises:
-        DataError: if the reviews cannot be used; names the file and row where there is one.
+        DataError: if the texts cannot be used; names the file and row where there is one.
     """
-    source = resolve(config.source)
-    if source == "synthetic":
-        raw = synthetic.open_corpus(config.split_seed)
-        name = f"synthetic (seed {config.split_seed})"
+    config = config.model_copy(update={"source": resolve(config.source)})
+    name = name_of(config)
+    raw = open_source(config)
+    reader = Reader(config, raw)
+    train = reader.read(raw.splits.get("train") or raw.splits[WHOLE])
+    val = reader.own_validation(raw.splits.get("validation", []), train)
+    own_val = 0
+    if val is not None:
+        own_val = val.num_rows
+        train = pa.concat_tables([train, val], promote_options="none")
+    if tests := raw.splits.get("test"):
+        test = reader.read(tests, is_test=True)
     else:
-        raw = open_source(source, cache)
-        name = f"the hub's {HUB_NAME}" if source == "hub" else source
-    group_column = _group_column(config, raw["train"])
-    parts, skipped = {}, 0
-    for part, rows in raw.items():
-        # Only the training part is split further: a test part may do without groups.
-        column = group_column if part == "train" or group_column in rows.columns else None
-        parts[part], bad = judge(rows, column, config.on_bad_row)
-        skipped += bad
-    if "test" not in parts:
-        parts["train"], parts["test"] = _hold_out(parts["train"], config.split_seed, name)
-        kept_together = f", by {group_column}" if group_column else ""
-        name = f"{name} (no test part: a fifth held out as such{kept_together}, seed {config.split_seed})"
-    for part, table in parts.items():
-        counts = _counts(table)
-        if 0 in counts:
+        train, test = _hold_out(train, own_val, config.split_seed, name)
+        together = f", by {reader.group_column}" if "group" in train.column_names else ""
+        name = f"{name} (no test split: a fifth held out as such{together}, seed {config.split_seed})"
+    for split, table in (("train", train), ("test", test)):
+        negative, positive = _counts(table)
+        if not negative or not positive:
+            bad = f" ({reader.skipped} bad rows were skipped)" if reader.skipped else ""
             raise DataError(
-                f"{name}: the {part} part has {counts[0]} negative and {counts[1]} positive reviews"
-                f"{f' ({skipped} bad rows were skipped)' if skipped else ''}; both labels are needed."
+                f"{name}: the {split} split has {negative} negative and {positive} positive texts{bad}; "
+                "both labels are needed."
             )
     if config.limit is not None:
-        parts = {
-            part: _thin_out(table, config.limit, [config.split_seed, number], f"{name}: the {part} part")
-            for number, (part, table) in enumerate(sorted(parts.items()))
+        ends = {"test": (test, config.limit), "train": (train.slice(0, train.num_rows - own_val), config.limit)}
+        limited = {
+            split: _thin_out(table, limit, [config.split_seed, number], f"{name}: the {split} split", "limit")
+            for number, (split, (table, limit)) in enumerate(ends.items())
         }
-    digest = _digest(parts)
+        train = pa.concat_tables([limited["train"], train.slice(train.num_rows - own_val)])
+        test = limited["test"]
     return Reviews(
-        train=_dataset(parts["train"], digest, "train"),
-        test=_dataset(parts["test"], digest, "test"),
+        train=train,
+        test=test,
+        own_val=own_val,
         source=name,
-        synthetic=source == "synthetic",
-        group_column=group_column,
-        skipped=skipped,
-        digest=digest,
+        synthetic=config.source == "synthetic",
+        group_column=reader.group_column if "group" in train.column_names else None,
+        skipped=reader.skipped,
+        digest=_digest(train, test),
+        notes=(*raw.notes, *reader.notes),
     )
 
 
-def _group_column(config: DataConfig, train: RawPart) -> str | None:
-    if config.group_column in ("text", "label"):
-        raise DataError(f"--data.group-column {config.group_column}: the {config.group_column} is not a group.")
-    if config.group_column != "auto":
-        return config.group_column  # that it is there is checked with the other columns
-    return next((name for name in GROUP_COLUMNS if name in train.columns), None)
+def unlabelled_texts(config: ReviewsConfig) -> tuple[pa.LargeStringArray, int]:
+    """Read the texts without labels of a source, where it has some; and count the bad ones that were skipped.
+
+    They are the split ``unsupervised`` of the hub's data, files or folders of that name (columns as in the
+    training file; labels are not looked at), and ``train/unsup`` of the original archive. With ``data.limit`` at
+    most so many, drawn by the seed of the split. They are read anew at every call.
+
+    Raises:
+        DataError: if they cannot be read or, unless bad rows are to be skipped, a text is bad; names file and row.
+    """
+    config = config.model_copy(update={"source": resolve(config.source)})
+    raw = open_source(config, unlabelled=True)
+    reader = Reader(config, raw)
+    tables = raw.splits.get("unsupervised", [])
+    texts = (
+        reader.read(tables, labelled=False)["text"].combine_chunks() if tables else pa.array([], pa.large_string())
+    )
+    if config.limit is not None and len(texts) > config.limit:
+        chosen = np.random.default_rng(config.split_seed).choice(len(texts), config.limit, replace=False)
+        texts = texts.take(pa.array(np.sort(chosen)))
+    return texts, reader.skipped
 
 
-def _hold_out(table: pa.Table, seed: int, name: str) -> tuple[pa.Table, pa.Table]:
-    """Split off a test part: stratified by label and, where there are groups, with each group on one side."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+class Reader:
+    """Reads the tables of splits, and keeps what is to be told about them."""
 
+    def __init__(self, config: ReviewsConfig, raw: Folder) -> None:
+        self.config = config
+        self.skipped = 0
+        self.notes: list[str] = []
+        self.values = label_values(config.labels)
+        self.class_names = raw.class_names
+        if config.group_column in ("text", "label"):
+            raise DataError(
+                f"--data.group-column {config.group_column}: the {config.group_column} is not a group."
+            )
+        self.group_column: str | None = None if config.group_column in ("auto", "none") else config.group_column
+
+    def read(self, tables: Sequence[RawTable], *, labelled: bool = True, is_test: bool = False) -> pa.Table:
+        """Validate the tables of one split, and put them one behind the other.
+
+        Returns:
+            ``text``, ``row`` and, unless asked not to, ``label``; ``group`` where there is a group column.
+
+        Raises:
+            DataError: if a column is missing or, unless bad rows are to be skipped, a row is bad.
+        """
+        if self.config.group_column == "auto" and labelled and not is_test:
+            self.group_column = next((name for name in GROUP_COLUMNS if name in tables[0].columns), None)
+        found, rows = [], 0
+        for table in tables:
+            columns, problems = self._columns(table, labelled, is_test)
+            if problems and self.config.on_bad_row == "stop":
+                row = min(problems)
+                raise DataError(f"{table.place(row)}: {problems[row]}. {_SKIP}")
+            self.skipped += len(problems)
+            good = (
+                np.setdiff1d(np.arange(table.num_rows), list(problems)) if problems else np.arange(table.num_rows)
+            )
+            one = pa.table({**columns, "row": np.arange(rows, rows + table.num_rows)})
+            found.append(one.take(good) if problems else one)
+            rows += table.num_rows
+        if not all("group" in table.column_names for table in found):
+            found = [table.drop_columns("group") if "group" in table.column_names else table for table in found]
+        return pa.concat_tables(found)
+
+    def own_validation(self, tables: Sequence[RawTable], train: pa.Table) -> pa.Table | None:
+        """Read the source's own validation split, where it is to be used; its rows are counted on."""
+        method = self.config.split_method
+        if not tables:
+            if method == "given":
+                raise DataError(
+                    "data.split_method is 'given', but there is no validation file beside the training file."
+                )
+            return None
+        if method not in ("auto", "given"):
+            self.notes.append(
+                f"{tables[0].name}: not used, since the validation split is drawn (data.split_method {method})"
+            )
+            return None
+        val = self.read(tables, is_test=True)
+        negative, positive = _counts(val)
+        if not negative or not positive:
+            raise DataError(
+                f"{tables[0].name}: it has {negative} negative and {positive} positive texts; both are needed."
+            )
+        self.notes.append(f"{tables[0].name}: used as the validation split; none is drawn from the training split")
+        offset = (pc.max(train["row"]).as_py() or 0) + 1
+        val = val.set_column(val.column_names.index("row"), "row", pc.add(val["row"], offset))
+        if "group" in train.column_names and "group" not in val.column_names:
+            raise DataError(
+                f"{tables[0].name}: there is no column {self.group_column!r}, as the training file has. "
+                "Add --data.group-column none."
+            )
+        return val.select(train.column_names)
+
+    def _columns(
+        self, table: RawTable, labelled: bool, is_test: bool
+    ) -> tuple[dict[str, pa.Array], dict[int, str]]:
+        """Return a table's validated columns, and the rows that are bad with what is wrong with each."""
+        problems = dict(table.problems)
+        columns = {"text": check_texts(table.column(self._name(table, "text", labelled, is_test)), problems)}
+        if not labelled:
+            return columns, problems
+        name = self._name(table, "label", labelled, is_test)
+        names = table.class_names or self.class_names
+        columns["label"] = check_labels(table.column(name), name, problems, names, self.values)
+        group = self.group_column
+        if group and (group in table.columns or not is_test):
+            if group not in table.columns:
+                raise DataError(
+                    f"{table.name}: there is no column {group!r}; its columns are {listed(table.columns)}. "
+                    "Name another --data.group-column, or none."
+                )
+            # Only a split by group depends on every row's group.
+            needed = not is_test and self.config.split_method in ("auto", "group")
+            bad = problems if needed else dict(problems)
+            before = len(bad)
+            groups = check_groups(table.column(group), group, bad)
+            if needed or len(bad) == before:
+                columns["group"] = groups
+            else:
+                self.notes.append(
+                    f"{table.name}: the column {group!r} is not used: {len(bad) - before} cells are no group"
+                )
+        return columns, problems
+
+    def _name(self, table: RawTable, role: str, labelled: bool, is_test: bool) -> str:
+        """Return the name of a table's column of texts or labels."""
+        given, usual = (
+            (self.config.text_column, TEXT_COLUMNS)
+            if role == "text"
+            else (self.config.label_column, LABEL_COLUMNS)
+        )
+        names = usual if given == "auto" else (given,)
+        lowered = [column.strip().lower() for column in table.columns] if given == "auto" else list(table.columns)
+        for name in names:
+            if lowered.count(name) > 1:
+                raise DataError(f"{table.name}: it has the column {name!r} twice.")
+            if name in lowered:
+                return table.columns[lowered.index(name)]
+        raise DataError(
+            f"{table.name}: there is no column {names[0]!r}; its columns are {listed(table.columns)}. "
+            + self._advice(table, role, labelled, is_test)
+        )
+
+    def _advice(self, table: RawTable, role: str, labelled: bool, is_test: bool) -> str:
+        """Say which flag to add where a column is missing."""
+        known = {*LABELS, *self.values}
+        if any(name.strip().lower() in known for name in table.columns):
+            longest = max(table.columns, key=len)
+            guess = ",".join(
+                "label" if name.strip().lower() in known else "text" if name == longest else f"column{n}"
+                for n, name in enumerate(table.columns)
+            )
+            return f"If its first line is a text already, and no names of columns, add --data.columns {guess}"
+        if is_test and role == "label":
+            return "Texts without labels test nothing: move the file away, and a fifth of the others is held out."
+        lowered = {column.strip().lower(): column for column in table.columns}
+        taken = {
+            next((lowered[name] for name in usual if name in lowered), None)
+            for usual in (TEXT_COLUMNS, LABEL_COLUMNS)
+        }
+        rest = [column for column in table.columns if column not in taken]
+        flags = [f"--data.{role}-column {shlex.quote(rest[0]) if len(rest) == 1 else 'NAME'}"]
+        if (
+            role == "text"
+            and labelled
+            and self.config.label_column == "auto"
+            and not lowered.keys() & {*LABEL_COLUMNS}
+        ):
+            flags.append("--data.label-column NAME")
+        return f"Say which one it is: add {' '.join(flags)}"
+
+
+def _hold_out(table: pa.Table, own_val: int, seed: int, name: str) -> tuple[pa.Table, pa.Table]:
+    """Split off a test split: stratified by label and, where there are groups, with each group on one side."""
+    rest = table.slice(table.num_rows - own_val)
+    table = table.slice(0, table.num_rows - own_val)
     labels = table["label"].to_numpy()
     groups = table["group"].to_numpy() if "group" in table.column_names else None
     kinds = np.unique(labels if groups is None else groups)
     if min(_counts(table)) < HELD_OUT or (groups is not None and len(kinds) < HELD_OUT):
         raise DataError(
-            f"{name}: there is no test part, and too little to hold one out; expected at least {HELD_OUT} "
-            f"reviews of each label and {HELD_OUT} groups where there are any. Add a test file, or more reviews."
+            f"{name}: there is no test split, and too little to hold one out; expected at least {HELD_OUT} "
+            f"texts of each label and {HELD_OUT} groups where there are any. Add a test file, or more texts."
         )
     folds = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = folds(n_splits=HELD_OUT, shuffle=True, random_state=seed)
     train, test = next(splitter.split(labels, labels, groups))
-    return table.take(train), table.take(test)
+    return pa.concat_tables([table.take(train), rest]), table.take(test)
 
 
 def _counts(table: pa.Table) -> tuple[int, int]:
-    """Return how many reviews are negative and how many positive."""
+    """Return how many texts are negative and how many positive."""
     positive = pc.sum(table["label"]).as_py() or 0
     return table.num_rows - positive, positive
 
 
-def _thin_out(table: pa.Table, limit: int, seed: list[int], name: str) -> pa.Table:
-    """Take this many reviews at random, half of each label, in their old order."""
+def _thin_out(table: pa.Table, limit: int, seed: list[int], name: str, setting: str) -> pa.Table:
+    """Take this many texts at random, half of each label, in their old order."""
+    return table.take(draw_balanced(table["label"].to_numpy(), limit, seed, name, setting))
+
+
+def draw_balanced(
+    labels: NDArray[np.int64], limit: int, seed: list[int], name: str, setting: str
+) -> NDArray[np.int64]:
+    """Draw positions of so many texts, half of each label, in ascending order.
+
+    Raises:
+        DataError: if there are too few.
+    """
     wanted = (limit - limit // 2, limit // 2)
-    counts = _counts(table)
+    counts = np.bincount(labels, minlength=2).tolist()
     if any(count < want for count, want in zip(counts, wanted, strict=True)):
         raise DataError(
-            f"{name} has {counts[0]} negative and {counts[1]} positive reviews; --data.limit {limit} asks for "
+            f"{name} has {counts[0]} negative and {counts[1]} positive texts; --data.{setting} {limit} asks for "
             f"{wanted[0]} and {wanted[1]}. At most {2 * min(counts)} can be asked for."
         )
     random = np.random.default_rng(seed)
-    labels: NDArray[np.int64] = table["label"].to_numpy()
     chosen = [
         random.choice(np.flatnonzero(labels == label), want, replace=False) for label, want in enumerate(wanted)
     ]
-    return table.take(np.sort(np.concatenate(chosen)))
+    return np.sort(np.concatenate(chosen))
 
 
-def _digest(parts: dict[str, pa.Table]) -> str:
+def _digest(*tables: pa.Table) -> str:
     """Return the SHA-256 over what is used; lengths tell where one text ends and the next begins."""
     digest = hashlib.sha256()
-    for part in ("train", "test"):
-        table = parts[part]
+    for table in tables:
         digest.update(table["label"].to_numpy().astype("<i8").tobytes())
         for column in ("text", "group"):
             if column in table.column_names:
                 digest.update(pc.binary_length(table[column]).to_numpy().astype("<i8").tobytes())
                 for chunk in table[column].chunks:
-                    digest.update(b"".join(chunk.cast(pa.binary()).to_pylist()))
+                    offsets = np.frombuffer(chunk.buffers()[1], np.int64)[
+                        chunk.offset : chunk.offset + len(chunk) + 1
+                    ]
+                    digest.update(memoryview(chunk.buffers()[2] or b"")[offsets[0] : offsets[-1]])
         digest.update(b"%d" % table.num_rows)
     return digest.hexdigest()
-
-
-def _dataset(table: pa.Table, digest: str, part: str) -> "datasets.Dataset":
-    import datasets
-
-    # The fingerprint, by which ``datasets`` caches what is derived from it, is the content's.
-    return datasets.Dataset(datasets.table.InMemoryTable(table), fingerprint=f"{digest[:24]}-{part}")

@@ -1,35 +1,48 @@
-"""A validation part that predicts the test score: which training reviews are kept back from training.
+"""A validation split that predicts the test score: which training texts are kept back from training.
 
 Reviews of one movie mostly share their label. Where they stand on both sides of a split, validation rewards
-knowing the movie; the test part, which shares no movie with the training part, does not.
+knowing the movie; the test split, which shares no movie with the training split, does not.
 """
 
-import warnings
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import StratifiedGroupKFold
 
-from seqclf_core.config import DataConfig
+from seqclf_core.config import ReviewsConfig
 from seqclf_core.errors import DataError
 
 Indices = NDArray[np.int64]
-Kind = Literal["group", "random", "contiguous"]
+SplitMethod = Literal["group", "random", "contiguous", "given"]
+
+AT_RANDOM = (
+    "These texts have no group column, such as the movie a review is about, so the validation split is drawn at "
+    "random. Where texts of one group stand on both sides, validation scores come out higher than test scores, "
+    "and go on rising after the test score has begun to fall"
+)
+"""What is to be told where ``data.split_method=auto`` has to draw at random."""
 
 
 def split(
-    labels: ArrayLike, groups: Sequence[str] | NDArray[np.generic] | None, config: DataConfig
-) -> tuple[Indices, Indices, Kind]:
-    """Divide the reviews of the training part into those to train on and those to validate on.
+    labels: ArrayLike,
+    groups: Sequence[str] | NDArray[np.generic] | None,
+    config: ReviewsConfig,
+    own_val: int = 0,
+) -> tuple[Indices, Indices, SplitMethod]:
+    """Divide the training texts into those to train on and those to validate on.
 
-    The answer is a pure function of the arguments. Every review is on exactly one side, both sides have
+    The answer is a pure function of the arguments. Every text is on exactly one side, both sides have
     both classes, and with ``group`` no group is on both sides.
 
     Args:
         labels: (N,) 0 or 1.
         groups: (N,) what must stay together, such as the movie; None where the data has no such column.
-        config: ``split``, ``val_fraction`` and ``split_seed`` are read.
+        config: ``split_method``, ``val_fraction`` and ``split_seed`` are read.
+        own_val: how many texts at the end are a validation split of the source's own; none is drawn then.
 
     Returns:
         Ascending positions of the training side, of the validation side, and how they were drawn.
@@ -38,45 +51,37 @@ def split(
         DataError: if groups are asked for and there are none, or a side would lack a class.
     """
     labels = np.asarray(labels)
-    kind = _kind(config, has_groups=groups is not None)
-    if kind == "group":
-        assert groups is not None  # _kind has seen to it
+    method: SplitMethod = "given" if own_val else _method(config, has_groups=groups is not None)
+    if method == "given":
+        validation = np.arange(len(labels) - own_val, len(labels))
+    elif method == "group":
+        assert groups is not None  # _method has seen to it
         validation = _by_group(labels, groups, config)
     else:
-        validation = _by_class(labels, config, shuffle=kind == "random")
+        validation = _by_class(labels, config, shuffle=method == "random")
     held_out = np.zeros(len(labels), dtype=bool)
     held_out[validation] = True
-    _require_both_classes(labels, held_out, kind)
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out), kind
+    _require_both_classes(labels, held_out, method)
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out), method
 
 
-def _kind(config: DataConfig, *, has_groups: bool) -> Kind:
+def _method(config: ReviewsConfig, *, has_groups: bool) -> SplitMethod:
     if config.split_method == "group" and not has_groups:
         raise DataError(
-            "data.split_method is 'group', but these reviews have no group column. "
+            "data.split_method is 'group', but these texts have no group column. "
             "Name it with --data.group-column, or use --data.split-method random."
         )
-    if config.split_method != "auto":
-        return config.split_method
-    if has_groups:
-        return "group"
-    warnings.warn(
-        "These reviews have no group column, such as the movie a review is about, so the validation part is "
-        "drawn at random. Where reviews of one movie stand on both sides, validation scores come out higher "
-        "than test scores, and go on rising after the test score has begun to fall.",
-        stacklevel=3,
-    )
-    return "random"
+    if config.split_method == "auto":
+        return "group" if has_groups else "random"
+    return config.split_method
 
 
-def _by_group(labels: NDArray[np.generic], groups: ArrayLike, config: DataConfig) -> Indices:
+def _by_group(labels: NDArray[np.generic], groups: ArrayLike, config: ReviewsConfig) -> Indices:
     """Return the fold of whole groups whose share of each class is closest to ``val_fraction``."""
-    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
-
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         raise DataError(
-            f"data.split_method is by group, but all {len(labels)} reviews have one and the same group "
+            f"data.split_method is by group, but all {len(labels)} texts have one and the same group "
             f"({names.tolist()}). Use --data.split-method random, or name another --data.group-column."
         )
     wanted = round(1 / config.val_fraction)
@@ -91,24 +96,27 @@ def _by_group(labels: NDArray[np.generic], groups: ArrayLike, config: DataConfig
     return min(sides, key=distance)
 
 
-def _by_class(labels: NDArray[np.generic], config: DataConfig, *, shuffle: bool) -> Indices:
-    """Return ``val_fraction`` of each class: drawn at random, or its last rows."""
+def _by_class(labels: NDArray[np.generic], config: ReviewsConfig, *, shuffle: bool) -> Indices:
+    """Return ``val_fraction`` of each class: drawn at random, or a window of rows that begins at a random one."""
     generator = np.random.default_rng(config.split_seed)
     chosen = []
     for label in (0, 1):
         rows = np.flatnonzero(labels == label)
+        size = max(1, round(config.val_fraction * len(rows)))
         if shuffle:
-            rows = generator.permutation(rows)
-        chosen.append(rows[len(rows) - max(1, round(config.val_fraction * len(rows))) :])
+            chosen.append(generator.permutation(rows)[len(rows) - size :])
+        else:
+            start = generator.integers(len(rows) - size, endpoint=True) if size <= len(rows) else 0
+            chosen.append(rows[start : start + size])
     return np.concatenate(chosen)
 
 
-def _require_both_classes(labels: NDArray[np.generic], held_out: NDArray[np.bool_], kind: Kind) -> None:
+def _require_both_classes(labels: NDArray[np.generic], held_out: NDArray[np.bool_], method: SplitMethod) -> None:
     for name, side in (("training", labels[~held_out]), ("validation", labels[held_out])):
         counts = {label: int((side == label).sum()) for label in (0, 1)}
         if 0 in counts.values():
             raise DataError(
-                f"Of {len(labels)} reviews, split by data.split_method {kind}, the {name} part gets {counts[0]} "
-                f"negative and {counts[1]} positive ones; it needs both. Give more reviews, or use another "
+                f"Of {len(labels)} texts, split by data.split_method {method}, the {name} split gets {counts[0]} "
+                f"negative and {counts[1]} positive ones; it needs both. Give more texts, or use another "
                 "--data.split-method."
             )

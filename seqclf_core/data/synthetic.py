@@ -3,22 +3,25 @@
 They have the shape of film reviews: 10 to 600 tokens, opinions both ways about parts of a film, negation ("not at
 all dull"), concession ("although the music was dull, ..."), and a verdict, mostly at the end, sometimes in the
 middle, which alone decides the label. Reviews of one film share its title and mostly their label, and no film of
-the training part is in the test part. Counting words gets little of it: a good word is a bad one after "not", and
-most good and bad words are not about the verdict.
+the training split is in the test split. Counting words gets little of it: a good word is a bad one after "not",
+and most good and bad words are not about the verdict.
 
 Nothing that is measured on this corpus says anything about real reviews.
 """
 
+from __future__ import annotations
+
 import math
 import random
 from collections.abc import Iterator, Sequence
-from functools import partial
+
+import pyarrow as pa
 
 from seqclf_core.data.lexicon import ASPECTS, BAD, DAYS, DEGREES, GOOD, NAMES, RELATIVES, THINGS
-from seqclf_core.data.rows import RawPart, RawRow
+from seqclf_core.data.readers import RawTable
 
 TRAIN, TEST = 4_000, 2_000
-"""Reviews per part."""
+"""Reviews per split."""
 
 NEGATIONS = ("not", "not at all", "never", "hardly", "anything but", "far from")
 MARKERS = ("overall", "all in all", "in the end", "my verdict :", "to sum up", "taken as a whole")
@@ -44,25 +47,26 @@ SHORTEST, MEDIAN, LONGEST, SPREAD = 10, 28, 600, 0.6  # tokens; lengths are log-
 LONG = 0.01  # share of reviews that are longer than that, up to the longest
 
 
-def open_corpus(seed: int, train: int = TRAIN, test: int = TEST) -> dict[str, RawPart]:
-    """Generate the corpus: part -> its rows, with the column ``group``.
+def open_corpus(seed: int, train: int = TRAIN, test: int = TEST) -> dict[str, list[RawTable]]:
+    """Generate the corpus: split -> its table, with the columns ``text``, ``label`` and ``group``.
 
     The same seed gives the same reviews, on every machine.
 
     Args:
         seed: of all that is drawn.
-        train: reviews in the training part, half of them positive.
-        test: reviews in the test part, half of them positive.
+        train: reviews in the training split, half of them positive.
+        test: reviews in the test split, half of them positive.
     """
-    parts = {}
-    for part, count in (("train", train), ("test", test)):
-        rows = list(_rows(Draw(f"{seed} {part}"), part, count))
-        parts[part] = RawPart(f"synthetic, {part}", ("text", "label", "group"), partial(_again, rows))
-    return parts
-
-
-def _again(rows: list[RawRow], group: str | None) -> Iterator[RawRow]:
-    return iter(rows if group else [row._replace(group=None) for row in rows])
+    splits = {}
+    for split, count in (("train", train), ("test", test)):
+        rows = list(_rows(Draw(f"{seed} {split}"), split, count))
+        table = pa.table(dict(zip(("text", "label", "group"), zip(*rows, strict=True), strict=True)))
+        splits[split] = [
+            RawTable(
+                f"synthetic, {split}", tuple(table.column_names), table.column, count, "synthetic, row {}".format
+            )
+        ]
+    return splits
 
 
 class Draw:
@@ -87,7 +91,7 @@ class Draw:
         return round(min(LONGEST, max(SHORTEST, MEDIAN * math.exp(SPREAD * normal))))
 
 
-def _rows(draw: Draw, part: str, count: int) -> Iterator[RawRow]:
+def _rows(draw: Draw, split: str, count: int) -> Iterator[tuple[str, int, str]]:
     left = [count - count // 2, count // 2]  # negative, positive
     film = 0
     while any(left):
@@ -99,9 +103,7 @@ def _rows(draw: Draw, part: str, count: int) -> Iterator[RawRow]:
             if left[label] == 0:
                 break
             left[label] -= 1
-            yield RawRow(
-                f"synthetic, film {film}", _review(draw, title, bool(label)), label, f"{part} film {film}"
-            )
+            yield _review(draw, title, bool(label)), label, f"{split} film {film}"
 
 
 def _review(draw: Draw, title: str, positive: bool) -> str:

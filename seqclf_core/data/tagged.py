@@ -5,6 +5,8 @@ which: "they film the play" and "they play the film", "a late cut" and "they cut
 alone. Giving each word its most frequent tag gets 87 % right.
 """
 
+from __future__ import annotations
+
 from seqclf_core.data.lexicon import ASPECTS, BAD, DEGREES, GOOD, NAMES, RELATIVES
 from seqclf_core.data.synthetic import Draw
 

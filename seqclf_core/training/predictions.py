@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seqclf_core.data.cache import Part
+from seqclf_core.data.cache import Split
 
 
 def score(labels: npt.NDArray[np.int64], odds: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -16,7 +16,7 @@ def score(labels: npt.NDArray[np.int64], odds: npt.NDArray[np.float64]) -> tuple
     return float(np.logaddexp(0, -margins).mean()), float(((odds >= 0) == (labels == 1)).mean())
 
 
-def write_predictions(path: Path, part: Part, odds: npt.NDArray[np.float64]) -> None:
+def write_predictions(path: Path, part: Split, odds: npt.NDArray[np.float64]) -> None:
     """Write row, label and probability of each review, whole or not at all; the folder is made where needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table(

@@ -15,7 +15,7 @@ from experiments.tracking.paths import RunPaths, mask
 from experiments.tracking.sync_process import start_sync
 from seqclf_core.cli import INTERRUPTED
 from seqclf_core.data.cache import Corpus, load_corpus
-from seqclf_core.data.reviews import resolve
+from seqclf_core.data.sources import resolve
 from seqclf_core.environment import huge_pages_notice
 from seqclf_core.events import DataSummary
 from studies.engine.executors import Executor
@@ -87,6 +87,8 @@ def run_study(
         study = replace(study, base=study.base.override({"data.source": resolve(study.base.data.source)}))
         corpus = load_corpus(study.base.data, paths.cache)
         print(f"  data      {describe(corpus.summary)}", flush=True)
+        for note in corpus.summary.notes:
+            print(f"            {note}.", flush=True)
         with explained():
             opened = open_study(opened_storage, name, study, corpus.summary)
         announce(study, corpus, left, slots)

@@ -14,8 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seqclf_core.data.readers import open_files
-from seqclf_core.data.rows import LABELS, judge
+from seqclf_core.config import DataConfig
+from seqclf_core.data.folders import Folder
+from seqclf_core.data.readers import open_file
+from seqclf_core.data.reviews import Reader
+from seqclf_core.data.validation import LABELS
 from seqclf_core.errors import DataError
 
 few = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -33,7 +36,8 @@ def load(name, content, on_bad_row="stop"):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"train{name}")
         file.write_bytes(content)
-        reviews, _ = judge(open_files([file], Path(folder, "cache")), None, on_bad_row)
+        config = DataConfig(on_bad_row=on_bad_row, group_column="none")
+        reviews = Reader(config, Folder({}, (), None)).read([open_file(file)])
         return [*zip(reviews["text"].to_pylist(), reviews["label"].to_pylist(), strict=True)]
 
 
@@ -169,5 +173,5 @@ def test_class_numbers_beyond_their_names_are_unknown():
     table = pa.table({"text": ["a", "b"], "label": [0, 9]}).replace_schema_metadata(features.arrow_schema.metadata)
     stream = io.BytesIO()
     pq.write_table(table, stream)
-    with pytest.raises(DataError, match="row 1: unknown label 9"):
+    with pytest.raises(DataError, match="row 1: unknown label '9'"):
         load(".parquet", stream.getvalue())

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from seqclf_core.data.cache import Corpus, Part
+from seqclf_core.data.cache import Corpus, Split
 
 PARTS = ("train", "val", "test")
 
@@ -37,7 +37,7 @@ def rows_of(source: str, part: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def texts(corpus: Corpus, part: Part) -> list[str]:
+def texts(corpus: Corpus, part: Split) -> list[str]:
     tokenizer = Tokenizer.from_file(str(corpus.tokenizer))
     starts = part.offsets[:-1], part.offsets[1:]
     return [" ".join(map(tokenizer.id_to_token, part.tokens[a:b].tolist())) for a, b in zip(*starts, strict=True)]

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,9 +36,4 @@ def folder(path, train=ROWS, test=ROWS[:10], suffix=".csv"):
 
 
 def load(source, **settings):
-    cache = Path(source).parent / "cache"
-    return load_reviews(DataConfig(source=str(source), **settings), cache)
-
-
-def rows(dataset):
-    return dataset.to_pandas().to_dict("records")
+    return load_reviews(DataConfig(source=str(source), **settings))

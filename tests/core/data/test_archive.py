@@ -14,15 +14,17 @@ from tests.core.data.small_archive import FILES, pack, unpack
 
 
 def load(source, **settings):
-    return load_reviews(DataConfig(source=str(source), **settings), source.parent / "cache")
+    return load_reviews(DataConfig(source=str(source), **settings))
 
 
 def test_folder_and_tar_file_give_the_same_reviews_in_the_order_of_their_ids(tmp_path):
     reviews = load(unpack(tmp_path / "data", FILES))
-    assert reviews.train["text"][:] == [f"train {label} {n}<br />" for label in ("neg", "pos") for n in range(12)]
-    assert reviews.train["label"][:] == [0] * 12 + [1] * 12
-    assert reviews.train["group"][:4] == ["tt10", "tt10", "tt10", "tt11"]
-    assert reviews.test["group"][-1] == "tt23"
+    assert reviews.train["text"].to_pylist() == [
+        f"train {label} {n}<br />" for label in ("neg", "pos") for n in range(12)
+    ]
+    assert reviews.train["label"].to_pylist() == [0] * 12 + [1] * 12
+    assert reviews.train["group"].to_pylist()[:4] == ["tt10", "tt10", "tt10", "tt11"]
+    assert reviews.test["group"][-1].as_py() == "tt23"
     assert reviews.group_column == "movie"
     packed = load(pack(tmp_path / "aclImdb_v1.tar.gz", FILES))
     assert packed.digest == reviews.digest == load(tmp_path / "data" / "aclImdb").digest

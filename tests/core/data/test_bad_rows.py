@@ -15,7 +15,7 @@ from tests.core.data.review_files import ROWS, folder, load
         ({"text": None, "label": 1}, "there is no text"),
         ({"text": 5, "label": 1}, "the text is 5; expected a string"),
         ({"text": "half \ud800 a pair", "label": 1}, "the text is not valid UTF-8"),
-        ({"text": "t", "label": 2}, "unknown label 2"),
+        ({"text": "t", "label": 2}, "unknown label '2'"),
         ({"text": "t", "label": "maybe"}, "unknown label 'maybe'"),
         ({"text": "t", "label": None}, "there is no label"),
         ({"text": "t"}, "there is no label"),
@@ -31,7 +31,7 @@ def test_a_bad_row_is_named_or_skipped_and_counted(tmp_path, row, message):
         load(data)
     reviews = load(data, on_bad_row="skip")
     assert reviews.skipped == 1
-    assert reviews.train["row"][:] == [*range(30), 31]
+    assert reviews.train["row"].to_pylist() == [*range(30), 31]
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,16 @@ def test_a_bad_line_of_csv_is_named_or_skipped(tmp_path, line, message):
     assert load(data, on_bad_row="skip").skipped == 1
 
 
-def test_a_quote_that_never_ends_is_an_error_even_when_skipping(tmp_path):
+@pytest.mark.parametrize("stray", ['"a cut-off review', '"he said "hm" twice",1,tt1', '"never closed,1,tt1'])
+def test_a_stray_quote_is_one_bad_row(tmp_path, stray):
     data = folder(tmp_path / "data")
-    with (data / "train.csv").open("a") as file:
-        file.write('"a cut-off review')
-    with pytest.raises(DataError, match="this is not CSV"):
-        load(data, on_bad_row="skip")
+    lines = (data / "train.csv").read_text().splitlines(keepends=True)
+    (data / "train.csv").write_text("".join([*lines[:21], stray + "\n", *lines[21:]]))
+    with pytest.raises(DataError, match=r"train\.csv, line 22 \(row 10\): a quote stands where none may"):
+        load(data)
+    reviews = load(data, on_bad_row="skip")
+    assert reviews.skipped == 1
+    assert reviews.train["text"].to_pylist() == [row["text"] for row in ROWS]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_a_bad_line_of_json_is_named_or_skipped(tmp_path, line):
 
 def test_a_first_row_may_be_a_bad_one_too(tmp_path):
     data = folder(tmp_path / "data", [{"text": "no label"}, *ROWS], suffix=".jsonl")
-    assert load(data, on_bad_row="skip").train["row"][:] == list(range(1, 31))
+    assert load(data, on_bad_row="skip").train["row"].to_pylist() == list(range(1, 31))
 
 
 def test_bad_bytes_in_parquet_are_named(tmp_path):

@@ -6,18 +6,18 @@ import torch
 
 from seqclf_core.config import DataConfig
 from seqclf_core.data.batches import EncodedSplit, evaluation_order, training_order
-from seqclf_core.data.cache import Part
+from seqclf_core.data.cache import Split
 from seqclf_core.data.vocabulary import PAD
 
 CPU = torch.device("cpu")
 
 
-def part(lengths: list[int]) -> Part:
+def part(lengths: list[int]) -> Split:
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     count = len(lengths)
     tokens = np.concatenate([1000 * (row + 1) + np.arange(n) for row, n in enumerate(lengths)]).astype(np.uint16)
     labels = (np.arange(count) % 2).astype(np.int64)
-    return Part(tokens, offsets, labels, np.arange(count, dtype=np.int64), None)
+    return Split(tokens, offsets, labels, np.arange(count, dtype=np.int64), None)
 
 
 def test_head_and_tail_keep_their_end() -> None:

@@ -128,10 +128,10 @@ def test_processes_that_start_at_once_encode_once(source, tmp_path):
 def test_a_killed_process_leaves_nothing_that_is_taken_for_an_entry(tmp_path):
     source = write(tmp_path / "data", reviews(range(300), seed=0), reviews(range(300, 600), seed=1))
     process = start(source, tmp_path / "cache")
-    while process.poll() is None and not list((tmp_path / "cache").glob("corpus/new-*/tokenizer.json")):
+    while process.poll() is None and not list((tmp_path / "cache").glob("corpus/.*/tokenizer.json")):
         time.sleep(0.001)
     process.kill()
     process.communicate()
     corpus = load_corpus(DataConfig(source=source), tmp_path / "cache")
     assert same(corpus, load_corpus(DataConfig(source=source), tmp_path / "elsewhere"))
-    assert not list((tmp_path / "cache").glob("corpus/new-*"))
+    assert not list((tmp_path / "cache").glob("corpus/.*"))

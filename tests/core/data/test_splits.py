@@ -58,17 +58,23 @@ def test_the_seed_alone_decides(kind):
     assert first != other
 
 
-def test_contiguous_keeps_back_the_last_rows_of_each_class():
+def test_contiguous_keeps_back_a_window_of_each_class_that_the_seed_draws():
     labels = np.array([0] * 10 + [1] * 20)
-    _, val, kind = quiet_split(labels, None, split_method="contiguous", val_fraction=0.2)
-    assert (val.tolist(), kind) == ([8, 9, 26, 27, 28, 29], "contiguous")
+    starts = set()
+    for seed in range(200):
+        _, val, kind = quiet_split(labels, None, split_method="contiguous", val_fraction=0.2, split_seed=seed)
+        assert kind == "contiguous"
+        windows = val[:2], val[2:]
+        assert all((np.diff(window) == 1).all() for window in windows)
+        assert labels[val].tolist() == [0, 0, 1, 1, 1, 1]
+        starts.add((int(val[0]), int(val[2])))
+    assert {first for first, _ in starts} == set(range(9))
+    assert {second for _, second in starts} == set(range(10, 27))
 
 
-def test_auto_without_groups_draws_at_random_and_warns_once():
+def test_auto_without_groups_draws_at_random():
     labels, _ = movies()
-    with pytest.warns(UserWarning, match="validation scores come out higher") as caught:
-        _, val, kind = split(labels, None, DataConfig())
-    assert len(caught) == 1
+    _, val, kind = split(labels, None, DataConfig())
     assert kind == "random"
     assert val.tolist() == quiet_split(labels, None, split_method="random")[1].tolist()
 
@@ -93,5 +99,5 @@ def test_fewer_groups_than_folds_still_split():
 def test_a_side_without_a_class_is_refused():
     with pytest.raises(DataError, match=r"gets 0 negative|0 positive"):
         quiet_split([0] * 10 + [1] * 10, ["a"] * 10 + ["b"] * 10)
-    with pytest.raises(DataError, match=r"Of 21 reviews.* training part gets 17 negative and 0 positive"):
+    with pytest.raises(DataError, match=r"Of 21 texts.* training split gets 17 negative and 0 positive"):
         quiet_split([0] * 20 + [1], None, split_method="random")

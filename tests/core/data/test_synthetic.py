@@ -6,14 +6,16 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from seqclf_core.data.rows import judge
+from seqclf_core.config import DataConfig
+from seqclf_core.data.reviews import load_reviews
 from seqclf_core.data.synthetic import SHORTEST, open_corpus
 from seqclf_core.data.tagged import TAGS, tagged_sentences
 
 
 @pytest.fixture(scope="module")
 def corpus():
-    return {name: judge(part, "group", "stop")[0].to_pydict() for name, part in open_corpus(seed=0).items()}
+    reviews = load_reviews(DataConfig(source="synthetic"))
+    return {"train": reviews.train.to_pydict(), "test": reviews.test.to_pydict()}
 
 
 def words(text):
@@ -22,7 +24,11 @@ def words(text):
 
 def test_the_seed_decides_every_review():
     def read(seed):
-        return {name: judge(part, "group", "stop")[0] for name, part in open_corpus(seed, 50, 20).items()}
+        splits = open_corpus(seed, 50, 20)
+        return {
+            name: {each: table.column(each).to_pylist() for each in table.columns}
+            for name, [table] in splits.items()
+        }
 
     assert read(1) == read(1)
     assert read(1)["train"] != read(2)["train"]

@@ -12,8 +12,9 @@ import pytest
 
 from seqclf_core.config import DataConfig, RunConfig
 from seqclf_core.data.cache import load_corpus
-from seqclf_core.data.sources import Places, open_unlabelled
-from seqclf_core.data.unlabelled import unlabelled_texts
+from seqclf_core.data.hub import Places
+from seqclf_core.data.reviews import unlabelled_texts
+from seqclf_core.data.sources import open_source
 from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import Finished, Saved
 from seqclf_core.next_word import read_texts, train_tagger
@@ -25,7 +26,8 @@ UNLABELLED = {f"aclImdb/train/unsup/{number}_0.txt": f"seen {number}".encode() f
 
 def texts(source: Path, **settings: object) -> list[str]:
     config = DataConfig.model_validate({"source": str(source), **settings})
-    return unlabelled_texts(config, source.parent / "cache")[0]
+    found: list[str] = unlabelled_texts(config)[0].to_pylist()
+    return found
 
 
 def test_an_archives_are_read_packed_and_unpacked(tmp_path: Path) -> None:
@@ -64,18 +66,17 @@ def test_the_hubs_are_fetched_only_when_asked_for(tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:9"
     places = Places(folder=tmp_path / "none", archive_url=nowhere, hub_url=nowhere, hub_cache=tmp_path / "hub")
     with pytest.raises(DataError, match="not in the hub's cache"):
-        open_unlabelled("hub", tmp_path, places)
+        open_source(DataConfig(source="hub"), places, unlabelled=True)
     table = pa.table({"text": ["seen"], "label": [-1]})
     pq.write_table(table, snapshot / "plain_text" / "unsupervised-00000-of-00001.parquet")
-    part = open_unlabelled("hub", tmp_path, places)
-    assert part is not None
-    assert [row.text for row in part.rows(None)] == [b"seen"]
+    [part] = open_source(DataConfig(source="hub"), places, unlabelled=True).splits["unsupervised"]
+    assert part.column("text").to_pylist() == ["seen"]
 
 
 def test_a_source_without_any_has_none(tmp_path: Path) -> None:
     assert texts(folder(tmp_path / "data")) == []
     assert texts(write(tmp_path / "alone.csv", ROWS)) == []
-    assert unlabelled_texts(DataConfig(source="synthetic"), tmp_path) == ([], 0)
+    assert len(unlabelled_texts(DataConfig(source="synthetic"))[0]) == 0
     assert texts(pack(tmp_path / "aclImdb_v1.tar.gz", {n: t for n, t in FILES.items() if "unsup" not in n})) == []
 
 
@@ -97,7 +98,7 @@ def test_a_folder_called_synthetic_is_not_the_synthetic_corpus(
     data = folder(tmp_path / "synthetic")
     write(data / "unsupervised.csv", [{"text": "seen"}])
     monkeypatch.chdir(tmp_path)
-    assert unlabelled_texts(DataConfig(source="synthetic"), tmp_path) == ([], 0)
+    assert len(unlabelled_texts(DataConfig(source="synthetic"))[0]) == 0
     assert texts(data) == ["seen"]
 
 
@@ -106,8 +107,9 @@ def test_what_is_part_of_the_test_part_is_not_unlabelled(tmp_path: Path) -> None
     files["aclImdb/test/unsup/0_0.txt"] = b"of the test part"
     assert texts(pack(tmp_path / "aclImdb_v1.tar.gz", files)) == []
     data = folder(tmp_path / "data")
-    (data / "test.csv").rename(data / "unsupervised_test.csv")  # ``datasets`` takes it for the test part
-    assert texts(data) == []
+    (data / "test.csv").rename(data / "unsupervised_test.csv")
+    with pytest.raises(DataError, match=r"unsupervised_test.csv: its name says test and unsupervised"):
+        texts(data)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
