@@ -14,8 +14,8 @@ REPEATABLE = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 """One thread gives the same curve every time; two workers with one thread each beat one with two."""
 
 MEMORY = {
-    # Large tensors lie in huge pages. At embed 100, hidden 128, batch 64 a step otherwise has 12,000 page faults and
-    # takes half as long again.
+    # Large tensors lie in huge pages. At embed 100, hidden 128, batch 64 a step otherwise has 12,000 page faults
+    # and takes half as long again.
     "THP_MEM_ALLOC_ENABLE": "1",
     # oneDNN keeps about 21 MB for every shape that it has computed; 80 are more than one run has.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "80",
