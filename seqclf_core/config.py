@@ -100,6 +100,8 @@ class DataConfig(ReviewsConfig):
     """Number of tokens of a text that the model reads."""
     keep: Literal["head", "tail"] = "tail"
     """End of a longer text that is kept; a review's verdict mostly stands at its tail."""
+    reading: Literal["forward", "backward"] = "forward"
+    """Direction in which the model reads a text; backward makes a model of next words one of previous words."""
     pad: Literal["longest", "max_length"] = "longest"
     """Length of a batch's rows: its longest text, or max_length as many tutorials do."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,7 @@ class EncodedSplit:
         whole = np.diff(split.offsets)
         self.lengths: Ints = np.minimum(whole, config.max_length)
         self.starts: Ints = split.offsets[:-1] + (whole - self.lengths if config.keep == "tail" else 0)
+        self.backward = config.reading == "backward"
         self.tokens = split.tokens
         self.labels = split.labels
         wide = np.full_like(self.lengths, config.max_length)
@@ -60,17 +62,28 @@ class EncodedSplit:
     def batch(self, rows: Ints, device: torch.device) -> Batch:
         """Put these texts side by side on the device."""
         lengths = self.lengths[rows]
-        columns = np.arange(self.padded_lengths[rows].max())
-        real = columns < lengths[:, None]
-        # Positions in the padding may point behind the last token of all; they are masked, but must be readable.
-        positions = np.minimum(self.starts[rows][:, None] + columns, len(self.tokens) - 1)
-        tokens = np.where(real, self.tokens[positions], PAD).astype(np.int64)
+        tokens = self.aligned(rows, self.tokens, PAD)
         return Batch(
             tokens=_to(torch.from_numpy(tokens), device),
             lengths=_to(torch.from_numpy(lengths), device),
             labels=_to(torch.from_numpy(self.labels[rows]), device),
             num_tokens=int(lengths.sum()),
         )
+
+    def aligned(self, rows: Ints, values: npt.NDArray[Any], padding: int) -> Ints:
+        """Put one value per token in the order in which these texts' tokens are read: (B, T) int64.
+
+        Args:
+            rows: (B,) numbers of the texts.
+            values: (tokens,) one per token of the whole split, such as its id or its tag.
+            padding: stands where a text has no token.
+        """
+        lengths = self.lengths[rows][:, None]
+        columns = np.arange(self.padded_lengths[rows].max())
+        read = lengths - 1 - columns if self.backward else columns
+        # Positions in the padding may lie beyond either end; they are masked, but must be readable.
+        positions = (self.starts[rows][:, None] + read).clip(0, len(values) - 1)
+        return np.where(columns < lengths, values[positions], padding).astype(np.int64)
 
 
 def training_order(lengths: Ints, batch_size: int, seed: int, epoch: int) -> list[Ints]:

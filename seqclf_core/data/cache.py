@@ -31,7 +31,7 @@ from seqclf_core.files import atomic_path, atomic_write, make_folder, remove, sh
 FORMAT = 2
 """Raise it whenever the same texts and settings would give other files: old entries are then left alone."""
 
-CUT_LATER = {"max_length", "keep", "pad"}
+CUT_LATER = {"max_length", "keep", "pad", "reading"}
 """Settings that only batches read."""
 
 

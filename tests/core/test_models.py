@@ -168,6 +168,16 @@ def test_from_tagger_carries_the_encoder_and_nothing_else() -> None:
     assert torch.equal(model.head.weight, classifier("last").head.weight)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_from_tagger_carries_both_directions(layers: int) -> None:
+    config = ModelConfig(embed_dim=12, hidden_dim=8, bidirectional=True, num_layers=layers)
+    tagger = SequenceTagger(config, VOCAB, tags=5, seed=11).eval()
+    model = SequenceClassifier.from_tagger(tagger, config, VOCAB, seed=3).eval()
+    tokens, lengths = reviews([7, 1, 12])
+    assert torch.equal(model.encoder(tokens, lengths), tagger.encoder(tokens, lengths))
+    assert model.encoder(tokens, lengths).shape[2] == 2
+
+
 def test_from_tagger_matches_vocabularies_by_token() -> None:
     config = ModelConfig(embed_dim=12, hidden_dim=8)
     tagger = SequenceTagger(config, 30, tags=5, seed=11)

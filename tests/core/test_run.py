@@ -13,6 +13,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import NotFiniteError, SavedError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Saved, Started
+from seqclf_core.inference import Classifier
 from seqclf_core.run import CHECKPOINT, run
 from seqclf_core.training import trainer
 from seqclf_core.training.checkpoint import load_classifier
@@ -218,3 +219,17 @@ def test_soft_targets_teach_what_they_say(small: RunConfig, tmp_path: Path, cach
     assert isinstance(finished, Finished)
     table = pq.read_table(tmp_path / finished.files["test_predictions"]).to_pandas()
     assert table.probability[table.label == 1].mean() < 0.5 < table.probability[table.label == 0].mean()
+
+
+@pytest.mark.parametrize("reading", ["forward", "backward"])
+def test_a_loaded_model_reads_texts_in_the_direction_it_was_trained_in(
+    small: RunConfig, tmp_path: Path, cache: Path, reading: str
+) -> None:
+    config = small.override({"data.reading": reading, "train.epochs": 2, "train.precision": "fp32"})
+    finished = whole(config, tmp_path, cache)[-1]
+    assert isinstance(finished, Finished)
+    table = pq.read_table(tmp_path / finished.files["test_predictions"]).to_pandas()
+    lines = (Path(config.data.source) / "test.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = [json.loads(lines[row])["text"] for row in table.row]
+    probabilities = Classifier.load(tmp_path / finished.files["model"]).predict(texts)
+    np.testing.assert_allclose(probabilities, table.probability, atol=1e-4)

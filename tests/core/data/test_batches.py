@@ -1,5 +1,8 @@
 """Every review once, little padding, and an order that is a pure function of (seed, epoch)."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +32,29 @@ def test_head_and_tail_keep_their_end() -> None:
         assert batch.lengths.tolist() == [3, 2]
         assert batch.labels.tolist() == [0, 1]
         assert batch.num_tokens == 5
+
+
+def test_reading_backward_is_reading_reversed_text() -> None:
+    forward, lengths = part([10, 2, 7, 1]), np.array([10, 2, 7, 1])
+    reversed_tokens = np.concatenate([forward.tokens[a:b][::-1] for a, b in pairwise(forward.offsets)])
+    rows = np.array([2, 0, 3, 1])
+    backward = EncodedSplit(forward, DataConfig(reading="backward")).batch(rows, CPU)
+    expected = EncodedSplit(replace(forward, tokens=reversed_tokens), DataConfig()).batch(rows, CPU)
+    assert torch.equal(backward.tokens, expected.tokens)
+    assert backward.lengths.tolist() == expected.lengths.tolist() == lengths[rows].tolist()
+    # Which end is kept does not change: the last three tokens, the last one first.
+    cut = EncodedSplit(forward, DataConfig(reading="backward", max_length=3, keep="tail")).batch(rows[1:2], CPU)
+    assert cut.tokens[0, :3].tolist() == [1009, 1008, 1007]
+
+
+def test_what_goes_with_tokens_is_read_in_their_order() -> None:
+    encoded = part([5, 2])
+    tags = encoded.tokens.astype(np.int64) * 10
+    for reading in ("forward", "backward"):
+        split = EncodedSplit(encoded, DataConfig(reading=reading, max_length=4))
+        batch = split.batch(np.array([1, 0]), CPU)
+        aligned = split.aligned(np.array([1, 0]), tags, padding=PAD * 10)
+        assert aligned.tolist() == (batch.tokens * 10).tolist()
 
 
 def test_rows_can_be_padded_to_the_maximum() -> None:
