@@ -36,6 +36,7 @@ class ListCommand(Command):
         at = self.arguments.index("imdb")
         self.arguments = [
             *self.arguments[:at], "factors", "--name", "test", "--runs", str(runs), "--blocks", str(blocks),
+            "--study-seed", "0",
             "--data.source", str(reviews), "--train.epochs", "6", "--train.evals-per-epoch", "3",
             "--train.patience", "99", "--no-report", *more,
         ]  # fmt: skip
