@@ -353,7 +353,9 @@ class RayExecutor:
             ray.kill(self._busy[key].handle)
 
     def close(self) -> None:
-        """End all actors at once."""
+        """End all actors at once; doing it twice changes nothing."""
+        if self._closed.is_set():
+            return
         self._closed.set()
         self._last_words.unsay()
         self._mark.unlink(missing_ok=True)
@@ -486,8 +488,9 @@ class LastWords:
         )  # fmt: skip
 
     def unsay(self) -> None:
-        """Let this process end without them."""
-        self._speaker.communicate(b"unsaid\n")
+        """Let this process end without them; doing it twice changes nothing."""
+        if self._speaker.poll() is None:
+            self._speaker.communicate(b"unsaid\n")
 
 
 def _brings(answer: object) -> bool:

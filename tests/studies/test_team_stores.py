@@ -19,6 +19,8 @@ import requests
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import sync_once
 from seqclf_core.data.cache import load_corpus
+from seqclf_core.errors import UserError
+from studies.engine.ownership import owned
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import open_storage, open_study
 from studies.study import Study
@@ -44,9 +46,9 @@ def served(command: list[str], health: str, log: Path, environment: Mapping[str,
             if process.poll() is not None:
                 raise AssertionError(log.read_text())
             try:
-                requests.get(health, timeout=1)
+                requests.get(health, timeout=5)
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.1)
         yield
     finally:
@@ -114,3 +116,35 @@ def test_a_study_in_a_teams_stores_is_that_of_a_laptop(
     assert "predictions" in files
     keys = requests.get(f"{settings['MLFLOW_S3_ENDPOINT_URL']}/{BUCKET}?list-type=2", timeout=10).text
     assert runs[0].info.run_id in keys, "files are not in the object store"
+
+
+def test_two_people_with_one_name_have_two_studies_in_one_mlflow(
+    team: tuple[PostgreSQL, str, dict[str, str]], open_scheduler: OpenScheduler, tmp_path: Path
+) -> None:
+    _, uri, _ = team
+    for person in ("ann", "bob"):
+        owner = open_scheduler(total=2, name="same", runs=tmp_path / person)
+        run_all(owner)
+        sent = sync_once(owner.paths.runs, uri)
+        assert sent.runs == 3, "two trials and the study itself"
+        assert not sent.unsent
+    client = mlflow.MlflowClient(uri)
+    [experiment] = client.search_experiments(filter_string="name = 'same'")
+    runs = client.search_runs([experiment.experiment_id], "tags.`seqclf.role` = 'trial'")
+    assert len(runs) == 4
+    assert len({run.data.tags["seqclf.uid"] for run in runs}) == 2
+
+
+def test_a_second_owner_of_a_shared_study_is_told_who_the_first_is(
+    team: tuple[PostgreSQL, str, dict[str, str]], tmp_path: Path
+) -> None:
+    postgres, _, _ = team
+    uri = postgres.create("owners")
+    with owned(RunPaths(tmp_path / "ann"), "test", uri):
+        refused = pytest.raises(UserError, match=rf"is being run by process {os.getpid()} on .* since \d{{4}}-")
+        with refused, owned(RunPaths(tmp_path / "bob"), "test", uri):
+            pass
+        with owned(RunPaths(tmp_path / "bob"), "another", uri):
+            pass
+    with owned(RunPaths(tmp_path / "bob"), "test", uri):
+        pass

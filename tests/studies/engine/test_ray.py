@@ -122,6 +122,7 @@ def test_a_node_that_dies_and_one_that_freezes_change_no_curve(
         while owner.step(0.2):
             pass
     executor.close()
+    executor.close()  # as a study's command does
     left = [process for node in cluster.nodes for process in actors(node)]
     assert not psutil.wait_procs(left, timeout=20)[1], "slots outlived their study"
 
