@@ -35,6 +35,8 @@ SUFFIXES = (*TABLES, *TEXTS, *(f"{suffix}.gz" for suffix in TEXTS))
 MAX_UNPACKED = 2 * 2**30
 """Bytes that a packed file may unpack to; the whole of IMDB has 0.3 GB."""
 
+OTHER_ENCODING = "a file in another encoding is read with --data.encoding, such as latin-1"
+
 Column: TypeAlias = pa.Array | pa.ChunkedArray | list[object]
 """The cells of a column as they were found; a list where they are of several types, or are not valid Unicode."""
 
@@ -290,7 +292,7 @@ def _json_value(line: bytes) -> object:
     try:
         value = json.loads(line.decode())
     except UnicodeDecodeError as error:
-        return f"the line is not valid UTF-8 ({error.reason} at position {error.start})"
+        return f"the line is not valid UTF-8 ({error.reason} at position {error.start}); {OTHER_ENCODING}"
     except (ValueError, RecursionError) as error:
         return f"the line is not JSON: {error}"
     return f"expected a JSON object, got {shown(value)}" if isinstance(value, str) else value

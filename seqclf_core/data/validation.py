@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqclf_core.data.readers import Column, shown
+from seqclf_core.data.readers import OTHER_ENCODING, Column, shown
 from seqclf_core.errors import DataError
 
 Problems = dict[int, str]
@@ -155,8 +155,7 @@ def _utf8(cells: pa.LargeBinaryArray, what: str, problems: Problems) -> pa.Large
                 texts.append(None)
                 problems.setdefault(
                     row,
-                    f"the {what} is not valid UTF-8 ({error.reason} at position {error.start}); "
-                    "a file in another encoding is read with --data.encoding, such as latin-1",
+                    f"the {what} is not valid UTF-8 ({error.reason} at position {error.start}); {OTHER_ENCODING}",
                 )
         return pa.array(texts, pa.large_string())
 

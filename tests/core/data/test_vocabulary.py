@@ -2,9 +2,12 @@
 
 import random
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from seqclf_core.data import vocabulary
@@ -125,3 +128,24 @@ def test_ids_take_two_bytes_until_the_vocabulary_is_too_large():
     tokens, _ = encode(large, many)
     assert tokens.dtype == np.int32
     assert tokens.max() == large.get_vocab_size() - 1 == 2**16 + 1
+
+
+def of_the_library(tokenizer, text):
+    return tokenizer.encode(text).ids or [UNK]
+
+
+ascii_characters = st.characters(max_codepoint=127)
+ascii_texts = st.text(ascii_characters, max_size=60) | st.text("aB'<br/> \t\n\0\x1c9_.", max_size=60)
+breaks = ["<br />", "<BR\t/>", "<br\x1c/>", "<b", "r>", "don't", "a''b", "'", "é", "\u00ad", "今", "\x7f", " "]
+pieces = st.sampled_from(breaks)
+any_texts = ascii_texts | st.text(max_size=30) | st.lists(pieces, max_size=12).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(any_texts, max_size=8))
+def test_ids_are_those_of_the_saved_tokenizer_whatever_the_texts(texts):
+    texts = [text.encode(errors="replace").decode() for text in texts]
+    tokenizer = train_tokenizer([*texts, *texts[:3]], 40)  # words that are known, and words that are not
+    tokens, offsets = encode(tokenizer, texts)
+    ids = [tokens[start:end].tolist() for start, end in pairwise(offsets)]
+    assert ids == [of_the_library(tokenizer, text) for text in texts]
