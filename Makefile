@@ -16,6 +16,9 @@ SHELL := /bin/sh
 #: A=imdb/0007      the one run to compare, by its key
 #: B=imdb/0012      the other
 #: WORKERS=2        processes that train (default: what this machine has room for)
+#: RAY=HOST:PORT    the head of a cluster, whose machines do the runs (study, factors, finalists, node)
+#: TOKEN=...        file of the cluster's token
+#: HOST=10.0.0.5    address of this machine that others reach (head; default: this machine only)
 #: DATA=auto        a folder, file or archive of reviews; hub; synthetic
 #: RUNS=runs        where everything is recorded
 #: PORT=5000        of the user interface (serve: 8000)
@@ -25,7 +28,7 @@ SHELL := /bin/sh
 #: YES=1            really do it (clean)
 #: FIX=1            mend what is found (doctor)
 #: PYTHON=...       which Python makes .venv (default: the first of python3, python3.13, ... that fits)
-VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS OF BEST SEEDS TAGGER A B WORKERS DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
+VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS OF BEST SEEDS TAGGER A B WORKERS RAY TOKEN HOST DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)
@@ -44,19 +47,20 @@ $(if $(UNKNOWN),$(error unknown variable: $(UNKNOWN). There are: $(VARIABLES)))
 # $(call option,TRIALS,trials) is --trials="$TRIALS" where TRIALS is set, and nothing where it is not.
 option = $(if $($1),--$2="$$$1")
 STORES = $(call option,RUNS,runs)
+CLUSTER = $(call option,RAY,ray) $(call option,TOKEN,token)
 
 ##@ Experiments
 study: venv  ## run a study on all cores, or go on with it, and write its report
 	@exec $(PY) -m studies.commands study $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) $(call option,BLOCKS,blocks) \
-	  $(call option,TAGGER,tagger) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
+	  $(call option,TAGGER,tagger) $(call option,WORKERS,workers) $(CLUSTER) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 factors: venv  ## what do pooling and loss change? blocks of runs that differ by nothing else
 	@exec $(PY) -m studies.commands study factors $(call option,NAME,name) $(call option,BLOCKS,blocks) \
-	  $(call option,FACTORS,factors) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
+	  $(call option,FACTORS,factors) $(call option,WORKERS,workers) $(CLUSTER) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 finalists: venv  ## the best settings of a study again, on fresh seeds
 	@exec $(PY) -m studies.commands study finalists $(call option,NAME,name) $(call option,OF,of) $(call option,BEST,best) \
-	  $(call option,SEEDS,seeds) $(call option,WORKERS,workers) $(STORES) $(call option,DATA,data.source) $(ARGS)
+	  $(call option,SEEDS,seeds) $(call option,WORKERS,workers) $(CLUSTER) $(STORES) $(call option,DATA,data.source) $(ARGS)
 
 experiment: venv  ## one tracked run: NAME=baseline (without a name: what there is)
 	@exec $(PY) -m studies.commands experiment $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data.source) $(ARGS)
@@ -92,6 +96,13 @@ clean: venv  ## say what could be freed; YES=1 frees it
 doctor: venv  ## say where Optuna, MLflow, journals, weights and cache disagree; FIX=1 mends it
 	@exec $(PY) -m studies.commands doctor $(STORES) $(if $(FIX),--fix) $(ARGS)
 
+##@ Cluster
+head: venv  ## start a cluster on this machine, which others can join with HOST=
+	@exec $(PY) -m studies.commands head $(call option,HOST,host) $(call option,PORT,port) $(call option,TOKEN,token) $(ARGS)
+
+node: venv  ## let this machine work for a cluster: RAY=HOST:PORT
+	@exec $(PY) -m studies.commands node $(CLUSTER) $(call option,HOST,host) $(ARGS)
+
 ##@ Development
 test: venv  ## all tests
 	@exec env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
@@ -121,7 +132,7 @@ help:  ## this list
 	  /^#: / { variables = variables "\n  " substr($$0, 4) } \
 	  END { print "\nVariables" variables }' Makefile
 
-.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor test check audit simulate soak bench help venv
+.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor head node test check audit simulate soak bench help venv
 
 # ---- .venv: made once, brought up to date when requirements.lock changes -------------------------------------------
 
