@@ -88,7 +88,8 @@ def load_reviews(config: ReviewsConfig) -> Reviews:
     if tests := raw.splits.get("test"):
         test = reader.read(tests, is_test=True)
     else:
-        train, test = _hold_out(train, own_val, config.split_seed, name)
+        train, test = _hold_out(train, own_val, config, name)
+        reader.notes.append(f"There is no test split: {test.num_rows:,} texts, a fifth, are held out as such")
         together = f", by {reader.group_column}" if "group" in train.column_names else ""
         name = f"{name} (no test split: a fifth held out as such{together}, seed {config.split_seed})"
     for split, table in (("train", train), ("test", test)):
@@ -284,6 +285,8 @@ class Reader:
             for usual in (TEXT_COLUMNS, LABEL_COLUMNS)
         }
         rest = [column for column in table.columns if column not in taken]
+        if not rest:
+            return f"Add a column of {role}s"
         flags = [f"--data.{role}-column {shlex.quote(rest[0]) if len(rest) == 1 else 'NAME'}"]
         if (
             role == "text"
@@ -295,20 +298,23 @@ class Reader:
         return f"Say which one it is: add {' '.join(flags)}"
 
 
-def _hold_out(table: pa.Table, own_val: int, seed: int, name: str) -> tuple[pa.Table, pa.Table]:
+def _hold_out(table: pa.Table, own_val: int, config: ReviewsConfig, name: str) -> tuple[pa.Table, pa.Table]:
     """Split off a test split: stratified by label and, where there are groups, with each group on one side."""
     rest = table.slice(table.num_rows - own_val)
     table = table.slice(0, table.num_rows - own_val)
     labels = table["label"].to_numpy()
     groups = table["group"].to_numpy() if "group" in table.column_names else None
-    kinds = np.unique(labels if groups is None else groups)
-    if min(_counts(table)) < HELD_OUT or (groups is not None and len(kinds) < HELD_OUT):
+    few_groups = groups is not None and len(np.unique(groups)) < HELD_OUT
+    if few_groups and config.split_method not in ("auto", "group"):
+        groups, few_groups = None, False  # nothing is to be drawn by group
+    if min(_counts(table)) < HELD_OUT or few_groups:
         raise DataError(
             f"{name}: there is no test split, and too little to hold one out; expected at least {HELD_OUT} "
-            f"texts of each label and {HELD_OUT} groups where there are any. Add a test file, or more texts."
+            f"texts of each label and {HELD_OUT} groups where there are any. Add a test file, or more texts"
+            f"{', or --data.group-column none' if few_groups else ''}."
         )
     folds = StratifiedKFold if groups is None else StratifiedGroupKFold
-    splitter = folds(n_splits=HELD_OUT, shuffle=True, random_state=seed)
+    splitter = folds(n_splits=HELD_OUT, shuffle=True, random_state=config.split_seed)
     train, test = next(splitter.split(labels, labels, groups))
     return pa.concat_tables([table.take(train), rest]), table.take(test)
 

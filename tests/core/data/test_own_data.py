@@ -195,7 +195,7 @@ def test_the_usual_csv_of_imdb_is_read_at_the_first_try(tmp_path: Path) -> None:
     made = [{"review": row["text"], "sentiment": ("negative", "positive")[row["label"]]} for row in PLAIN]
     reviews = load(write(tmp_path / "IMDB Dataset.csv", made))
     assert (reviews.train.num_rows, reviews.test.num_rows) == (24, 6)
-    assert "a fifth held out" in reviews.source
+    assert any("no test split: 6 texts, a fifth, are held out" in note for note in reviews.notes)
 
 
 def test_sst2_is_read_with_its_head_and_without_it_the_flag_is_told(tmp_path: Path) -> None:
@@ -299,6 +299,10 @@ def test_groups_can_be_left_alone(tmp_path: Path) -> None:
     reviews = load(data, split_method="random")
     assert "group" not in reviews.train.column_names
     assert any("'group' is not used" in note for note in reviews.notes)
+    two = write(tmp_path / "ab.csv", [{**row, "group": "AB"[number % 2]} for number, row in enumerate(PLAIN)])
+    with pytest.raises(DataError, match=r"too little to hold one out.*or --data\.group-column none"):
+        load(two)
+    assert load(two, group_column="none").train.num_rows == load(two, split_method="random").train.num_rows == 24
 
 
 def test_a_shard_without_labels_is_named(tmp_path: Path) -> None:
