@@ -23,10 +23,11 @@ from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.database import prepare_database
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
 from experiments.tracking.overview import described, write_best, write_views
-from experiments.tracking.paths import ARTIFACT_ROOT, REPORT, RunPaths, mask
+from experiments.tracking.paths import ARTIFACT_ROOT, REPORT, RunPaths
 from experiments.tracking.servers import check_database, database_url
 from experiments.tracking.views import color
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 
 TRAINING = {names.EXPERIMENT_KIND: "custom_model_development"}
 STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}

@@ -21,9 +21,10 @@ from typing import Any
 
 from experiments.tracking import names
 from experiments.tracking.database import prepare_database
-from experiments.tracking.paths import MLFLOW_SETTINGS, RunPaths, mask
+from experiments.tracking.paths import MLFLOW_SETTINGS, RunPaths
 from experiments.tracking.views import link
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_PORT = 5000
