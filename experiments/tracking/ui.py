@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.tracking import names
-from experiments.tracking.database import prepare_database
+from experiments.tracking.database import prepare_database, remove_stray_folder
 from experiments.tracking.paths import MLFLOW_SETTINGS, RunPaths
 from experiments.tracking.views import link
 from seqclf_core.errors import UserError
@@ -100,6 +100,7 @@ def serve(paths: RunPaths, uri: str, port: int) -> int:
         print(f"The runs in {mask(uri)} are at {address}/?token={token} (Ctrl-C ends this).")
         for line in links(address, token):
             print(line)
+        remove_stray_folder(uri)
         sys.stdout.flush()
         return process.wait()
     except KeyboardInterrupt:
