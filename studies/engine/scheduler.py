@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,8 @@ class Running:
     """A trial in the hands of a worker."""
 
     trial: Trial
+    frozen: FrozenTrial
+    """The trial as Optuna has it, for the draws of others: a thousand of them are not read again for each draw."""
     recorder: Recorder
     job: Job
     reported: int
@@ -216,7 +219,7 @@ class Scheduler:
     def _trial(self, trial_id: int, number: int) -> Trial:
         """Return a trial with a generator of its own: it draws the same, whoever draws and when."""
         self.optuna.sampler = self.study.sampler(trial_seed(self.study.seed, number))
-        running = [self._frozen(run.trial) for run in self.running.values()]
+        running = [run.frozen for run in self.running.values()]
         return Trial(StudyView(self.optuna, [*self.ended.values(), *running]), trial_id)  # type: ignore[arg-type]
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
@@ -232,6 +235,7 @@ class Scheduler:
         job = Job(key, config, self.paths.work(key).absolute(), self.paths.cache.absolute())
         self.running[key] = Running(
             trial=trial,
+            frozen=self._frozen(trial),
             recorder=open_recorder(self.paths, header, trial.params),
             job=job,
             reported=max(known.intermediate_values, default=0),
@@ -300,6 +304,10 @@ class Scheduler:
         if event.evaluation > run.reported:
             run.trial.report(event.val_accuracy, event.evaluation)
             run.reported = event.evaluation
+            run.frozen = copy(run.frozen)
+            run.frozen.intermediate_values = {
+                **run.frozen.intermediate_values, event.evaluation: event.val_accuracy
+            }  # fmt: skip
         if event.evaluation >= run.evaluations:
             return False  # all of its work is done: what is left is its score
         run.trial.study = StudyView(self.optuna, list(self.ended.values()))  # type: ignore[assignment]
