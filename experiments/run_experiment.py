@@ -15,13 +15,14 @@ from rich.console import Console
 
 from experiments.experiment import Experiment, Result
 from experiments.runner import Session, ended, session_name, track_all
-from experiments.tracking.paths import RunPaths, mask
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync_process import start_sync
 from seqclf_core.config import DataConfig, RunConfig, Settings
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.data.sources import resolve
 from seqclf_core.environment import huge_pages_notice
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 
 SYNC_SECONDS, STOPPED_SYNC_SECONDS = 60.0, 5.0
 """For what is not in MLflow yet at the end, and after a stop; the rest is for `make sync`."""

@@ -10,6 +10,7 @@ import tyro
 from pydantic import ValidationError
 
 from seqclf_core.errors import UserError, is_disk_full
+from seqclf_core.masking import mask
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell expects it."""
@@ -56,7 +57,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {mask(message)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -11,9 +11,10 @@ from mlflow.exceptions import MlflowException
 
 from experiments.serving.champion import MODEL_ARTIFACTS, Champion, digests, keep_champion
 from experiments.tracking.artifacts import read_without_server
-from experiments.tracking.paths import RunPaths, mask, sqlite_path
+from experiments.tracking.paths import RunPaths, sqlite_path
 from experiments.tracking.servers import database_url
 from seqclf_core.errors import SavedError, UserError
+from seqclf_core.masking import mask
 
 
 def fetch_champion(paths: RunPaths, champion: Champion, tracking_uri: str | None = None) -> None:

@@ -23,10 +23,11 @@ from experiments.serving.champion import ARTIFACTS, Champion, digest_of, digests
 from experiments.serving.choosing import Choice, choose
 from experiments.tracking import journal, names
 from experiments.tracking.journal import Header, opened
-from experiments.tracking.paths import RunPaths, mask
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.servers import database_url
 from experiments.tracking.sync import sync_once
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 
 MODEL_NAME = "seqclf"
 ALIAS = "champion"

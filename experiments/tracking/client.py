@@ -9,6 +9,7 @@ a second.
 """
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from mlflow.tracking import MlflowClient
 
 from experiments.tracking import journal, mlflow_format, names
 from experiments.tracking.artifacts import read_without_server
-from experiments.tracking.database import prepare_database
+from experiments.tracking.database import prepare_database, set_damaged_aside
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
 from experiments.tracking.overview import described, write_best, write_views
-from experiments.tracking.paths import ARTIFACT_ROOT, REPORT, RunPaths, mask
+from experiments.tracking.paths import ARTIFACT_ROOT, REPORT, RunPaths
 from experiments.tracking.servers import check_database, database_url
 from experiments.tracking.views import color
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 
 TRAINING = {names.EXPERIMENT_KIND: "custom_model_development"}
 STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
@@ -74,6 +76,12 @@ class MlflowWriter:
         self._with_data: set[str] = set()  # run ids of studies' own runs that have their data set
         try:
             check_database("MLflow", uri)
+            if aside := set_damaged_aside(uri):
+                print(
+                    f"MLflow's database was damaged. It is at {aside} now, and a fresh one is filled from the "
+                    "journals; what people wrote into MLflow themselves is in the old file only.",
+                    file=sys.stderr,
+                )
             prepare_database(uri)
             read_without_server(paths.artifacts)
             self._client = MlflowClient(tracking_uri=self._uri)

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment
+from experiments.tracking.paths import RunPaths, set_mlflow_environment
+from seqclf_core.masking import mask
 
 set_mlflow_environment()  # MLflow reads it when it is imported, by the next line
 

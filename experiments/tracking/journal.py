@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from experiments.tracking import names
-from experiments.tracking.paths import mask
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Started
 from seqclf_core.files import make_folder, sync
+from seqclf_core.masking import mask_all
 
 Outcome = Literal["complete", "pruned", "failed"]
 Setting = str | int | float | bool | None
@@ -231,7 +231,7 @@ class Journal:
 def _line(fields: Mapping[str, object]) -> bytes:
     """Serialise an entry without credentials and without text that a database refuses."""
     # As a whole, so that no field can be forgotten.
-    text = mask(json.dumps(fields, ensure_ascii=False)).replace(r"\u0000", "\N{REPLACEMENT CHARACTER}")
+    text = json.dumps(mask_all(fields), ensure_ascii=False).replace(r"\u0000", "\N{REPLACEMENT CHARACTER}")
     return text.encode(errors="replace") + b"\n"  # a lone surrogate becomes a question mark
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 
 REPORT = "report"
 """Folder of pages: under RUNS, and among the files of a study's run in MLflow."""
@@ -46,8 +47,6 @@ MLFLOW_SETTINGS = {
 }
 
 _PART = re.compile(r"[^\W_][\w.-]{0,99}")
-_USER = re.compile(r"""(\b[a-zA-Z][\w+.-]*://)[^/\s"'<>]*@""")
-_TOKEN = re.compile(r"""([?&](?:access_token|api_key|key|passwd|password|secret|token)=)[^&\s"'<>]+""", re.I)
 
 
 @dataclass(frozen=True)
@@ -263,15 +262,6 @@ def valid_name(name: str) -> str:
     if "/" in name:
         raise UserError(f"{name!r} cannot name a study: no '/' may be in a name. Choose another NAME.")
     return valid_key(name)
-
-
-def mask(text: str) -> str:
-    """Hide credentials in the URLs of a text.
-
-    >>> mask("cannot reach https://ann:secret@tracker.org/api?token=abc")
-    'cannot reach https://***@tracker.org/api?token=***'
-    """
-    return _TOKEN.sub(r"\1***", _USER.sub(r"\1***@", text))
 
 
 def set_mlflow_environment() -> None:

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from experiments.tracking import journal
 from experiments.tracking.client import MlflowWriter, SyncError
+from experiments.tracking.database import remove_stray_folder
 from experiments.tracking.paths import STUDY_ID, RunPaths
 
 LOCK_SECONDS = 60.0
@@ -114,6 +115,7 @@ class Sync:
             self._sent[path] = pending[path]
             if ended:
                 self._journals.forget(path)
+        remove_stray_folder(self._uri)
         if self._writer and not in_a_row:
             with suppress(SyncError):  # the next pass, or that of a later change, does it
                 self._writer.write_best_scores()

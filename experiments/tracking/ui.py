@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.tracking import names
-from experiments.tracking.database import prepare_database
-from experiments.tracking.paths import MLFLOW_SETTINGS, RunPaths, mask
+from experiments.tracking.database import prepare_database, remove_stray_folder
+from experiments.tracking.paths import MLFLOW_SETTINGS, RunPaths
 from experiments.tracking.views import link
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_PORT = 5000
@@ -99,6 +100,7 @@ def serve(paths: RunPaths, uri: str, port: int) -> int:
         print(f"The runs in {mask(uri)} are at {address}/?token={token} (Ctrl-C ends this).")
         for line in links(address, token):
             print(line)
+        remove_stray_folder(uri)
         sys.stdout.flush()
         return process.wait()
     except KeyboardInterrupt:

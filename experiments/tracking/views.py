@@ -26,12 +26,10 @@ METRICS = (
     *SCORES,
     *(names.TOKENS_PER_SECOND, names.SECONDS, names.TOTAL_SECONDS),
 )
-COLORS = tuple(
-    f"#{digits}"
-    for digits in (
-        "1f77b4 ff7f0e 2ca02c d62728 9467bd 8c564b e377c2 7f7f7f bcbd22 17becf "
-        "393b79 e6550d 31a354 843c39 7b4173 c49c94 ad494a 525252 8c6d31 6baed6"
-    ).split()
+COLORS = (
+    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2"),
+    *("#7f7f7f", "#bcbd22", "#17becf", "#393b79", "#e6550d", "#31a354", "#843c39"),
+    *("#7b4173", "#c49c94", "#ad494a", "#525252", "#8c6d31", "#6baed6"),
 )
 """Twenty that are told apart: Matplotlib's tab10, and ten of its tab20b and tab20c."""
 CHARTS_MODE = "compareRunsMode=CHART"

@@ -14,11 +14,12 @@ import tyro
 
 import studies
 from experiments.tracking import names
-from experiments.tracking.paths import RunPaths, mask, valid_name
+from experiments.tracking.paths import RunPaths, valid_name
 from experiments.tracking.plan import new_seed
 from seqclf_core.cli import named_settings, parse
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 from studies.study import Study
 
 Params = TypeVar("Params")

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.tracking.paths import mask, set_mlflow_environment
+from experiments.tracking.paths import set_mlflow_environment
 from seqclf_core.cli import parse
+from seqclf_core.masking import mask
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from experiments.tracking.checkup import Finding, compare_with_mlflow
-from experiments.tracking.paths import RunPaths, mask, set_mlflow_environment, sqlite_path
+from experiments.tracking.paths import RunPaths, set_mlflow_environment, sqlite_path
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 from studies.engine.checkup import compare_study
 from studies.engine.ownership import owned
 

@@ -19,9 +19,10 @@ from filelock import FileLock, Timeout
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from experiments.tracking.paths import RunPaths, mask
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.servers import check_database, database_url
 from seqclf_core.errors import UserError
+from seqclf_core.masking import mask
 
 APPLICATION = "seqclf"
 """Begins the name that PostgreSQL shows of an owner's connection; who owns it stands behind."""

@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from experiments.tracking.paths import RunPaths, mask
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync_process import start_sync
 from seqclf_core.cli import INTERRUPTED
 from seqclf_core.data.cache import Corpus, load_corpus
 from seqclf_core.data.sources import resolve
 from seqclf_core.environment import huge_pages_notice
 from seqclf_core.events import DataSummary
+from seqclf_core.masking import mask
 from studies.engine.executors import Executor
 from studies.engine.metadata import study_tags
 from studies.engine.processes import Processes

@@ -128,3 +128,37 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_one_that_dies_is_told_started_again_and_everything_arrives(paths, capfd):
+    sync = start_sync(paths.runs)
+    for number in range(2):
+        dead = sync.process
+        dead.kill()
+        deadline = time.monotonic() + 60
+        while sync.process is dead and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert sync.process is not dead, f"after death {number + 1} nobody started it again"
+    record_study(paths, trials=2)
+    assert sync.stop(timeout=60)
+    assert capfd.readouterr().err.count("started again; nothing is lost") == 2
+    assert set(in_mlflow(paths)) == {"imdb/study", "imdb/0000", "imdb/0001"}
+
+
+def test_one_that_dies_at_the_very_end_is_made_good(paths):
+    sync = start_sync(paths.runs)
+    record_study(paths, trials=2)
+    sync._stopping.set()  # as stop() does: nobody watches any more
+    sync._watcher.join()
+    sync.process.kill()
+    sync.process.wait()
+    assert sync.stop(timeout=60)
+    assert set(in_mlflow(paths)) == {"imdb/study", "imdb/0000", "imdb/0001"}
+
+
+def test_it_starts_from_any_folder_and_under_safe_path(paths, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    record_study(paths, trials=1)
+    assert start_sync(paths.runs).stop(timeout=60)
+    assert set(in_mlflow(paths)) == {"imdb/study", "imdb/0000"}
