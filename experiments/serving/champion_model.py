@@ -3,25 +3,27 @@
 MLflow copies this file and ``seqclf_core`` beside the weights (models from code), so nothing is pickled.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from seqclf_core.inference import load_model
+
 
 class Champion(PythonModel):
-    """Scores reviews with the model folder among its artifacts."""
+    """Scores texts with the model folder among its artifacts."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model folder."""
-        from seqclf_core.inference import Classifier
-
-        self._classifier = Classifier.load(Path(context.artifacts["model"]))
+        self._model = load_model(Path(context.artifacts["model"]))
 
     # MLflow makes the model's signature of these types; its own class has wider ones.
     def predict(self, context: PythonModelContext, model_input: list[str]) -> list[float]:  # type: ignore[override]
-        """Return the probability that each review is positive."""
-        probabilities: list[float] = self._classifier.predict(model_input).tolist()
+        """Return the probability that each text is positive."""
+        probabilities: list[float] = self._model.predict(model_input).tolist()
         return probabilities
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
@@ -179,8 +179,13 @@ class Choice:
     model: FinishedModel
     finalist: Finalist | None = None
     """Whose seed it is; None where a single run was chosen."""
+    members: dict[str, float] = field(default_factory=dict)
+    """Key of each member of an ensemble -> its weight; empty where a single run was chosen."""
 
     def __str__(self) -> str:
+        if self.members:
+            parts = " + ".join(f"{weight:.2f} {key}" for key, weight in self.members.items())
+            return f"The ensemble {parts} (validation accuracy {self.model.val_accuracy:.4f})"
         said = f"{self.model.key} (validation accuracy {self.model.val_accuracy:.4f})"
         if self.finalist is None:
             return said
@@ -209,13 +214,22 @@ def choose(paths: RunPaths, name: str | None) -> Choice:
         choice = Choice(_best_seed(best, models), best)
     else:
         choice = Choice(best_of(models, name, paths.runs))
+    require_fit(choice, name)
+    return choice
+
+
+def require_fit(choice: Choice, name: str | None) -> None:
+    """Raise where a model may not stand for all.
+
+    Raises:
+        UserError: if it did not learn from whole data, or pools by a named mistake.
+    """
     if not choice.model.fit_for_all:
         raise UserError(
             f"The best model under the name {name!r} learned from {choice.model.data_scope} data with pooling "
             f"{choice.model.pooling}; a champion learns from a whole data set, and not by a named mistake. "
             f"`make predict NAME={name}` uses this one as it is."
         )
-    return choice
 
 
 def finalists(paths: RunPaths, name: str | None = None) -> list[Finalist]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from seqclf_core.errors import UserError
-from seqclf_core.inference import Classifier
+from seqclf_core.inference import load_model
 
 AT_A_TIME = 256
 """Texts read and scored together; memory does not grow with a file's length."""
@@ -30,10 +30,10 @@ def predict(folder: Path, text: str | None, file: Path | None) -> None:
     chunk = list(islice(texts, AT_A_TIME))
     if not chunk:
         raise UserError("there is no text to score")
-    classifier = Classifier.load(folder)
+    model = load_model(folder)
     print(f"model: {folder}", file=sys.stderr)
     while chunk:
-        for each, probability in zip(chunk, classifier.predict(chunk), strict=True):
+        for each, probability in zip(chunk, model.predict(chunk), strict=True):
             label = "positive" if probability >= 0.5 else "negative"
             shown = "" if text is not None else "\t" + each[:60].replace("\t", " ")
             print(f"{label}\t{probability:.4f}{shown}", flush=True)

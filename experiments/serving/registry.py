@@ -9,8 +9,10 @@ A call that was killed at any moment is completed by the next one: what is regis
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from experiments.serving.champion import ARTIFACTS, Champion, digest_of, digests, keep_champion
-from experiments.serving.choosing import Choice, choose
+from experiments.serving.choosing import Choice, choose, require_fit
+from experiments.serving.ensemble import make_ensemble
 from experiments.tracking import journal, names
 from experiments.tracking.journal import Header, opened
 from experiments.tracking.paths import RunPaths
@@ -39,13 +42,16 @@ PACKAGES = (
 EXAMPLE = "A superb film, moving and witty to its last scene."
 
 
-def make_champion(paths: RunPaths, name: str | None, tracking_uri: str | None) -> str:
+def make_champion(
+    paths: RunPaths, name: str | None, tracking_uri: str | None, ensemble: Sequence[str] = ()
+) -> str:
     """Choose a champion, register it and keep a copy of it.
 
     Args:
         paths: the folder with all that is recorded.
         name: of a study or experiment; None: finished finalists where there are some, else all on whole data.
         tracking_uri: address of MLflow; None: the one that belongs to RUNS.
+        ensemble: keys of runs whose models are to answer together, instead of one that is chosen.
 
     Returns:
         What was done, in a sentence.
@@ -53,16 +59,27 @@ def make_champion(paths: RunPaths, name: str | None, tracking_uri: str | None) -
     Raises:
         UserError: if there is no model to choose, MLflow does not take it, or RUNS cannot be written to.
     """
-    choice = choose(paths, name)
     uri = database_url(paths.tracking_uri(tracking_uri))
     try:
-        with FileLock(paths.champion_lock):  # two of these at once would register twice
-            champion, new = register(paths, choice, uri)
-            keep_champion(paths, choice.model.folder, champion)
+        # One at a time: two of these at once would register twice.
+        with tempfile.TemporaryDirectory() as folder:
+            if ensemble:
+                choice = _together(paths, ensemble, Path(folder) / "model")
+                require_fit(choice, name)
+            else:
+                choice = choose(paths, name)
+            with FileLock(paths.champion_lock):
+                champion, new = register(paths, choice, uri)
+                keep_champion(paths, choice.model.folder, champion)
     except OSError as error:
         raise UserError(f"The champion could not be kept in {paths.runs}: {error}") from error
     what = "is now" if new else "is already"
     return f"{choice} {what} version {champion.version} of {MODEL_NAME!r}, alias {ALIAS!r}, in {mask(uri)}"
+
+
+def _together(paths: RunPaths, keys: Sequence[str], folder: Path) -> Choice:
+    model, members = make_ensemble(paths, keys, folder)
+    return Choice(model, members=members)
 
 
 def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[Champion, bool]:
@@ -95,6 +112,8 @@ def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[Champion, bool]
             if choice.finalist:
                 about[names.FINALIST] = choice.finalist.settings
                 about["mean/val_accuracy"] = str(choice.finalist.mean)
+            if choice.members:
+                about[names.ENSEMBLE] = json.dumps(choice.members)
             if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
                 client.create_registered_model(MODEL_NAME, description="Classifies texts as positive or negative")
             made = client.create_model_version(MODEL_NAME, f"runs:/{run_id}/{ARTIFACTS}", run_id, tags=about)

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from experiments.serving.app import application
 from experiments.tracking.ui import LOOPBACK, find_port
 from seqclf_core.errors import UserError
-from seqclf_core.inference import Classifier
+from seqclf_core.inference import load_model
 
 DEFAULT_PORT = 8000
 REQUEST_SECONDS = 10.0
@@ -73,11 +73,11 @@ def serve(folder: Path, port: int | None) -> None:
     """
     torch.set_num_threads(1)
     allow_files()
-    classifier = Classifier.load(folder)
+    model = load_model(folder)
     token = secrets.token_urlsafe(24)
     chosen = find_port(port, DEFAULT_PORT, "serve")
     config = uvicorn.Config(
-        application(classifier.predict, token),
+        application(model.predict, token),
         http=ImpatientProtocol,
         ws="none",
         lifespan="off",

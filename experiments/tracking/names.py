@@ -70,6 +70,8 @@ TAGGER = "seqclf.tagger"
 """Digest of the tagger's weights that every trial starts from."""
 
 # What has been sent to MLflow.
+ENSEMBLE = "seqclf.ensemble"
+"""Members of a registered ensemble and their weights, as JSON; on the version."""
 MODEL_DIGEST = "seqclf.digest"
 """Digest of the model folder of a registered version; on the version."""
 SYNCED = "seqclf.synced"

@@ -23,6 +23,8 @@ class Options:
     """Folder in which everything is recorded."""
     name: str | None = None
     """Name of a study or experiment; without it, finished finalists where there are any, else all models."""
+    ensemble: tuple[str, ...] = ()
+    """Keys of runs whose models answer together, such as imdb/0007 imdb/0012, with weights by validation."""
     tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
     """Address of MLflow; without it, $MLFLOW_TRACKING_URI, else mlflow.db under RUNS."""
 
@@ -35,4 +37,4 @@ def main(arguments: Sequence[str]) -> None:
     set_mlflow_environment()  # before MLflow is imported
     from experiments.serving.registry import make_champion
 
-    print(make_champion(RunPaths(options.runs), options.name, options.tracking_uri))
+    print(make_champion(RunPaths(options.runs), options.name, options.tracking_uri, options.ensemble))

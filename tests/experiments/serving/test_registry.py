@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.models import Model
@@ -101,6 +102,12 @@ def register(paths: RunPaths, entry: Path) -> None:
     client.create_registered_model(registry.MODEL_NAME)
     made = client.create_model_version(registry.MODEL_NAME, str(entry))
     client.set_registered_model_alias(registry.MODEL_NAME, registry.ALIAS, made.version)
+
+
+def test_those_who_trust_the_registry_can_load_it_with_mlflow(entry: Path, model: Path) -> None:
+    answers = mlflow.pyfunc.load_model(str(entry)).predict(TEXTS)
+    assert answers == pytest.approx(Classifier.load(model).predict(TEXTS), abs=1e-6)
+    assert not [path for path in entry.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt")]
 
 
 @pytest.mark.parametrize("plant", [as_python_model, as_code, as_our_package, as_weights])
