@@ -158,6 +158,12 @@ class TrainConfig(Config):
     """Evaluations on the validation part per epoch."""
     patience: int = Field(default=6, ge=1)
     """Stop after this many evaluations in a row without a better validation accuracy."""
+    init_seed: int | None = Field(default=None, ge=0)
+    """Seed of the initial weights alone; without it, the run's seed."""
+    order_seed: int | None = Field(default=None, ge=0)
+    """Seed of the order of training texts alone; without it, the run's seed."""
+    dropout_seed: int | None = Field(default=None, ge=0)
+    """Seed of what dropout drops alone; without it, the run's seed."""
     on_divergence: Literal["fail", "score"] = "fail"
     """What a loss that is not finite means: the run fails, or is scored with its best weights so far."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -180,3 +186,9 @@ class RunConfig(Settings):
     train: TrainConfig = TrainConfig()
     seed: int = Field(default=0, ge=0)
     """Of initial weights, dropout and order of training reviews, each with a generator of its own."""
+
+    def seed_of(self, purpose: Literal["init", "order", "dropout"]) -> int:
+        """Return the seed of one source of chance: its own where one is set, else the run's."""
+        own = {"init": self.train.init_seed, "order": self.train.order_seed, "dropout": self.train.dropout_seed}
+        given = own[purpose]
+        return self.seed if given is None else given

@@ -117,7 +117,7 @@ def new_trainer(config: RunConfig, corpus: Corpus, checkpoint: Path) -> Trainer[
 def _build(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
     vocab_size = corpus.summary.vocab_size
     if config.model.init_from is None:
-        return SequenceClassifier(config.model, vocab_size, config.seed)
+        return SequenceClassifier(config.model, vocab_size, config.seed_of("init"))
     folder = Path(config.model.init_from)
     tagger, _, _ = load_tagger(folder)
     theirs = load_tokenizer(folder, tagger).get_vocab()
@@ -125,7 +125,7 @@ def _build(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
     shared = sorted((theirs[token], ours[token]) for token in theirs.keys() & ours.keys())
     try:
         return SequenceClassifier.from_tagger(
-            tagger, config.model, vocab_size, config.seed, torch.tensor(shared).reshape(-1, 2)
+            tagger, config.model, vocab_size, config.seed_of("init"), torch.tensor(shared).reshape(-1, 2)
         )
     except ValueError as error:
         raise UserError(f"model.init_from={folder}: {error}") from error

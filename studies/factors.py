@@ -1,11 +1,12 @@
 """What do pooling and loss change, and how sure are we? Random complete blocks; nothing pruned; resumable.
 
-    make factors                # 24 blocks of four runs
+    make factors                    # 24 blocks of four runs
     make factors BLOCKS=12
+    make factors DESIGN=fraction NAME=six    # 12 blocks of eight runs, six questions
     make factors FACTORS="model.pooling=last,mean,max" NAME=poolings
 
 A block draws the shared settings at random; every cell of the factors then runs on exactly these, with the same
-seed, split and order of reviews, so that the cells of a block differ by the factors alone.
+seed, split and order of texts, so that the cells of a block differ by the factors alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import itertools
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from optuna.distributions import (
@@ -28,6 +29,7 @@ from experiments.tracking import names
 from experiments.tracking.plan import Contrast, StudyPlan
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
+from studies import fractions
 from studies.study import Planned, Study, sampling
 
 BASE = RunConfig().override({"train.on_divergence": "score", "train.epochs": 3})
@@ -46,14 +48,26 @@ SHARED: dict[str, BaseDistribution] = {
 """What a block draws, once for all its cells; the split too, so that validation parts vary as the runs do."""
 
 
+FULL = "model.pooling=last,mean model.loss=bce,cross_entropy"
+FRACTION = (
+    "model.pooling=last,mean train.head_lr_scale=1.0,2.0 data.keep=head,tail data.max_length=200,400 "
+    "model.bidirectional=False,True train.ema_decay=0.0,0.999"
+)
+"""What a fraction asks for the cost of two questions."""
+BLOCKS = {"full": 24, "fraction": 12}
+"""Number of blocks of each design, unless another is asked for."""
+
+
 @dataclass(frozen=True)
 class Params:
     """What this study can be asked besides its settings."""
 
-    blocks: int = 24
-    """Number of blocks in all; 12 is a demonstration, fewer than 6 allow no test."""
-    factors: str = "model.pooling=last,mean model.loss=bce,cross_entropy"
-    """Settings to compare and their levels; every combination runs in every block."""
+    blocks: int | None = None
+    """Number of blocks in all; 24 of the full design and 12 of a fraction, where none is given."""
+    factors: str = ""
+    """Settings to compare and their levels, such as model.pooling=last,mean; empty: those of the design."""
+    design: Literal["full", "fraction"] = "full"
+    """Whether a block runs every combination of the levels, or eight of them that the next block folds over."""
     margin: float = 0.3
     """Difference of percentage points within which two levels count as equal, declared before anything is seen."""
 
@@ -70,24 +84,34 @@ def build_study(
         drawn: the settings that a block draws, those among the factors left out.
 
     Raises:
-        UserError: if a factor or level does not exist, or there is nothing to compare.
+        UserError: if a factor or level does not exist, or the design does not fit.
     """
-    if params.blocks < 1:
-        raise UserError(f"a study takes at least 1 block; {params.blocks} were asked for")
-    factors = parse_factors(params.factors)
+    blocks = BLOCKS[params.design] if params.blocks is None else params.blocks
+    if blocks < 1:
+        raise UserError(f"a study takes at least 1 block; {blocks} were asked for")
+    factors = parse_factors(params.factors or (FULL if params.design == "full" else FRACTION))
     shared = {name: given for name, given in drawn.items() if name not in factors}
     levels = {name: CategoricalDistribution(given) for name, given in factors.items()}
-    cells = [dict(zip(factors, cell, strict=True)) for cell in itertools.product(*factors.values())]
+    if params.design == "full":
+        cells = [tuple(itertools.product(*factors.values()))]
+        aliases: dict[str, tuple[str, ...]] = {}
+    else:
+        if blocks % 2:
+            raise UserError(
+                f"a fraction is folded over in pairs of blocks; {blocks} were asked for, an odd number"
+            )
+        cells, aliases = fractions.cells(factors), fractions.aliases(list(factors))
     planned = [
         Planned(
-            name=f"block {block} {' '.join(map(str, cell.values()))}",
-            settings={**common, **cell},
+            name=f"block {block} {' '.join(map(str, cell))}",
+            settings={**common, **dict(zip(factors, cell, strict=True))},
             tags={names.BLOCK: str(block)},
         )
-        for block in range(params.blocks)
+        for block in range(blocks)
         for common in [draw_block(shared, seed, block)]
-        for cell in cells
+        for cell in cells[block % len(cells)]
     ]
+    asked = " ".join(f"{name}={','.join(map(str, each))}" for name, each in factors.items())
     return Study(
         question="What do "
         + " and ".join(name.split(".")[-1] for name in factors)
@@ -101,30 +125,31 @@ def build_study(
         plan=StudyPlan(
             study_type="factors",
             factors=factors,
-            blocks=params.blocks,
-            design="full",
+            blocks=blocks,
+            design=params.design,
+            aliases=aliases,
             outcome=names.TEST_ACCURACY,
             margin=params.margin,
-            declared=contrasts(factors),
+            declared=contrasts(factors, params.design),
         ),
-        counted=("BLOCKS", len(cells)),
-        subject=params.factors,
+        counted=("BLOCKS", len(cells[0])),
+        subject=asked if params.design == "full" else f"a fraction of {asked}",
         notes={
-            names.BLOCKS: str(params.blocks),
-            names.FACTORS: params.factors,
-            names.COMPARED: "test/accuracy",
+            names.BLOCKS: str(blocks),
+            names.FACTORS: asked,
+            names.COMPARED: names.TEST_ACCURACY,
             names.MARGIN: str(params.margin),
         },
     )
 
 
-def contrasts(factors: Mapping[str, Sequence[Any]]) -> tuple[Contrast, ...]:
+def contrasts(factors: Mapping[str, Sequence[Any]], design: str = "full") -> tuple[Contrast, ...]:
     """Return what is asked of factors: each one's effect and, of two factors, each at every level of the other."""
     pairs = {name: list(itertools.combinations(levels, 2)) for name, levels in factors.items()}
     effects = [
         Contrast(factor=name, levels=(later, earlier)) for name in factors for earlier, later in pairs[name]
     ]
-    if len(factors) == 2:
+    if len(factors) == 2 and design == "full":
         effects += [
             Contrast(factor=name, levels=(later, earlier), at={other: level})
             for name, other in itertools.permutations(factors)

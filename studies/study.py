@@ -82,6 +82,16 @@ class Study:
         self.draw(trial)
         return {name: distribution_to_json(each) for name, each in sorted(trial.distributions.items())}
 
+    def random_configs(self, count: int) -> list[RunConfig]:
+        """Return settings drawn plainly at random, such as a search may come to; always the same ones."""
+        trials = optuna.create_study(sampler=RandomSampler(seed=0))
+        configs = []
+        for _ in range(count):
+            trial = trials.ask()
+            self.draw(trial)
+            configs.append(self.config(trial))
+        return configs
+
     def draw(self, trial: Trial) -> None:
         """Draw the settings of a trial that are not fixed."""
         self.sample(_Fixing(trial, self.base.flat(), self.fixed) if self.fixed else trial)  # type: ignore[arg-type]

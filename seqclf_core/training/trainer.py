@@ -69,7 +69,7 @@ class Trainer(Generic[Model]):
         self.objective = objective
         self.config, self.device, self.checkpoint = config, device, checkpoint
         self.train, self.val = train, val
-        self.generators = generators(config.seed, device)
+        self.generators = generators(config.seed_of("dropout"), device)
         model.use_generators(self.generators)
         settings = config.train
         self.optimizer = adamw(model, settings)
@@ -116,7 +116,8 @@ class Trainer(Generic[Model]):
 
     def _epoch(self, epoch: int) -> Iterator[Progress | Saved]:
         state = self.state
-        order = training_order(self.train.lengths, self.config.train.batch_size, self.config.seed, epoch)
+        seed = self.config.seed_of("order")
+        order = training_order(self.train.lengths, self.config.train.batch_size, seed, epoch)
         tally = self._tally()
         started = saved = time.perf_counter()
         self.model.train()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group
 from rich.live import Live
@@ -22,6 +23,8 @@ from studies.study import Study
 
 QUIET_SECONDS = 30.0
 """Where nobody watches a terminal, the state of things is printed this often."""
+RANDOM_CONFIGS = 50
+"""Number of random settings that the cost of a trial to come is estimated from."""
 BAR = 20
 """Characters of a trial's bar."""
 
@@ -31,7 +34,11 @@ class Display:
 
     def __init__(self, scheduler: Scheduler, workload: Workload) -> None:
         self._scheduler, self._workload = scheduler, workload
-        self._time_left = TimeLeft(scheduler.executor.slots)
+        study = scheduler.study
+        usual = None
+        if not study.fixed_trials:
+            usual = sum(map(workload.cost, study.random_configs(RANDOM_CONFIGS))) / RANDOM_CONFIGS
+        self._time_left = TimeLeft(scheduler.executor.slots, not isinstance(study.pruner, NopPruner), usual)
         self._told_at = time.monotonic()
         self._console = Console(highlight=False)
         self._live = (

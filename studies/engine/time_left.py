@@ -19,6 +19,10 @@ from seqclf_core.data.cache import Corpus
 FIXED_COST = 60_000.0
 """Floating-point operations per token that a token costs besides its products with the weights; fitted to measured
 speeds of small and large models."""
+PRUNED_SHARE = 0.6
+"""Proportion of its work that a trial of a pruned search does on average, before the study has shown its own."""
+WEIGHT = 4
+"""Number of trials that this counts for; as many are never pruned, since there is nothing to compare them with."""
 SIMULATED_RUNS = 1000
 """So many runs to come are laid out on the slots one by one; beyond them their sum is divided."""
 
@@ -59,6 +63,10 @@ class TimeLeft:
     """What has been seen of a study's runs so far. It has state: it learns from every evaluation."""
 
     slots: int
+    prunes: bool = False
+    """Whether the study prunes trials."""
+    usual: float | None = None
+    """Average cost of a run that may be drawn; it counts for ``WEIGHT`` runs."""
     _running: dict[str, _Run] = field(default_factory=dict)
     _ended: list[_Run] = field(default_factory=list)
 
@@ -96,12 +104,18 @@ class TimeLeft:
         rate = sum(run.seconds for run in seen) / sum(run.cost * run.share for run in seen)
         slots = [self._rest(run, rate) for run in self._running.values()]
         everything = [*self._ended, *self._running.values()]
-        typical = sum(run.cost for run in everything) / len(everything)
-        shares = [run.share for run in self._ended] + [1.0] * len(self._running)
-        share = sum(shares) / len(shares)
+        weight = WEIGHT if self.usual else 0
+        typical = (sum(run.cost for run in everything) + weight * (self.usual or 0.0)) / (len(everything) + weight)
+        share = self._share()
         coming = list(known)[:to_come] or [typical] * to_come
         times = [cost * share * rate for cost in coming]
         return _laid_out(slots, times, self.slots)
+
+    def _share(self) -> float:
+        """Return the proportion of its work that a run to come will probably do."""
+        shares = [run.share for run in self._ended[WEIGHT if self.prunes else 0 :]]
+        usual = PRUNED_SHARE if self.prunes else 1.0
+        return (usual * WEIGHT + sum(shares)) / (WEIGHT + len(shares))
 
     def _rest(self, run: _Run, rate: float) -> float:
         """Return the seconds that a running run probably still takes: as long as those that came as far as it."""

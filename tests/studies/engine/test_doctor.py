@@ -18,7 +18,8 @@ from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
 from studies.engine.cleanup import KEPT_MODELS
-from studies.engine.doctor import Diagnosis, examine
+from studies.engine.doctor import examine
+from studies.engine.findings import Diagnosis
 from studies.engine.inline import Inline
 from studies.engine.ownership import owned
 from studies.engine.scheduler import Scheduler
@@ -169,6 +170,25 @@ def leave_half_an_entry(paths: RunPaths) -> None:
     (paths.cache / "corpus" / "new-0123").mkdir()
 
 
+def cut_the_tokenizer(paths: RunPaths) -> None:
+    (kept(paths) / "model" / "tokenizer.json").write_bytes(b"")
+
+
+def lose_the_database(paths: RunPaths) -> None:
+    for path in paths.runs.glob("optuna.db*"):
+        path.unlink()
+
+
+def empty_the_database(paths: RunPaths) -> None:
+    lose_the_database(paths)
+    paths.optuna_database.write_bytes(b"")
+
+
+def damage_the_database(paths: RunPaths) -> None:
+    lose_the_database(paths)
+    paths.optuna_database.write_bytes(b"anything but a database" * 100)
+
+
 FAULTS: list[tuple[Callable[[RunPaths], None], str]] = [
     (delete_in_mlflow, "test/0001: this run was deleted in MLflow"),
     (lose_in_mlflow, "test/0001: MLflow does not know this run"),
@@ -182,6 +202,10 @@ FAULTS: list[tuple[Callable[[RunPaths], None], str]] = [
     (leave_superseded_weights, "it is not among the best, and its weights are still there"),
     (leave_a_checkpoint, "it has ended, and checkpoint.safetensors is still there"),
     (cut_the_weights, "its weights cannot be used"),
+    (cut_the_tokenizer, "its tokenizer is not the one that its data were encoded with"),
+    (lose_the_database, "trials can be rebuilt"),
+    (empty_the_database, "trials can be rebuilt"),
+    (damage_the_database, "cannot be read as a database"),
     (leave_half_an_entry, "new-0123: this is not whole"),
     (cut_the_cache, "this is not whole, and is made anew"),
     (leave_a_trial_running, "Optuna says that it is running, and nobody works on it"),
@@ -225,6 +249,48 @@ def test_each_fault_is_told_and_mended(
     assert shown.data.metrics["test/accuracy"] == finished["test_accuracy"]
 
 
+def test_a_rebuilt_study_is_the_same_and_goes_on(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    def known() -> list[object]:
+        return [(t.state, t.params, t.value, t.intermediate_values, t.user_attrs) for t in study_of(paths).trials]
+
+    before, attributes = known(), study_of(paths).user_attrs
+    lose_the_database(paths)
+    assert found_in(paths, capsys, fix=True)[1] == 0
+    assert known()[:TRIALS] == before[:TRIALS]  # those that other tests only asked for have no journal
+    assert study_of(paths).user_attrs == attributes
+
+
+def test_a_stranger_s_study_of_the_same_name_is_named_and_not_touched(
+    paths: RunPaths, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    theirs = RunPaths(tmp_path / "theirs")
+    shutil.copytree(paths.runs, theirs.runs)
+    lose_the_database(theirs)
+    study = optuna.create_study(storage=open_storage(theirs.optuna_uri), study_name="test", direction="maximize")
+    study.set_user_attr("plan", '{"uid": "0123"}')
+    study.ask()  # a trial that they are running
+    other = optuna.create_study(storage=open_storage(theirs.optuna_uri), study_name="other", direction="maximize")
+    other.set_user_attr("plan", '{"uid": "4567"}')
+    other.ask()
+    found, left, text = found_in(theirs, capsys, fix=True)
+    assert (found, left) == (1, 1)
+    assert "not the one whose journals are here" in text
+    assert "'other' in Optuna's database has no journal here" in text
+    for name in ("test", "other"):
+        [trial] = optuna.load_study(study_name=name, storage=theirs.optuna_uri).trials
+        assert trial.state == TrialState.RUNNING
+
+
+def test_damaged_predictions_are_told(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    file = paths.work("test/0001") / "predictions" / "test.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(b"")
+    found, left, text = found_in(paths, capsys, fix=True)
+    assert (found, left) == (1, 1), text
+    assert "test/0001: predictions/test.parquet cannot be read" in text
+    file.write_bytes(whole)
+
+
 def test_a_study_at_work_is_not_looked_at(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
     folder = paths.work("test/0098")
     folder.mkdir()
@@ -239,9 +305,9 @@ def test_a_study_at_work_is_not_looked_at(paths: RunPaths, capsys: pytest.Captur
 def test_what_only_a_person_can_decide_is_left(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
     stray = copy_the_journal(paths, "test/0097")
     found, left, text = found_in(paths, capsys, fix=True)
-    assert (found, left) == (2, 1)
+    assert (found, left) == (2, 1), text
     assert "Optuna knows no such trial" in text
-    assert "test/0097: MLflow does not know this run. (mended)" in text
+    assert "test/0097: MLflow does not know this run. (repaired)" in text
     stray.unlink()
     assert found_in(paths, capsys, fix=True)[:2] == (1, 1)  # what MLflow alone knows is left to a person, too
     lose_in_mlflow(paths, "test/0097")

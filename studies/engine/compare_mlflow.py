@@ -1,38 +1,26 @@
-"""Compares MLflow with the journals and says what differs: the tracker's part of ``make doctor``.
+"""Compares MLflow with the journals and says what differs: the tracker's part of the doctor.
 
-The journals are right: MLflow is filled from them. What only MLflow knows is told and left alone, since a server
+The journals are right: MLflow is filled from them. What only MLflow knows is reported, not changed, since a server
 may hold runs of others.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock
+from mlflow.entities import Run
 
-from experiments.tracking import journal, names
-from experiments.tracking.journal import Closed, Entry, Opened
+from experiments.tracking import journal, mlflow_format, names
+from experiments.tracking.client import STATUS, MlflowWriter
+from experiments.tracking.journal import Closed, Entry, JournalError, Opened
 from experiments.tracking.paths import RunPaths, sqlite_path
 from experiments.tracking.sync import LOCK_SECONDS, sync_once
 from seqclf_core.errors import UserError
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-    from experiments.tracking.client import MlflowWriter
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that disagrees."""
-
-    what: str
-    """In plain words, with what mends it where that is a person's to do."""
-    mend: Callable[[], object] | None = None
-    """Mends it, or raises a ``UserError``; None where only a person can decide."""
+from studies.engine.findings import Finding
 
 
 def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozenset()) -> list[Finding]:
@@ -40,23 +28,21 @@ def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozen
 
     Args:
         paths: the folder with all that is recorded.
-        uri: MLflow's address.
+        uri: address of MLflow.
         busy: names of studies at work, which are left out.
     """
-    recorded = {path: entries for path in paths.all_journals() if (entries := _whole(path)) is not None}
+    read = {path: _entries(path) for path in paths.all_journals()}
     recorded = {
         path: entries
-        for path, entries in recorded.items()
-        if journal.opened(entries).header.experiment not in busy
+        for path, entries in read.items()
+        if entries and isinstance(entries[0], Opened) and journal.opened(entries).header.experiment not in busy
     }
     if not recorded:
         return []
     database = sqlite_path(uri)
     if database and not database.exists():
         what = f"MLflow's database is not there, and {len(recorded)} runs are recorded."
-        return [Finding(what, lambda: _sync(paths, uri))]
-    from experiments.tracking.client import MlflowWriter  # takes more than a second
-
+        return [Finding(what, partial(_sync_all, paths, uri))]
     try:
         tracker = MlflowWriter(paths, uri)
         known: dict[tuple[str, str], list[Run]] = {}
@@ -69,16 +55,16 @@ def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozen
         header = journal.opened(entries).header
         what, again = _difference(entries, known.pop((header.key, header.uid), []))
         if what:
-            mend = partial(_send, paths, tracker, entries, again)
-            findings.append(Finding(f"{header.key}: {what}", mend))
+            repair = partial(_send, paths, tracker, entries, again)
+            findings.append(Finding(f"{header.key}: {what}", repair))
     here = {paths.key_of(path) for path in recorded}
-    return findings + list(_unrecorded(known, here))
+    uids = {journal.opened(entries).header.uid for entries in recorded.values()}
+    ours = {(key, uid): runs for (key, uid), runs in known.items() if uid in uids}  # a server may hold others'
+    return findings + list(_unrecorded(ours, here))
 
 
-def _difference(entries: Sequence[Entry], runs: Sequence["Run"]) -> tuple[str, "Run | None"]:
+def _difference(entries: Sequence[Entry], runs: Sequence[Run]) -> tuple[str, Run | None]:
     """Say what is wrong with a run in MLflow, if anything is, and which run is to be sent again from the start."""
-    from experiments.tracking.client import STATUS
-
     last = entries[-1]
     active = [run for run in runs if run.info.lifecycle_stage == "active"]
     if not runs:
@@ -86,7 +72,7 @@ def _difference(entries: Sequence[Entry], runs: Sequence["Run"]) -> tuple[str, "
     if not active:
         return "this run was deleted in MLflow.", runs[0]
     if len(active) > 1:
-        return f"MLflow has this run {len(active)} times.", None  # which a sync mends by itself
+        return f"MLflow has this run {len(active)} times.", None  # which a sync repairs by itself
     [run] = active
     synced = int(run.data.tags.get(names.SYNCED, 0))
     if synced < len(entries):
@@ -98,7 +84,7 @@ def _difference(entries: Sequence[Entry], runs: Sequence["Run"]) -> tuple[str, "
     return (f"MLflow's {', '.join(other)} are not those of its journal.", run) if other else ("", None)
 
 
-def _send(paths: RunPaths, tracker: "MlflowWriter", entries: Sequence[Entry], again: "Run | None") -> None:
+def _send(paths: RunPaths, tracker: MlflowWriter, entries: Sequence[Entry], again: Run | None) -> None:
     with FileLock(paths.sync_lock, timeout=LOCK_SECONDS):
         if again is not None:
             tracker.resend(again)
@@ -107,8 +93,6 @@ def _send(paths: RunPaths, tracker: "MlflowWriter", entries: Sequence[Entry], ag
 
 def _other_numbers(entries: Sequence[Entry], found: Mapping[str, float]) -> list[str]:
     """Return the metrics whose last value in MLflow is not the journal's."""
-    from experiments.tracking import mlflow_format
-
     latest: dict[str, tuple[int, int, float]] = {}
     for name, value, time, step in mlflow_format.metrics(entries, 0):
         latest[name] = max(latest.get(name, (step, time, value)), (step, time, value))
@@ -119,7 +103,7 @@ def _other_numbers(entries: Sequence[Entry], found: Mapping[str, float]) -> list
     ]
 
 
-def _unrecorded(known: Mapping[tuple[str, str], Sequence["Run"]], here: set[str]) -> Iterator[Finding]:
+def _unrecorded(known: Mapping[tuple[str, str], Sequence[Run]], here: set[str]) -> Iterator[Finding]:
     for (key, _), runs in sorted(known.items()):
         if key not in here and any(run.info.lifecycle_stage == "active" for run in runs):
             yield Finding(
@@ -128,15 +112,14 @@ def _unrecorded(known: Mapping[tuple[str, str], Sequence["Run"]], here: set[str]
             )
 
 
-def _sync(paths: RunPaths, uri: str) -> None:
+def _sync_all(paths: RunPaths, uri: str) -> None:
     for reason in sync_once(paths.runs, uri).unsent.values():
         raise UserError(reason)
 
 
-def _whole(path: Path) -> list[Entry] | None:
-    """Return a journal's entries; None where it is empty or damaged, which is found elsewhere."""
+def _entries(path: Path) -> list[Entry]:
+    """Return a journal's entries; none where it is damaged, which is found elsewhere."""
     try:
-        entries = journal.read(path)
-    except journal.JournalError:
-        return None
-    return entries if entries and isinstance(entries[0], Opened) else None
+        return journal.read(path)
+    except JournalError:
+        return []

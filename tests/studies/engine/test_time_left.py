@@ -1,0 +1,117 @@
+"""The time that is said to be left, on a simulated clock: recorded searches, models of all sizes."""
+
+import csv
+import heapq
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqclf_core.config import RunConfig
+from studies import imdb
+from studies.engine.time_left import TimeLeft, Workload
+
+RECORDED = Path(__file__).parents[3] / "reports" / "imdb"
+LENGTHS = np.full(21_415, 225)
+
+
+def recorded(study: str) -> list[tuple[RunConfig, float, float]]:
+    """Return each recorded trial: settings, seconds of work, and the proportion of its work that was done."""
+    with (RECORDED / study / "runs.csv").open(encoding="utf-8", newline="") as table:
+        rows = [row for row in csv.DictReader(table) if row["role"] == "trial"]
+    known = [
+        name for name in RunConfig().flat() if name in rows[0] and name not in ("data.source", "model.init_from")
+    ]
+    runs = []
+    for row in rows:
+        config = RunConfig().override({name: row[name] for name in known if row[name]})
+        seconds = float(row["seconds"])
+        tokens = config.train.epochs * float(np.minimum(LENGTHS, config.data.max_length).sum())
+        share = (
+            1.0 if row["outcome"] == "complete" else min(1.0, seconds * float(row["tokens_per_second"]) / tokens)
+        )
+        runs.append((config, seconds, share))
+    return runs
+
+
+def modelled(study: str) -> list[tuple[RunConfig, float, float]]:
+    """Return the same trials on an even machine: each takes what its widths cost, give or take a tenth."""
+    noise, workload = np.random.default_rng(0), Workload(LENGTHS)
+    runs = recorded(study)
+    return [
+        (config, workload.cost(config) * share * noise.uniform(0.9, 1.1) / 4e10, share)
+        for config, _, share in runs
+    ]
+
+
+@pytest.mark.parametrize(
+    "runs", [recorded("imdb"), recorded("transfer"), modelled("factors")], ids=["imdb", "transfer", "factors"]
+)
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_it_is_within_a_third_from_the_middle_on_and_within_a_half_from_the_first_quarter_on(
+    runs: list[tuple[RunConfig, float, float]], slots: int
+) -> None:
+    ends = _ends(runs, slots)
+    total = max(end for _, end in ends)
+    errors = []
+    for now in np.linspace(0.25 * total, 0.9 * total, 30):
+        said = _said(runs, ends, Workload(LENGTHS), slots, float(now))
+        errors.append((now + said) / total - 1)
+    assert max(map(abs, errors)) < 1 / 2, errors
+    assert max(map(abs, errors[12:])) < 1 / 3, errors
+
+
+def _ends(runs: list[tuple[RunConfig, float, float]], slots: int) -> list[tuple[float, float]]:
+    """Return (start, end) of each run when each is started in the first slot that is free."""
+    free, found = [0.0] * slots, []
+    for _, seconds, _ in runs:
+        start = heapq.heappop(free)
+        heapq.heappush(free, start + seconds)
+        found.append((start, start + seconds))
+    return found
+
+
+def _said(
+    runs: list[tuple[RunConfig, float, float]], ends: list[tuple[float, float]], workload: Workload, slots: int,
+    now: float,
+) -> float:  # fmt: skip
+    """Return the time left that is said at this moment, from the evaluations that have come by then."""
+    known = all(share == 1.0 for _, _, share in runs)
+    drawn = imdb.build_study(imdb.Params()).random_configs(50)
+    usual = None if known else sum(map(workload.cost, drawn)) / len(drawn)
+    time_left = TimeLeft(slots, prunes=not known, usual=usual)
+    coming = []
+    for number, ((config, seconds, share), (start, end)) in enumerate(zip(runs, ends, strict=True)):
+        key, cost = str(number), workload.cost(config)
+        if start > now:
+            coming.append(cost)
+            continue
+        time_left.start(key, cost)
+        evaluations = config.train.epochs * config.train.evals_per_epoch
+        for evaluation in range(1, round(share * evaluations) + 1):
+            when = start + seconds * evaluation / max(1, round(share * evaluations))
+            if when <= now:
+                time_left.evaluated(key, evaluation / evaluations, when - start)
+        if end <= now:
+            time_left.end(key)
+    left = time_left.left(len(coming), coming if known else ())
+    assert left is not None
+    return left
+
+
+def test_nothing_is_said_before_anything_is_known() -> None:
+    time_left = TimeLeft(2)
+    time_left.start("a", 1.0)
+    assert time_left.left(3) is None
+    time_left.evaluated("a", 0.25, 10.0)
+    assert time_left.left(0) == pytest.approx(30.0)
+    assert time_left.left(1) == pytest.approx(40.0)
+    time_left.end("a")
+    assert time_left.left(0) == 0.0
+
+
+def test_a_wider_model_costs_more_and_fewer_texts_less() -> None:
+    workload, base = Workload(LENGTHS), RunConfig()
+    assert workload.cost(base.override({"model.hidden_dim": 256})) > workload.cost(base)
+    assert workload.cost(base.override({"data.max_length": 100})) < workload.cost(base)
+    assert workload.cost(base.override({"train.epochs": 12})) == pytest.approx(2 * workload.cost(base))
