@@ -18,7 +18,8 @@ from seqclf_core.config import DataConfig, ReviewsConfig
 from seqclf_core.data.cache import Corpus, Split, load_corpus
 from seqclf_core.data.reviews import Reviews, load_reviews
 from seqclf_core.events import Event, Finished, Progress, Started
-from seqclf_core.training.predictions import score, write_predictions
+from seqclf_core.training.metrics import measure, named, named_best
+from seqclf_core.training.predictions import write_predictions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,24 +77,25 @@ def fit_and_score(
         precision="fp64",
         evaluations=0 if with_val else 1,
     )
-    val_loss = val_accuracy = float("nan")
+    metrics: dict[str, float] = {}
     files: dict[str, str] = {}
     if not with_val:
         odds = fitted.log_odds(texts["val"])
-        val_loss, val_accuracy = score(corpus.val.labels, odds)
+        scores = measure(corpus.val.labels, odds)
+        metrics |= named_best(scores)
         files |= keep("val", corpus.val, odds, folder)
-        train_loss, train_accuracy = score(corpus.train.labels, fitted.log_odds(texts["train"]))
+        learned = measure(corpus.train.labels, fitted.log_odds(texts["train"]))
+        speed = {"tokens_per_second": len(corpus.train.tokens) / seconds, "seconds": time.monotonic() - begun}
         yield Progress(
-            evaluation=1, step=len(labels), epoch=1.0, train_loss=train_loss, train_accuracy=train_accuracy,
-            val_loss=val_loss, val_accuracy=val_accuracy, tokens_per_second=len(corpus.train.tokens) / seconds,
-            seconds=time.monotonic() - begun, best=True,
+            evaluation=1, step=len(labels), epoch=1.0, best=True,
+            metrics={**named("train", learned), **named("val", scores), **speed},
         )  # fmt: skip
     odds = fitted.log_odds(texts["test"])
-    test_loss, test_accuracy = score(corpus.test.labels, odds)
+    metrics |= named("test", measure(corpus.test.labels, odds))
     files |= keep("test", corpus.test, odds, folder)
     yield Finished(
-        reason="completed", best_evaluation=0 if with_val else 1, val_loss=val_loss, val_accuracy=val_accuracy,
-        test_loss=test_loss, test_accuracy=test_accuracy, seconds=time.monotonic() - begun, files=files,
+        reason="completed", best_evaluation=0 if with_val else 1, files=files,
+        metrics={**metrics, "total_seconds": time.monotonic() - begun},
     )  # fmt: skip
 
 

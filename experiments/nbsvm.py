@@ -115,7 +115,9 @@ def comparison(results: Sequence[Result], corpus: "Corpus") -> str:
     """Say how the second run compares with what was published, where it is on the same reviews."""
     whole = results[-1].finished
     assert whole
-    lines = [f"  {whole.test_accuracy:.4f} on the test part after learning from training and validation part"]
+    lines = [
+        f"  {whole.metrics['test/accuracy']:.4f} on the test part after learning from training and validation part"
+    ]
     if corpus.summary.data_scope == "whole":
         lines.append(f"  {PUBLISHED:.4f} published for all of IMDB (Wang & Manning 2012)")
     return "\n".join(lines)

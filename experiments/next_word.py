@@ -70,28 +70,31 @@ def runs(config: RunConfig, place: Place) -> list[NamedRun]:
 
 def train(config: RunConfig, folder: Path, cache: Path) -> "Iterator[Event]":
     """Train the tagger of these settings."""
-    from seqclf_core.next_word import train_tagger  # torch: seconds, not paid for a run that ended before
+    from seqclf_core.next_word import train_language_model  # torch: seconds, not paid for a run that ended before
 
-    return train_tagger(config, folder, cache)
+    return train_language_model(config, folder, cache)
 
 
 def comparison(results: Sequence[Result], _: "Corpus") -> str:
     """Say what the tagger learned, and what starting from it changed."""
     tagger, *classifiers = results
     assert tagger.finished
+    learned = tagger.finished.metrics
     started = classifiers[0].run.config
     assert isinstance(started, RunConfig)
     lines = [
-        f"  The tagger guesses {tagger.finished.val_accuracy:.1%} of the next words of reviews that it has not",
-        f"  seen, at {tagger.finished.val_loss:.3f} nats per word; rare words count as one. To go on from it:",
+        f"  The tagger guesses {learned['best/val_accuracy']:.1%} of the next words of reviews that it has not",
+        f"  seen, at {learned['best/val_loss']:.3f} nats per word; rare words count as one. To go on from it:",
         f"  make study STUDY=transfer TAGGER={shlex.quote(str(started.model.init_from))}",
         "",
         f"  {'accuracy':16} validation      test",
     ]
     for result in classifiers:
         assert result.finished
-        scores = f"{result.finished.val_accuracy:10.4f}  {result.finished.test_accuracy:8.4f}"
-        lines.append(f"  {result.run.label:16} {scores}")
+        scores = result.finished.metrics
+        lines.append(
+            f"  {result.run.label:16} {scores['best/val_accuracy']:10.4f}  {scores['test/accuracy']:8.4f}"
+        )
     return "\n".join([*lines, "\n  One seed each: try more of them, with --seed, before you trust a difference."])
 
 

@@ -45,7 +45,8 @@ def table(results: Sequence[Result], corpus: "Corpus") -> str:
         assert finished
         short, long = accuracy_by_length(result.folder / finished.files["test_predictions"], corpus, half)
         lines.append(
-            f"  {result.run.label:28} {finished.val_accuracy:10.4f}  {finished.test_accuracy:8.4f}   "
+            f"  {result.run.label:28} {finished.metrics['best/val_accuracy']:10.4f}  "
+            f"{finished.metrics['test/accuracy']:8.4f}   "
             f"{short:22.4f}   {long:6.4f}"
         )
     return "\n".join(lines)

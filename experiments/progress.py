@@ -47,7 +47,7 @@ class Display:
                 self._say(f"  {event.parameters:,} parameters on {event.device} in {event.precision}{head}")
                 self._bar.update(self._task, total=self._examples, description="training")
             case events.Progress():
-                self._worked, self._since = event.seconds, time.monotonic()
+                self._worked, self._since = event.metrics["seconds"], time.monotonic()
                 self._say(self._line(event))
                 self._move(event.step)
             case Saved():
@@ -69,10 +69,12 @@ class Display:
         return timedelta(seconds=round(worked * max(0.0, self._examples / step - 1)))
 
     def _line(self, event: events.Progress) -> str:
+        scores = event.metrics
         counted = f"{event.evaluation} of {self._evaluations}"
         return (
-            f"  {counted:>10}  {event.epoch:5.2f}   {event.train_loss:10.4f}  {event.train_accuracy:8.4f}   "
-            f"{event.val_loss:8.4f}  {event.val_accuracy:8.4f}   {event.tokens_per_second:8,.0f}  "
+            f"  {counted:>10}  {event.epoch:5.2f}   {scores['train/loss']:10.4f}  {scores['train/accuracy']:8.4f}"
+            f"   "
+            f"{scores['val/loss']:8.4f}  {scores['val/accuracy']:8.4f}   {scores['tokens_per_second']:8,.0f}  "
             f"{self._left(event.step)}{'  best' if event.best else ''}"
         )
 
@@ -83,9 +85,13 @@ def result_line(finished: Finished) -> str:
     scores = [
         f"{part} accuracy {accuracy:.4f}{about}"
         for part, accuracy, about in (
-            ("validation", finished.val_accuracy, f" (evaluation {finished.best_evaluation})"),
-            ("test", finished.test_accuracy, ""),
+            (
+                "validation",
+                finished.metrics.get("best/val_accuracy", math.nan),
+                f" (evaluation {finished.best_evaluation})",
+            ),
+            ("test", finished.metrics.get("test/accuracy", math.nan), ""),
         )
         if not math.isnan(accuracy)
     ]
-    return f"  {', '.join(scores)}; {timedelta(seconds=round(finished.seconds))} of work{how}"
+    return f"  {', '.join(scores)}; {timedelta(seconds=round(finished.metrics['total_seconds']))} of work{how}"

@@ -65,9 +65,9 @@ def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame
 
     A tagger that a classifier starts from is left out: its scores are of words, and compare with none of these.
 
-    ``val/accuracy`` and ``val/loss`` are those of the kept weights, and like ``test/*`` they are there for
-    complete runs only. What a pruned, failed or running run showed last is in ``last/val_accuracy`` and its
-    like: never a final score.
+    Metrics have the names and values that they have in MLflow. ``best/val_accuracy`` and ``best/val_loss`` are
+    those of the kept weights, and like ``test/*`` they are there for complete runs only. ``val/accuracy`` and its
+    like are those of the last evaluation, of a pruned, failed or running run too: never a final score.
 
     Args:
         stores: where to read; default ``runs/``.
@@ -75,7 +75,8 @@ def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame
 
     Returns:
         Who and what happened (``key``, ``name``, ``study``, ``role``, ``trial``, ``outcome`` ...), every setting
-        under its dotted name with a type of its own, scores (shares of 1, losses in nats), ``seconds`` of work,
+        under its dotted name with a type of its own, scores (proportions, losses in nats), seconds of work
+        (``worked``: ``total_seconds`` of a complete run, else the ``seconds`` up to its last evaluation),
         ``tokens_per_second`` (of the last evaluation), ``started`` and ``ended`` (UTC), the data (``kind``,
         ``digest``, ``split``, ``used.train`` ...), ``commit``, and every other tag under its own name, such as
         ``block`` in a factors study. ``finish`` is how training ended: completed, early_stop or diverged.
@@ -106,9 +107,11 @@ def curves(
         UserError: if the tracking URI is of no known sort, or does not answer.
     """
     tracking = connect((stores or Stores.under()).tracking)
-    known = _keys(tracking.recorded(study))
+    recorded = tracking.recorded(study)
+    known = _keys(recorded)
     chosen = {run_id: key for run_id, key in known.items() if keys is None or key in keys}
-    return frames_from_mlflow.curves_table(tracking.history(list(chosen), frames_from_mlflow.CURVES), chosen)
+    measured = frames_from_mlflow.measured(recorded.latest["key"])
+    return frames_from_mlflow.curves_table(tracking.history(list(chosen), measured), chosen)
 
 
 def trials(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame:

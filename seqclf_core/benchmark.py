@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
+from seqclf_core.classification import ClassificationTask
 from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import EncodedSplit, evaluation_order, training_order
 from seqclf_core.data.cache import load_corpus
-from seqclf_core.run import new_trainer
+from seqclf_core.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Speed:
 def measure(config: RunConfig, cache: Path, seconds: float = 2.0) -> Speed:
     """Time training steps and then evaluation batches, each for about ``seconds``."""
     corpus = load_corpus(config.data, cache)
-    trainer = new_trainer(config, corpus, Path("unused"))
+    trainer = Trainer(ClassificationTask.of(config, corpus), Path("unused"))
     trainer.model.train()
     order = training_order(trainer.train.lengths, config.train.batch_size, config.seed, epoch=0)
     for reviews in order[:3]:  # kernels are built for the first steps
@@ -58,7 +59,7 @@ def measure(config: RunConfig, cache: Path, seconds: float = 2.0) -> Speed:
                 break
     evaluation = tokens / (time.perf_counter() - start)
 
-    train_tokens, val_tokens = int(trainer.train.lengths.sum()), int(trainer.val.lengths.sum())
+    train_tokens, val_tokens = int(trainer.train.lengths.sum()), int(trainer.task.val.lengths.sum())
     evaluated = val_tokens * (len(trainer.evaluation_steps) + 1) + int(test.lengths.sum())
     run_seconds = train_tokens * config.train.epochs / training + evaluated / evaluation
     parameters = sum(weights.numel() for weights in trainer.model.parameters())

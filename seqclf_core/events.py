@@ -61,32 +61,26 @@ class Progress(_Value):
     step: int
     """Training examples seen."""
     epoch: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    tokens_per_second: float
-    """Real (not padding) tokens trained on, per second of training time."""
-    seconds: float
-    """Time this run has worked so far, evaluation included; pauses are not counted."""
+    """Passes over the training split so far, fractions included."""
+    metrics: dict[str, float]
+    """Final name -> value: ``train/loss``, ``train/accuracy``, ``val/loss``, ``val/accuracy`` (losses in nats);
+    ``tokens_per_second``, real (not padding) tokens trained on per second of training; ``seconds`` of work so far,
+    evaluation included, pauses not."""
     best: bool
-    """Whether this is the best validation accuracy so far, so these weights are kept."""
+    """Whether this is the best validation accuracy so far, so that these weights are kept."""
 
 
 class Finished(_Value):
-    """The end of a run. A classifier's test part was scored once, with the weights of the best evaluation."""
+    """The end of a run. A classifier's test split was scored once, with the weights of the best evaluation."""
 
     event: Literal["finished"] = "finished"
     reason: Literal["completed", "early_stop", "diverged"]
     best_evaluation: int
     """0 where the run diverged before the first evaluation, and the weights are the initial ones."""
-    val_loss: float
-    """Like the accuracy, NaN where a run learned from the validation part too."""
-    val_accuracy: float
-    test_loss: float
-    """Like the accuracy, NaN where there is no test score, as for a tagger."""
-    test_accuracy: float
-    seconds: float
+    metrics: dict[str, float]
+    """Final name -> value, of the kept weights: ``best/val_loss``, ``best/val_accuracy`` (missing where a run
+    learned from the validation split too), ``test/loss``, ``test/accuracy`` (missing for a tagger);
+    ``total_seconds`` of work."""
     files: dict[str, str]
     """Name -> path within the run's folder: model (a folder), val_predictions, test_predictions; a run without one
     of them, such as a baseline, leaves it out."""

@@ -24,6 +24,7 @@ from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.training.checkpoint import SETTINGS_BYTES, in_a_line, load_classifier, load_tokenizer
 from seqclf_core.training.evaluation import log_odds
+from seqclf_core.training.predictions import probabilities
 
 
 class Classifier:
@@ -54,7 +55,7 @@ class Classifier:
         part = Split(tokens, offsets, np.zeros(count, np.int64), np.arange(count), None)
         loss = LOSSES[self._config.model.loss]
         odds = log_odds(self._model, loss, EncodedSplit(part, self._config.data), torch.device("cpu"))
-        return np.asarray(1 / (1 + np.exp(-odds)))
+        return probabilities(odds).astype(np.float64)
 
 
 MEMBERS = "ensemble.json"

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seqclf_core.training.predictions import decide
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -27,13 +29,9 @@ class Loss:
     log_odds: Callable[[Tensor], Tensor]
     """(B, num_logits) logits -> (B,) log-odds of the positive label."""
 
-    def probability(self, logits: Tensor) -> Tensor:
-        """Return the chance of the positive label: (B, num_logits) -> (B,) in [0, 1]."""
-        return self.log_odds(logits).sigmoid()
-
     def decision(self, logits: Tensor) -> Tensor:
-        """Return the likelier label, positive in a tie: (B, num_logits) -> (B,) int64."""
-        return (self.log_odds(logits) >= 0).long()
+        """Return the label that is decided for: (B, num_logits) -> (B,) int64."""
+        return decide(self.log_odds(logits).sigmoid()).long()
 
 
 def _class_targets(logits: Tensor, targets: Tensor) -> Tensor:

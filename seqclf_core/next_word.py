@@ -1,6 +1,6 @@
-"""A tagger that learns from text alone: the tag of each token is the word that follows it.
+"""A next-word language model: a tagger whose tag at each token is the word that follows it. It needs no labels.
 
-    for event in train_tagger(config, folder, cache):
+    for event in train_language_model(config, folder, cache):
         recorder.record(event)
 
 It reads the training reviews, without their labels, and the source's unlabelled ones where there are some; none of
@@ -8,11 +8,14 @@ them is in the validation or the test part. What it learns of words and their or
 (``model.init_from``), as in Dai & Le, "Semi-supervised Sequence Learning" (NeurIPS 2015).
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -27,13 +30,15 @@ from seqclf_core.data.cache import Corpus, Split, load_corpus
 from seqclf_core.data.reviews import unlabelled_texts
 from seqclf_core.data.vocabulary import PAD, UNK, encode
 from seqclf_core.errors import DataError, UserError
-from seqclf_core.events import DataSummary, Event, Finished, Progress, Started
+from seqclf_core.events import DataSummary, Event
+from seqclf_core.files import atomic_write
 from seqclf_core.models import SequenceTagger
-from seqclf_core.run import CHECKPOINT, device_name, pick_device, record, recorded, use_bf16
-from seqclf_core.training.checkpoint import save_model, write_text
-from seqclf_core.training.evaluation import Objective
-from seqclf_core.training.metrics import Tally
-from seqclf_core.training.trainer import Trainer
+from seqclf_core.run import run_task
+from seqclf_core.training.checkpoint import save_model
+from seqclf_core.training.device import pick_device, use_bf16
+from seqclf_core.training.metrics import named_best
+from seqclf_core.training.tally import Tally
+from seqclf_core.training.task import Task
 
 TAGGER = "tagger"
 """Model folder, in the run's own."""
@@ -41,136 +46,134 @@ Ids = NDArray[np.uint16] | NDArray[np.int32]
 
 TAGS = 2_000
 """The most frequent words, which are the first ids, are tags of their own; all others share that of ``UNK``."""
-SHARE = 0.15
-"""Of the tokens of a training batch, drawn anew each time, that are tagged: 2,000 logits for each would take
-several times as long as the LSTM."""
-PIECE = 256
-"""Longer reviews are read in pieces of like length, so that all of their text is learned from."""
+PROPORTION = 0.15
+"""Proportion of the tokens of a training batch, drawn anew each time, whose next word is guessed: 2,000 logits for
+each token would take several times as long as the LSTM."""
+CHUNK = 256
+"""Longer texts are read in chunks of similar length, so that all of their text is learned from."""
 VALIDATION = 8
 """One validation review in this many is enough to follow the loss."""
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What a tagger reads."""
+    """What a language model reads."""
 
     train: Split
-    """Pieces of training and unlabelled reviews."""
+    """Chunks of training and unlabelled texts."""
     val: Split
-    """Pieces of some validation reviews, which only follow the loss."""
+    """Chunks of some validation texts, which only follow the loss."""
     summary: DataSummary
-    """Of these: what it counts are pieces, and its digest is over them."""
+    """What is known of them: its sizes count chunks, and its digest is over them."""
 
 
-def train_tagger(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
-    """Train a next-word tagger, as a run: its events are those of ``run``, and it goes on where it was likewise.
+def train_language_model(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
+    """Train a next-word language model, as a run: its events are those of ``run``, and it is continued likewise.
 
-    Loss and accuracy are those of words: nats per word, share of next words that are guessed, where all rare words
-    count as one. There is no test score (NaN). An example is a piece of a review.
+    Loss and accuracy are those of words: nats per word, proportion of next words that are guessed, where all rare
+    words count as one. There is no test score. An example is a chunk of a text.
 
     Args:
-        config: its ``model`` gives the encoder, its ``train`` the optimizer, its ``data`` reviews and vocabulary;
-            ``data.max_length`` and ``train.on_divergence`` are not read.
-        folder: the run's own; afterwards it holds the tagger's model folder.
-        cache: for encoded data; shared by all runs. Unlabelled reviews are not kept in it but read at every start.
+        config: its ``model`` gives the encoder, its ``train`` the optimizer, its ``data`` texts and vocabulary;
+            ``data.max_length`` is not read.
+        folder: the run's own; afterwards it holds the model folder ``TAGGER``.
+        cache: for encoded data; shared by all runs. Unlabelled texts are not kept in it but read at every start.
 
     Raises:
-        DataError: if the reviews cannot be used; names the file and row.
-        NotFiniteError: if the loss leaves the real numbers; names the step.
+        DataError: if the texts cannot be used; names the file and row.
+        NotFiniteError: if the loss is NaN or infinite, unless ``train.on_divergence`` says to score it.
         UserError: if the encoder reads in both directions, and would see the word that it is to guess; or if the
             texts are not those that the run began with.
     """
     if config.model.bidirectional:
         raise UserError(
-            "model.bidirectional: a tagger of next words reads forward only, else it sees the next word"
+            "model.bidirectional: a next-word language model reads forward only, else it sees the next word"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    if (finished := recorded(folder, config)) and (folder / TAGGER).exists():
-        yield from finished
-        return
-    corpus = load_corpus(config.data, cache)
-    texts = read_texts(config, corpus, cache)
-    _same_texts(folder / "texts", texts)
-    trainer = _new_trainer(config, texts, folder / CHECKPOINT)
-    trainer.resume()
-    started = Started(
-        data=texts.summary,
-        parameters=sum(weights.numel() for weights in trainer.model.parameters()),
-        device=device_name(trainer.device),
-        precision="bf16" if trainer.model.encoder.bf16 else "fp32",
-        evaluations=len(trainer.evaluation_steps),
-    )
-    yield started
-    progress = []
-    for event in trainer.fit():
-        if isinstance(event, Progress):
-            progress.append(event)
-        yield event
-    best = progress[trainer.state.best_evaluation - 1]
-    trainer.model.load_state_dict(trainer.best)
-    ids = Tokenizer.from_file(str(corpus.tokenizer)).get_vocab()
-    save_model(
-        folder / TAGGER, trainer.model, config, corpus.tokenizer, tags=sorted(ids, key=ids.__getitem__)[:TAGS]
-    )
-    end = Finished(
-        reason="early_stop" if trainer.stopped_early else "completed",
-        best_evaluation=trainer.state.best_evaluation,
-        val_loss=best.val_loss,
-        val_accuracy=best.val_accuracy,
-        test_loss=float("nan"),
-        test_accuracy=float("nan"),
-        seconds=trainer.state.seconds,
-        files={"tagger": TAGGER},
-    )
-    record(folder, config, [started, *progress, end])
-    yield end
+    return run_task(config, folder, lambda: NextWordTask.of(config, folder, cache))
 
 
-def next_words(model: SequenceTagger, share: float) -> Objective:
-    """Decide the word after each token but a text's last.
+class NextWordTask(Task[SequenceTagger]):
+    """Tag each token but a text's last with the word after it."""
+
+    def __init__(
+        self, config: RunConfig, model: SequenceTagger, texts: Texts, tokenizer: Path, device: torch.device
+    ) -> None:
+        data = config.data.model_copy(update={"max_length": CHUNK})
+        train, val = EncodedSplit(texts.train, data), EncodedSplit(texts.val, data)
+        super().__init__(config, model, texts.summary, train, val, device)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def of(cls, config: RunConfig, folder: Path, cache: Path) -> Self:
+        """Read the texts and make the model.
+
+        Raises:
+            DataError: if the texts cannot be used.
+            UserError: if they are not those that the run in this folder began with.
+        """
+        corpus = load_corpus(config.data, cache)
+        texts = read_texts(config, corpus, cache)
+        _same_texts(folder / "texts", texts)
+        device = torch.device(pick_device(config.train.device))
+        vocab_size = texts.summary.vocab_size
+        model = SequenceTagger(config.model, vocab_size, min(TAGS, vocab_size), config.seed_of("init"))
+        model.encoder.bf16 = use_bf16(config.train.precision, device)
+        return cls(config, model, texts, corpus.tokenizer, device)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tally]:
+        """Return the loss summed over the words that are guessed in a batch, and its tally."""
+        return next_word_loss(self.model, batch, PROPORTION)
+
+    def finish(self, folder: Path) -> tuple[dict[str, float], dict[str, str]]:
+        """Keep the model; there is no test score."""
+        scores = self.evaluate()
+        ids = Tokenizer.from_file(str(self.tokenizer)).get_vocab()
+        words = sorted(ids, key=ids.__getitem__)[: self.model.head.out_features]
+        save_model(folder / TAGGER, self.model, self.config, self.tokenizer, tags=words)
+        return named_best(scores), {"tagger": TAGGER}
+
+
+def next_word_loss(model: SequenceTagger, batch: Batch, proportion: float) -> tuple[Tensor, Tally]:
+    """Return the loss of guessing the word after each token but a text's last, summed, and its tally.
 
     Args:
         model: words whose id is no output of its head count as ``UNK``.
-        share: of the tokens, in (0, 1], that are tagged in training; in evaluation all are.
+        batch: of texts.
+        proportion: of the tokens, in (0, 1], whose next word is guessed while training; else all are.
     """
-    tags = model.head.out_features
-
-    def objective(batch: Batch) -> tuple[Tensor, Tally]:
-        states = model.encoder(batch.tokens, batch.lengths).flatten(2)[:, :-1]  # (B, T-1, H)
-        following = batch.tokens[:, 1:]
-        chosen = following != PAD
-        if model.training and share < 1:
-            drawn = torch.empty(chosen.shape, device=chosen.device).bernoulli_(
-                share, generator=model.choice_generator
-            )
-            chosen &= drawn.bool()
-        words = following[chosen]  # (N,)
-        words = torch.where(words < tags, words, UNK)
-        with torch.autocast(words.device.type, torch.bfloat16, enabled=model.encoder.bf16):
-            logits = model.head(states[chosen])  # (N, tags)
-        loss = F.cross_entropy(logits.float(), words, reduction="sum")
-        correct = (logits.argmax(dim=1) == words).sum()
-        return loss, Tally(loss.detach().double(), correct, len(words))
-
-    return objective
+    states = model.encoder(batch.tokens, batch.lengths).flatten(2)[:, :-1]  # (B, T-1, H)
+    following = batch.tokens[:, 1:]
+    chosen = following != PAD
+    if model.training and proportion < 1:
+        drawn = torch.empty(chosen.shape, device=chosen.device).bernoulli_(
+            proportion, generator=model.choice_generator
+        )
+        chosen &= drawn.bool()
+    words = following[chosen]  # (N,)
+    words = torch.where(words < model.head.out_features, words, UNK)
+    with torch.autocast(words.device.type, torch.bfloat16, enabled=model.encoder.bf16):
+        logits = model.head(states[chosen])  # (N, tags)
+    loss = F.cross_entropy(logits.float(), words, reduction="sum")
+    correct = (logits.argmax(dim=1) == words).sum()
+    return loss, Tally(loss.detach().double(), correct, len(words))
 
 
-def pieces(tokens: Ids, offsets: NDArray[np.int64], longest: int = PIECE) -> Split:
-    """Cut texts into pieces of like length, none longer than ``longest``.
+def chunks(tokens: Ids, offsets: NDArray[np.int64], longest: int = CHUNK) -> Split:
+    """Cut texts into chunks of similar length, none longer than ``longest``.
 
     Args:
         tokens: ids of all texts, one after the other.
         offsets: (N+1,) text n is ``tokens[offsets[n]:offsets[n + 1]]``.
-        longest: most tokens of a piece.
+        longest: most tokens of a chunk.
 
     Returns:
-        The pieces, in order, as reviews; their labels and rows mean nothing.
+        The chunks, in order, as texts; their labels and rows mean nothing.
     """
     starts, lengths = offsets[:-1], np.diff(offsets)
     counts = -(-lengths // longest)
     text = np.repeat(np.arange(len(lengths)), counts)
-    piece = np.arange(len(text)) - np.repeat(np.cumsum(counts) - counts, counts)
-    bounds = starts[text] + lengths[text] * piece // counts[text]
+    chunk = np.arange(len(text)) - np.repeat(np.cumsum(counts) - counts, counts)
+    bounds = starts[text] + lengths[text] * chunk // counts[text]
     nothing = np.zeros(len(text), dtype=np.int64)
     return Split(tokens, np.append(bounds, offsets[-1]), labels=nothing, rows=nothing, groups=None)
 
@@ -189,11 +192,11 @@ def read_texts(config: RunConfig, corpus: Corpus, cache: Path) -> Texts:
     kept = [text for text in _each(more, ends) if text not in held_out]
     tokens = np.concatenate([corpus.train.tokens, *(np.frombuffer(text, more.dtype) for text in kept)])
     lengths = [len(text) // more.itemsize for text in kept]
-    train = pieces(
+    train = chunks(
         tokens,
         np.concatenate([corpus.train.offsets, corpus.train.offsets[-1] + np.cumsum(lengths, dtype=np.int64)]),
     )
-    val = pieces(*_some(corpus.val))
+    val = chunks(*_some(corpus.val))
     if min(np.diff(part.offsets).max() for part in (train, val)) < 2:
         raise DataError(
             f"{corpus.summary.source}: no review has a second word, so there is no next word to learn."
@@ -216,23 +219,12 @@ def read_texts(config: RunConfig, corpus: Corpus, cache: Path) -> Texts:
 def _same_texts(file: Path, texts: Texts) -> None:
     """Make sure that a run goes on with the texts that it began with."""
     if not file.exists():
-        write_text(file, texts.summary.digest)
+        atomic_write(file, texts.summary.digest)
     elif file.read_text(encoding="utf-8") != texts.summary.digest:
         raise UserError(
             f"{file.parent}: the unlabelled reviews are not those that this tagger began with. Put them back, or "
             "make another one: with another --seed, or in another RUNS."
         )
-
-
-def _new_trainer(config: RunConfig, texts: Texts, checkpoint: Path) -> Trainer[SequenceTagger]:
-    """Put model and texts together."""
-    data = config.data.model_copy(update={"max_length": PIECE})
-    device = torch.device(pick_device(config.train.device))
-    vocab_size = texts.summary.vocab_size
-    model = SequenceTagger(config.model, vocab_size, min(TAGS, vocab_size), config.seed)
-    model.encoder.bf16 = use_bf16(config.train.precision, device)
-    parts = EncodedSplit(texts.train, data), EncodedSplit(texts.val, data)
-    return Trainer(model, next_words(model, SHARE), config, *parts, device, checkpoint)
 
 
 def _each(tokens: Ids, offsets: NDArray[np.int64]) -> Iterator[bytes]:

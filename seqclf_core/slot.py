@@ -25,7 +25,8 @@ from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import Corpus
 from seqclf_core.errors import DataError, DeviceError, NotFiniteError, UserError, is_disk_full
 from seqclf_core.events import Event, Finished
-from seqclf_core.run import run, use_bf16
+from seqclf_core.run import run
+from seqclf_core.training.device import use_bf16
 
 STOPPED = json.dumps({"event": "stopped"})
 

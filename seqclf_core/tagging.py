@@ -1,34 +1,47 @@
-"""Trains a tagger on the embedded tagged sentences: seconds on one core, and the start of a classifier.
+"""A tagger of the embedded tagged sentences: seconds on one core, and the start of a classifier.
 
-train_tagger(config, folder)    # a model folder that ``model.init_from`` takes
-score_tagger(folder)            # on sentences that it has not seen, against a baseline
+for event in train_tagger(config, folder):      # leaves a model folder that ``model.init_from`` takes
+    recorder.record(event)
+score_tagger(folder / TAGGER)                   # beside a baseline without context
 """
 
+from __future__ import annotations
+
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from seqclf_core.config import RunConfig
+from seqclf_core.data.batches import Batch, EncodedSplit
+from seqclf_core.data.cache import Split
 from seqclf_core.data.tagged import TAGS, Tagged, tagged_sentences
-from seqclf_core.data.vocabulary import PAD, encode, train_tokenizer
+from seqclf_core.data.vocabulary import encode, train_tokenizer
+from seqclf_core.events import DataSummary, Event
+from seqclf_core.files import make_folder
 from seqclf_core.models import SequenceTagger
-from seqclf_core.randomness import generators
+from seqclf_core.run import run_task
 from seqclf_core.training.checkpoint import TOKENIZER, load_tagger, save_model
-from seqclf_core.training.trainer import schedule
+from seqclf_core.training.device import pick_device, use_bf16
+from seqclf_core.training.metrics import named_best
+from seqclf_core.training.tally import Tally
+from seqclf_core.training.task import Task
 
+TAGGER = "tagger"
+"""Model folder, in the run's own."""
 SENTENCES, HELD_OUT = 4_000, 1_000
 NO_TAG = -100
 """Stands where padding has no tag; PyTorch's own number for what a loss ignores."""
-CPU = torch.device("cpu")  # a small model on short sentences
 
 
 @dataclass(frozen=True)
@@ -36,27 +49,99 @@ class TaggerScore:
     """How often a tagger is right on sentences that it has not seen."""
 
     accuracy: float
-    """Share of tokens whose likeliest tag is the right one."""
+    """Proportion of tokens whose likeliest tag is the right one."""
     baseline: float
     """The same for a guess without context: each word's most frequent tag in the training sentences."""
     tokens: int
 
 
 @dataclass(frozen=True)
-class TaggedIds:
-    """N sentences as ids, padded on the right to the longest."""
+class TaggedBatch(Batch):
+    """B sentences with a tag for each token."""
 
-    tokens: Tensor
-    """(N, T) int64."""
-    lengths: Tensor
-    """(N,) int64, each in [1, T]."""
     tags: Tensor
-    """(N, T) int64, places in ``TAGS``; ``NO_TAG`` in the padding."""
+    """(B, T) int64, places in ``TAGS``; ``NO_TAG`` in the padding."""
 
-    def __getitem__(self, rows: Tensor) -> "TaggedIds":
-        """Take some sentences, padded no further than the longest of them."""
-        longest = int(self.lengths[rows].max())
-        return TaggedIds(self.tokens[rows, :longest], self.lengths[rows], self.tags[rows, :longest])
+
+class TaggedSplit(EncodedSplit):
+    """Encoded sentences with the tags of their tokens."""
+
+    def __init__(self, tokenizer: Tokenizer, sentences: Sequence[Tagged], config: RunConfig) -> None:
+        """Encode sentences; each word of theirs is one token."""
+        ids, offsets = encode(tokenizer, (" ".join(words) for words, _ in sentences))
+        nothing = np.zeros(len(sentences), dtype=np.int64)
+        longest = {"max_length": max(1, int(np.diff(offsets).max()))}
+        super().__init__(Split(ids, offsets, nothing, nothing, None), config.data.model_copy(update=longest))
+        number = {tag: place for place, tag in enumerate(TAGS)}
+        self.tags = np.fromiter((number[tag] for _, tags in sentences for tag in tags), dtype=np.int64)
+
+    def batch(self, rows: NDArray[np.int64], device: torch.device) -> TaggedBatch:
+        """Put these sentences side by side on the device."""
+        batch = super().batch(rows, device)
+        width, lengths = batch.tokens.shape[1], self.lengths[rows]
+        positions = np.minimum(self.starts[rows][:, None] + np.arange(width), len(self.tags) - 1)
+        tags = np.where(np.arange(width) < lengths[:, None], self.tags[positions], NO_TAG)
+        return TaggedBatch(**vars(batch), tags=torch.from_numpy(tags).to(device))
+
+
+class TaggingTask(Task[SequenceTagger]):
+    """Decide a tag per token."""
+
+    def __init__(
+        self, config: RunConfig, tokenizer: Tokenizer, model: SequenceTagger, device: torch.device
+    ) -> None:
+        train, held_out = sentences()
+        text = "\n".join(f"{' '.join(words)}\t{' '.join(tags)}" for words, tags in chain(train, held_out))
+        data = DataSummary(
+            source="tagged sentences (embedded)", data_scope="synthetic",
+            digest=hashlib.sha256(text.encode()).hexdigest(), sizes={"train": len(train), "val": len(held_out)},
+            split_method="random", group_column=None, skipped=0, vocab_size=tokenizer.get_vocab_size(),
+        )  # fmt: skip
+        train_split, val = (TaggedSplit(tokenizer, each, config) for each in (train, held_out))
+        super().__init__(config, model, data, train_split, val, device)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Self:
+        """Learn the vocabulary of the training sentences and make the model."""
+        tokenizer = train_tokenizer((" ".join(words) for words, _ in sentences()[0]), config.data.vocab_size)
+        device = torch.device(pick_device(config.train.device))
+        model = SequenceTagger(config.model, tokenizer.get_vocab_size(), len(TAGS), config.seed_of("init"))
+        model.encoder.bf16 = use_bf16(config.train.precision, device)
+        return cls(config, tokenizer, model, device)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tally]:
+        """Return the loss summed over the tokens of a batch, and its tally."""
+        assert isinstance(batch, TaggedBatch)
+        logits = self.model(batch.tokens, batch.lengths)
+        loss = tag_loss(logits, batch.tags)
+        correct = (logits.detach().argmax(dim=2) == batch.tags).sum()
+        return loss, Tally(loss.detach().double(), correct, batch.num_tokens)
+
+    def finish(self, folder: Path) -> tuple[dict[str, float], dict[str, str]]:
+        """Keep the model; the held-out sentences are its validation split, and there is no test score."""
+        scores = self.evaluate()
+        make_folder(folder)
+        tokenizer = folder / TOKENIZER
+        self.tokenizer.save(str(tokenizer))
+        save_model(folder / TAGGER, self.model, self.config, tokenizer, tags=list(TAGS))
+        tokenizer.unlink()
+        return named_best(scores), {"tagger": TAGGER}
+
+
+def train_tagger(config: RunConfig, folder: Path, cache: Path | None = None) -> Iterator[Event]:
+    """Train a tagger of the embedded sentences, as a run, with the events of ``run``.
+
+    Args:
+        config: its ``model`` gives the encoder, its ``train`` the optimizer, its ``seed`` weights and order; of
+            its ``data`` only ``vocab_size`` is read.
+        folder: the run's own; afterwards it holds the model folder ``TAGGER``.
+        cache: not used: the sentences are generated.
+
+    Raises:
+        NotFiniteError: if the loss is NaN or infinite, unless ``train.on_divergence`` says to score it.
+    """
+    return run_task(config, folder, lambda: TaggingTask.of(config))
 
 
 def tag_loss(logits: Tensor, tags: Tensor) -> Tensor:
@@ -72,51 +157,6 @@ def sentences(seed: int = 0) -> tuple[list[Tagged], list[Tagged]]:
     return train, [(words, tags) for words, tags in others if tuple(words) not in seen]
 
 
-def to_ids(tokenizer: Tokenizer, tagged: Sequence[Tagged]) -> TaggedIds:
-    """Encode sentences; each word of theirs is one token."""
-    tokens, offsets = encode(tokenizer, (" ".join(words) for words, _ in tagged))
-    rows = [torch.from_numpy(row.astype(np.int64)) for row in np.split(tokens, offsets[1:-1])]
-    tags = [torch.tensor([TAGS.index(tag) for tag in tags]) for _, tags in tagged]
-    return TaggedIds(
-        tokens=pad_sequence(rows, batch_first=True, padding_value=PAD),
-        lengths=torch.from_numpy(np.diff(offsets)),
-        tags=pad_sequence(tags, batch_first=True, padding_value=NO_TAG),
-    )
-
-
-def train_tagger(config: RunConfig, folder: Path) -> None:
-    """Train a tagger on the embedded sentences and save it as a model folder.
-
-    Args:
-        config: its ``model`` gives the encoder, its ``train`` the optimizer, its ``seed`` weights and order; its
-            ``data`` only ``vocab_size``.
-        folder: to write; an older one in its place is replaced.
-    """
-    train, _ = sentences()
-    tokenizer = train_tokenizer((" ".join(words) for words, _ in train), config.data.vocab_size)
-    data = to_ids(tokenizer, train)
-    model = SequenceTagger(config.model, tokenizer.get_vocab_size(), len(TAGS), config.seed)
-    model.encoder.dropout_generator = generators(config.seed, CPU)["encoder_dropout"]
-    settings = config.train
-    optimizer = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True)
-    order = torch.Generator().manual_seed(config.seed)
-    epochs = [torch.randperm(len(train), generator=order) for _ in range(settings.epochs)]
-    batches = [rows for epoch in epochs for rows in torch.split(epoch, settings.batch_size)]
-    model.train()
-    for step, rows in enumerate(batches):
-        optimizer.param_groups[0]["lr"] = settings.lr * schedule(step, len(batches), settings)
-        batch = data[rows]
-        loss = tag_loss(model(batch.tokens, batch.lengths), batch.tags) / batch.lengths.sum()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-        optimizer.step()
-    with TemporaryDirectory() as temporary:
-        path = Path(temporary) / TOKENIZER
-        tokenizer.save(str(path))
-        save_model(folder, model, config, path, list(TAGS))
-
-
 @torch.inference_mode()
 def score_tagger(folder: Path) -> TaggerScore:
     """Score a saved tagger on the held-out sentences, beside the most frequent tag of each word.
@@ -125,13 +165,13 @@ def score_tagger(folder: Path) -> TaggerScore:
         SavedError: if the folder holds no whole tagger.
     """
     train, held_out = sentences()
-    model, _, _ = load_tagger(folder)
-    data = to_ids(Tokenizer.from_file(str(folder / TOKENIZER)), held_out)
-    tagged = model(data.tokens, data.lengths).argmax(dim=2)
-    count = int(data.lengths.sum())
+    model, config, _ = load_tagger(folder)
+    split = TaggedSplit(Tokenizer.from_file(str(folder / TOKENIZER)), held_out, config)
+    batch = split.batch(np.arange(len(held_out)), torch.device("cpu"))
+    correct = int((model(batch.tokens, batch.lengths).argmax(dim=2) == batch.tags).sum())
     guess = most_frequent_tags(train)
     guessed = sum(guess[word] == tag for words, tags in held_out for word, tag in zip(words, tags, strict=True))
-    return TaggerScore(int((tagged == data.tags).sum()) / count, guessed / count, count)
+    return TaggerScore(correct / batch.num_tokens, guessed / batch.num_tokens, batch.num_tokens)
 
 
 def most_frequent_tags(tagged: Sequence[Tagged]) -> defaultdict[str, str]:

@@ -169,8 +169,8 @@ def read_published(path: Path) -> Search:
         complete = [
             Candidate(
                 row["key"],
-                float(row["val/accuracy"]),
-                float(row["val/loss"] or "nan"),
+                float(row["best/val_accuracy"]),
+                float(row["best/val_loss"] or "nan"),
                 {name: config[name] for name in drawn},
             )
             for row, config in zip(rows, configs, strict=True)

@@ -46,7 +46,7 @@ def worker(source: str | None, cache: Path, seconds: float) -> None:
     import torch
 
     from seqclf_core.data.batches import training_order
-    from seqclf_core.run import use_bf16
+    from seqclf_core.training.device import use_bf16
     from tests.bench_steps import BATCH, CPU, our_step, rate, reviews_like_imdb
 
     torch.set_num_threads(1)

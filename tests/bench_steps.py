@@ -12,13 +12,14 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from seqclf_core.classification import ClassificationTask
 from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import EncodedSplit, training_order
 from seqclf_core.data.cache import Split, load_corpus
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
-from seqclf_core.run import use_bf16
-from seqclf_core.training.evaluation import classification
+from seqclf_core.training.device import use_bf16
+from seqclf_core.training.task import Task
 from seqclf_core.training.trainer import Trainer
 
 EMBED, HIDDEN, BATCH, LENGTH, VOCAB = 100, 128, 64, 400, 20_000
@@ -26,6 +27,14 @@ CPU = torch.device("cpu")
 
 Ints = npt.NDArray[np.int64]
 Step = Callable[[Ints], object]
+
+
+class StepTask(ClassificationTask):
+    """A classifier on one split, for its steps alone."""
+
+    def __init__(self, config: RunConfig, model: SequenceClassifier, split: EncodedSplit) -> None:
+        Task.__init__(self, config, model, None, split, split, CPU)
+        self.form = LOSSES[config.model.loss]
 
 
 def reviews_like_imdb(source: str | None, cache: Path) -> tuple[EncodedSplit, RunConfig]:
@@ -55,8 +64,7 @@ def trainer(reviews: EncodedSplit, config: RunConfig, bf16: bool) -> Trainer[Seq
     model = SequenceClassifier(config.model, VOCAB, seed=0)
     model.encoder.bf16 = bf16
     model.train()
-    objective = classification(model, LOSSES[config.model.loss])
-    return Trainer(model, objective, config, reviews, reviews, CPU, Path("unused"))
+    return Trainer(StepTask(config, model, reviews), Path("unused"))
 
 
 def our_step(reviews: EncodedSplit, config: RunConfig, bf16: bool) -> Step:

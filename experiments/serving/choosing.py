@@ -60,7 +60,10 @@ def finished_models(runs: Path) -> list[FinishedModel]:
             settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             data_scope, pooling = started["data"]["data_scope"], settings["config"]["model"]["pooling"]
             key = f"{path.parent.parent.name}/{path.parent.name}"
-            scores = finished["val_accuracy"], finished["val_loss"]
+            scores = (
+                finished["metrics"].get("best/val_accuracy", float("nan")),
+                finished["metrics"].get("best/val_loss"),
+            )
             found.append(FinishedModel(folder, key, *scores, data_scope, pooling))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # a run that has not ended, or whose folder is damaged: not a candidate
@@ -270,8 +273,10 @@ def _finalists_of(paths: RunPaths, study: str) -> Iterator[Finalist]:
         whole, pooling = header.tags.get(names.DATA_SCOPE) == "whole", header.params.get("model.pooling")
         fit[settings] = whole and pooling != "last_position"
     for settings, of_runs in ends.items():
-        scores = {key: end.val_accuracy for key, end in of_runs.items()}
-        yield Finalist(settings, study, scores, [end.val_loss for end in of_runs.values()], fit[settings])
+        scores = {key: end.metrics["best/val_accuracy"] for key, end in of_runs.items()}
+        yield Finalist(
+            settings, study, scores, [end.metrics["best/val_loss"] for end in of_runs.values()], fit[settings]
+        )
 
 
 def _end(entries: Sequence[Entry]) -> Finished | None:

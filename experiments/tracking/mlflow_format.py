@@ -91,30 +91,16 @@ def metrics(entries: Sequence[Entry], synced: int) -> Iterator[tuple[str, float,
     """Yield (name, value, time in ms, step in training examples) for the entries from ``synced`` on; no NaN.
 
     Args:
-        entries: the whole journal: the test score belongs to the step of the last evaluation, the best weights to
-            that of the best one.
+        entries: the whole journal: the final scores belong to the step of the last evaluation.
         synced: how many of them are not wanted.
     """
-    last: Progress | None = None
-    best: Progress | None = None
+    step = 0
     for number, entry in enumerate(entries):
         event = entry.event if isinstance(entry, Happened) else None
-        found: dict[str, float] = {}
+        found: Mapping[str, float] = {}
         if isinstance(event, Progress):
-            last = event
-            best = event if event.best else best
-            found = {
-                "train/loss": event.train_loss,
-                "train/accuracy": event.train_accuracy,
-                "val/loss": event.val_loss,
-                "val/accuracy": event.val_accuracy,
-                "tokens_per_second": event.tokens_per_second,
-                "seconds": event.seconds,
-            }
+            step, found = event.step, event.metrics
         elif isinstance(event, Finished):
-            found = {"test/loss": event.test_loss, "test/accuracy": event.test_accuracy, "seconds": event.seconds}
-        elif isinstance(entry, Closed) and best:
-            found = {"best/val_loss": best.val_loss, "best/val_accuracy": best.val_accuracy}
+            found = event.metrics
         if number >= synced:
-            step = last.step if last else 0
             yield from ((name, value, entry.time, step) for name, value in found.items() if value == value)

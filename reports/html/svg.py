@@ -164,7 +164,7 @@ def levels(runs: pd.DataFrame, setting: str) -> Markup:
     A filled dot is a complete run, the tick their median. A ring is a pruned run at the last value that it showed,
     which is no final score. What lies far left of the complete runs is counted at the panel's edge.
     """
-    final, last = 100 * runs["val/accuracy"], 100 * runs["last/val_accuracy"]
+    final, last = 100 * runs["best/val_accuracy"], 100 * runs["val/accuracy"]
     pruned = last.where(runs["outcome"] == "pruned")
     lower, middle = final.quantile([0.25, 0.5])
     left = max(min(final.min(), pruned.min()), lower - max(4 * (middle - lower), 1.5))

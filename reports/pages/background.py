@@ -43,7 +43,7 @@ def failures(material: StudyData) -> Section | None:
         return None
     columns = [
         Column("name", "Run"),
-        Column("seconds", "After", formatting.duration, number=True),
+        Column("worked", "After", formatting.duration, number=True),
         Column("reason", "Reason", long=True),
     ]
     links = {label: material.link(run) for label, run in failed.iterrows()} if material.ui else {}

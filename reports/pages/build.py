@@ -149,7 +149,8 @@ def best(material: StudyData) -> list[str]:
         return ["No run is complete yet, so there is no score to show."]
     first = ranked.iloc[0]
     return [
-        f"The best by validation is {first['name']}: {formatting.percent(first['val/accuracy'])} % on validation, "
+        f"The best by validation is {first['name']}: {formatting.percent(first['best/val_accuracy'])} % on "
+        "validation, "
         f"{formatting.percent(first['test/accuracy'])} % on test."
     ]
 
@@ -161,7 +162,9 @@ def best_facts(material: StudyData) -> list[Fact]:
         return []
     first = ranked.iloc[0]
     return [
-        Fact("Best validation accuracy", f"{formatting.percent(first['val/accuracy'])} %", str(first["name"])),
+        Fact(
+            "Best validation accuracy", f"{formatting.percent(first['best/val_accuracy'])} %", str(first["name"])
+        ),
         Fact("Its test accuracy", f"{formatting.percent(first['test/accuracy'])} %", "shown, not used to choose"),
     ]
 
@@ -172,7 +175,7 @@ def work(material: StudyData) -> list[Fact]:
     outcomes = runs["outcome"].value_counts()
     others = [f"{outcomes[name]} {name}" for name in OUTCOMES[1:] if name in outcomes]
     start, end = tables.span(runs)
-    seconds = formatting.duration(runs["seconds"].sum())
+    seconds = formatting.duration(runs["worked"].sum())
     return [
         Fact("Complete runs", str(outcomes.get("complete", 0)), ", ".join(others)),
         Fact("Wall time", formatting.duration((end - start).total_seconds()), f"{seconds} of work in all"),

@@ -51,8 +51,8 @@ class FactorialData:
     def where_trained(self) -> pd.DataFrame:
         """The runs of complete blocks in which every cell trained."""
         runs = self.runs[self.runs["block"].isin(self.analysis.blocks.table.index)]
-        worst = runs.groupby("block")["val/accuracy"].transform("min")  # a missing one counts as not trained
-        gaps = runs["val/accuracy"].isna().groupby(runs["block"]).transform("any")
+        worst = runs.groupby("block")["best/val_accuracy"].transform("min")  # a missing one counts as not trained
+        gaps = runs["best/val_accuracy"].isna().groupby(runs["block"]).transform("any")
         return runs[(100 * worst >= TRAINED) & ~gaps]
 
 
@@ -79,7 +79,7 @@ def plan_of(parent: Mapping[str, Any], runs: pd.DataFrame) -> Plan:
         factors=factors,
         planned=planned,
         total=max(planned, started),
-        outcome=str(outcome) if outcome in ("test/accuracy", "val/accuracy") else "test/accuracy",
+        outcome=str(outcome) if outcome in ("test/accuracy", "best/val_accuracy") else "test/accuracy",
         margin=margin,
     )
 

@@ -57,14 +57,14 @@ def leaderboard(material: StudyData) -> Section | None:
     columns = [
         Column("rank", "Rank", number=True),
         Column("name", "Run"),
-        Column("val/accuracy", "Validation, %", formatting.percent, number=True),
+        Column("best/val_accuracy", "Validation, %", formatting.percent, number=True),
         Column("test/accuracy", "Test, %", formatting.percent, number=True, sortable=False),
-        Column("val/loss", "Validation loss", formatting.loss, number=True),
+        Column("best/val_loss", "Validation loss", formatting.loss, number=True),
         *[
             Column(name, name, formatting.alike(ranked[name]), number=_is_number(ranked[name]))
             for name in changing
         ],
-        Column("seconds", "Time", formatting.duration, number=True),
+        Column("worked", "Time", formatting.duration, number=True),
     ]
     sentences = [
         "Ranked by validation accuracy, with the weights of each run's best evaluation. Test accuracy is shown "
@@ -73,7 +73,7 @@ def leaderboard(material: StudyData) -> Section | None:
     ]
     best, reviews = ranked.iloc[0], ranked["used.val"].iloc[0]
     if pd.notna(reviews):
-        error = tables.sampling_error(best["val/accuracy"], int(reviews))
+        error = tables.sampling_error(best["best/val_accuracy"], int(reviews))
         sentences.append(
             f"{formatting.count(reviews)} validation reviews pin one score down to ±{100 * error:.1f} "
             "points (95 %), "
@@ -108,7 +108,7 @@ def choices(material: StudyData) -> Section | None:
         name for name in tables.varied(material.runs) if name not in names and _few_names(material.runs[name])
     ]
     names = [name for name in names if name in tables.varied(material.runs)]
-    if not names or not material.runs["val/accuracy"].notna().any():
+    if not names or not material.runs["best/val_accuracy"].notna().any():
         return None
     sentences = []
     if material.searched:

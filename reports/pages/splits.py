@@ -36,7 +36,7 @@ def answer(
     """
     kinds = str(parent["splits"]).partition("=")[2].split(",")
     done = finished_runs(runs, {FACTOR: kinds})
-    done = done.assign(gap=done["val/accuracy"] - done["test/accuracy"])
+    done = done.assign(gap=done["best/val_accuracy"] - done["test/accuracy"])
     started = int(runs["block"].nunique()) if "block" in runs else 0
     plan = Plan({FACTOR: kinds}, int(parent["blocks"]), started, outcome="gap", equivalence=())
     if done.empty:
@@ -58,9 +58,10 @@ def answer(
 def scores(done: pd.DataFrame) -> pd.DataFrame:
     """Return one row per kind of split: what ``split_gaps`` says, and mean ``val`` and ``test`` in per cent."""
     gaps, _ = split_gaps(done)
-    means = done.groupby(FACTOR)[["val/accuracy", "test/accuracy"]].mean() * POINTS
+    means = done.groupby(FACTOR)[["best/val_accuracy", "test/accuracy"]].mean() * POINTS
     return gaps.assign(
-        val=gaps["split_method"].map(means["val/accuracy"]), test=gaps["split_method"].map(means["test/accuracy"])
+        val=gaps["split_method"].map(means["best/val_accuracy"]),
+        test=gaps["split_method"].map(means["test/accuracy"]),
     )
 
 

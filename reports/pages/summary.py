@@ -42,7 +42,7 @@ def standing(material: StudyData, answer: Conclusion | None, interim: bool) -> S
         sizes=[*_sizes(first)],
         scores=answer.scores if answer else [*(searched(material) if material.searched else repeated(material))],
         sentences=answer.sentences if answer else [],
-        every=(100 * complete["val/accuracy"].dropna()).tolist(),
+        every=(100 * complete["best/val_accuracy"].dropna()).tolist(),
         runs=len(runs),
         complete=len(complete),
         seconds=float(cost["seconds"]),
@@ -66,7 +66,7 @@ def searched(material: StudyData) -> Iterator[Score]:
             if len(ranked) > 1
             else "one run, one seed"
         )
-        val, test = 100 * run["val/accuracy"], 100 * run["test/accuracy"]
+        val, test = 100 * run["best/val_accuracy"], 100 * run["test/accuracy"]
         yield Score(str(run["name"]), basis, 1, val, test, flattered=len(ranked) > 1)
 
 
@@ -83,7 +83,7 @@ def repeated(material: StudyData) -> Iterator[Score]:
     alike = complete[settings].astype("str").fillna("").agg("|".join, axis=1) if settings else ""
     groups = [group for _, group in complete.groupby(names + "|" + alike)]
     found = [_mean(str(group.iloc[0]["name"]), group) for group in groups]
-    means = [(fmean(group["val/accuracy"]), fmean(group["val/loss"])) for group in groups]
+    means = [(fmean(group["best/val_accuracy"]), fmean(group["best/val_loss"])) for group in groups]
     for place in ranking((*mean, score.name) for mean, score in zip(means, found, strict=True)):
         yield found[place]
 
@@ -91,7 +91,7 @@ def repeated(material: StudyData) -> Iterator[Score]:
 def _mean(name: str, runs: pd.DataFrame) -> Score:
     if len(runs) == 1:
         run = runs.iloc[0]
-        return Score(name, "one run", 1, 100 * run["val/accuracy"], 100 * run["test/accuracy"])
+        return Score(name, "one run", 1, 100 * run["best/val_accuracy"], 100 * run["test/accuracy"])
     from reports.stats.estimates import (
         mean_interval,  # scipy takes a second, which most experiments need not wait for
     )

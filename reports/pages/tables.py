@@ -39,10 +39,12 @@ def comparable(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the complete runs, best validation accuracy first; ties go by validation loss, never by test."""
-    complete = runs[runs["outcome"] == "complete"].dropna(subset=["val/accuracy"])
-    best_first = ranking(zip(complete["val/accuracy"], complete["val/loss"], complete["key"], strict=True))
+    complete = runs[runs["outcome"] == "complete"].dropna(subset=["best/val_accuracy"])
+    best_first = ranking(
+        zip(complete["best/val_accuracy"], complete["best/val_loss"], complete["key"], strict=True)
+    )
     ranked = complete.iloc[best_first].reset_index(drop=True)
-    ranked.insert(0, "rank", ranked["val/accuracy"].rank(method="min", ascending=False).astype(int))
+    ranked.insert(0, "rank", ranked["best/val_accuracy"].rank(method="min", ascending=False).astype(int))
     return ranked
 
 
@@ -55,9 +57,9 @@ def by_level(runs: pd.DataFrame, setting: str) -> pd.DataFrame:
     """
     by_value = runs.assign(pruned=runs["outcome"] == "pruned").groupby(setting)
     table = by_value.agg(
-        complete=("val/accuracy", "count"),
-        median=("val/accuracy", "median"),
-        best=("val/accuracy", "max"),
+        complete=("best/val_accuracy", "count"),
+        median=("best/val_accuracy", "median"),
+        best=("best/val_accuracy", "max"),
         pruned=("pruned", "sum"),
     )
     return table.rename_axis("value").reset_index().astype({"value": object}).assign(setting=setting)
@@ -84,13 +86,13 @@ def spent(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
             "tokens": (between * curves["tokens_per_second"]).groupby(curves["key"]).sum(),
         }
     )
-    each = runs[["key", "outcome", "seconds"]].merge(read, left_on="key", right_index=True, how="left")
+    each = runs[["key", "outcome", "worked"]].merge(read, left_on="key", right_index=True, how="left")
     each = pd.concat([each, each.assign(outcome="all")])
     table = each.groupby("outcome").agg(
         runs=("key", "count"),
-        seconds=("seconds", "sum"),
-        median=("seconds", "median"),
-        longest=("seconds", "max"),
+        seconds=("worked", "sum"),
+        median=("worked", "median"),
+        longest=("worked", "max"),
         reviews=("reviews", "sum"),
         tokens=("tokens", "sum"),
     )

@@ -1,5 +1,7 @@
 """MLflow's long tables of texts -> one row per run, each column under its own name and with its own type."""
 
+from __future__ import annotations
+
 import math
 import sys
 from collections.abc import Mapping
@@ -12,22 +14,16 @@ from reports.records.database import Recorded
 from seqclf_core.config import RunConfig
 
 ABOUT = ["key", "name", "study", "role", "trial", "status", "outcome", "finish", "reason"]
-SCORES = ["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
-LAST = ["last/val_accuracy", "last/val_loss", "last/train_accuracy", "last/train_loss"]
-WORK = ["seconds", "tokens_per_second", "started", "ended"]
+SCORES = [names.BEST_VAL_ACCURACY, names.BEST_VAL_LOSS, names.TEST_ACCURACY, names.TEST_LOSS]
+EVALUATED = [names.VAL_ACCURACY, names.VAL_LOSS, names.TRAIN_ACCURACY, names.TRAIN_LOSS]
+SPEED = [names.TOKENS_PER_SECOND, names.SECONDS]
+WORK = ["worked", names.TOTAL_SECONDS, names.SECONDS, names.TOKENS_PER_SECOND, "started", "ended"]
 SIZES = ["used.train", "used.val", "used.test"]
 DATA = ["data_scope", "digest", "source", "split_method", "group_column", *SIZES]
 PLACE = ["commit", "device", "precision", "run_id", "experiment_id", "artifacts"]
-CURVES = ["train/loss", "train/accuracy", "val/loss", "val/accuracy", "tokens_per_second", "seconds"]
+CURVES = [names.TRAIN_LOSS, names.TRAIN_ACCURACY, names.VAL_LOSS, names.VAL_ACCURACY, *SPEED]
 
 _OUTCOMES = {"FINISHED": "complete", "KILLED": "failed", "FAILED": "failed"}  # where no tag says it
-_METRICS = {
-    **{f"val/{name}": f"best/val_{name}" for name in ("accuracy", "loss")},  # of the kept weights
-    **{f"test/{name}": f"test/{name}" for name in ("accuracy", "loss")},
-    **{f"last/{part}_{name}": f"{part}/{name}" for part in ("val", "train") for name in ("accuracy", "loss")},
-    "seconds": "seconds",
-    "tokens_per_second": "tokens_per_second",
-}
 _RENAMED = {
     names.COMMIT: "commit",
     names.ENDED: "finish",
@@ -43,11 +39,13 @@ def runs_table(found: Recorded) -> pd.DataFrame:
     tags = _wide(found.tags, base.index).rename(columns=_column_of_tag)
     settings = _wide(found.params, base.index)
     metrics = _wide(found.latest, base.index)
+    known_metrics = {*SCORES, *EVALUATED, *SPEED, names.TOTAL_SECONDS}
+    more = sorted(set(map(str, metrics)) - known_metrics)  # of later versions, or of a user's own
     table = pd.concat(
         [
             base[["run_id", "name", "study", "status", "experiment_id", "artifacts"]].astype("str"),
             base[["start", "end"]].apply(_times).set_axis(["started", "ended"], axis=1),
-            _numbers(metrics.reindex(columns=list(_METRICS.values()))).set_axis(list(_METRICS), axis=1),
+            _numbers(metrics.reindex(columns=[*SCORES, *EVALUATED, *SPEED, names.TOTAL_SECONDS, *more])),
             settings.apply(typed),
             tags.loc[:, ~tags.columns.str.startswith("mlflow.")],
         ],
@@ -55,17 +53,31 @@ def runs_table(found: Recorded) -> pd.DataFrame:
     )
     table = table.loc[:, ~table.columns.duplicated()]
     known = list(RunConfig().flat())
-    first = [*ABOUT, *known, *sorted(set(map(str, settings)) - set(known)), *SCORES, *LAST, *WORK, *DATA, *PLACE]
+    first = [
+        *ABOUT,
+        *known,
+        *sorted(set(map(str, settings)) - set(known)),
+        *SCORES,
+        *EVALUATED,
+        *WORK,
+        *DATA,
+        *PLACE,
+    ]
     others = sorted(set(map(str, table)) - set(first))
+    table["worked"] = table[names.TOTAL_SECONDS].fillna(table[names.SECONDS])
     table = table.reindex(columns=[*first, *others])
 
     ended = table["status"].map(_OUTCOMES)
     table["outcome"] = table["outcome"].where(table["outcome"].notna(), ended).where(ended.notna(), "running")
-    table[SCORES] = table[SCORES].where(table["outcome"] == "complete")
     counts = ["trial", *[name for name in (*SIZES, *others) if name.startswith("used.")]]
     table[counts] = table[counts].apply(pd.to_numeric, errors="coerce").astype("Int64")
     texts = [name for name in (*ABOUT, *DATA, *PLACE) if name not in counts]
     return table.astype(dict.fromkeys(texts, "str")).reset_index(drop=True)
+
+
+def measured(metrics: pd.Series[str]) -> list[str]:
+    """Return those of these metrics that an evaluation measures, on whatever split."""
+    return sorted({name for name in metrics if name.startswith(("train/", "val/")) or name in SPEED})
 
 
 def curves_table(points: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
@@ -78,14 +90,15 @@ def curves_table(points: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
     points = points.drop_duplicates(["run_id", "key", "step"], keep="last")
     # pivot refuses doubles, which pivot_table would average
     wide = points.pivot(index=["run_id", "step"], columns="key", values="value")  # noqa: PD010
-    wide = _numbers(wide.reindex(columns=CURVES)).dropna(how="all").reset_index()
+    more = sorted(set(map(str, wide)) - set(CURVES))
+    wide = _numbers(wide.reindex(columns=[*CURVES, *more])).dropna(how="all").reset_index()
     wide.insert(0, "key", wide.pop("run_id").map(keys).astype("str"))
     wide = wide.sort_values(["key", "step"], ignore_index=True)
     wide.insert(1, "evaluation", wide.groupby("key").cumcount() + 1)
     return wide.astype({"step": "int64", "evaluation": "int64"}).rename_axis(columns=None)
 
 
-def typed(texts: "pd.Series[str]") -> "pd.Series[Any]":
+def typed(texts: pd.Series[str]) -> pd.Series[Any]:
     """Give a column of texts the narrowest type that holds all of them; ``None`` is a missing value.
 
     >>> typed(pd.Series(["3", "None", "5"])).dtype
@@ -103,7 +116,7 @@ def typed(texts: "pd.Series[str]") -> "pd.Series[Any]":
     return numbers.astype(float) if numbers.notna().sum() == len(present) else values.astype("str")
 
 
-def _wide(pairs: pd.DataFrame, runs: "pd.Index[str]") -> pd.DataFrame:
+def _wide(pairs: pd.DataFrame, runs: pd.Index[str]) -> pd.DataFrame:
     wide = pairs.pivot(index="run_id", columns="key", values="value")  # noqa: PD010
     return wide.reindex(runs).rename_axis(columns=None).rename(columns=str)
 
@@ -113,7 +126,7 @@ def _numbers(metrics: pd.DataFrame) -> pd.DataFrame:
     return metrics.astype(float).replace({largest: math.inf, -largest: -math.inf})
 
 
-def _times(milliseconds: "pd.Series[int]") -> "pd.Series[pd.Timestamp]":
+def _times(milliseconds: pd.Series[int]) -> pd.Series[pd.Timestamp]:
     return pd.to_datetime(pd.to_numeric(milliseconds).astype("Int64"), unit="ms", utc=True)
 
 

@@ -164,7 +164,7 @@ def analyse(runs: pd.DataFrame, plan: Plan) -> Analysis:
     """Answer a factors study from its finished runs.
 
     Args:
-        runs: one row per run: ``block``, one column per factor, ``val/accuracy``, the outcome (fractions),
+        runs: one row per run: ``block``, one column per factor, ``best/val_accuracy``, the outcome (fractions),
             optionally ``diverged`` (see ``contrasts.blocks``).
         plan: what was decided beforehand.
 
@@ -172,7 +172,7 @@ def analyse(runs: pd.DataFrame, plan: Plan) -> Analysis:
         UserError: if a cell occurs twice in a block, or the runs are not those of the plan's factors.
     """
     outcome = blocks(runs, plan.factors, plan.outcome)
-    validation = blocks(runs, plan.factors, "val/accuracy").table
+    validation = blocks(runs, plan.factors, "best/val_accuracy").table
     both = outcome.table.index.intersection(validation.index)
     left_out = sorted({*outcome.incomplete, *(int(b) for b in outcome.table.index.difference(both))})
     outcome = Blocks(outcome.table.loc[both], tuple(left_out))

@@ -25,8 +25,8 @@ def finalists(runs: pd.DataFrame) -> pd.DataFrame:
     """Rank configurations by their mean validation accuracy over fresh seeds; test is shown, never chosen by.
 
     Args:
-        runs: one row per run on a fresh seed: ``config``, ``val/accuracy``, ``test/accuracy`` (fractions), and
-            ``val/loss``, by which equal ones are told apart.
+        runs: one row per run on a fresh seed: ``config``, ``best/val_accuracy``, ``test/accuracy``
+            (fractions), and ``best/val_loss``, by which equal ones are told apart.
 
     Returns:
         One row per ``config``, best by validation first, in per cent: ``seeds``, ``val``, ``val_sd``, ``val_low``
@@ -35,10 +35,10 @@ def finalists(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows, scores = [], []
     for config, group in runs.groupby("config", sort=True):
-        val, test = (group[name].to_numpy(dtype=float) * POINTS for name in ("val/accuracy", "test/accuracy"))
+        val, test = (group[name].to_numpy(dtype=float) * POINTS for name in ("best/val_accuracy", "test/accuracy"))
         interval, validation = mean_interval(test), mean_interval(val)
-        loss = fmean(group["val/loss"]) if "val/loss" in group else None
-        scores.append((fmean(group["val/accuracy"]), loss, str(config)))
+        loss = fmean(group["best/val_loss"]) if "best/val_loss" in group else None
+        scores.append((fmean(group["best/val_accuracy"]), loss, str(config)))
         rows.append(
             {
                 "config": config,
@@ -75,7 +75,7 @@ def luck(searched: Mapping[str, float], runs: pd.DataFrame, unselected: pd.DataF
 
     Args:
         searched: ``config`` -> validation accuracy (fraction) that the search saw, by which it was chosen.
-        runs: the finalists' runs on fresh seeds, on the search's split: ``config``, ``val/accuracy``,
+        runs: the finalists' runs on fresh seeds, on the search's split: ``config``, ``best/val_accuracy``,
             ``test/accuracy`` (fractions).
         unselected: runs that no score selected, on the same split: of a factors study, or a search's random start.
 
@@ -85,16 +85,16 @@ def luck(searched: Mapping[str, float], runs: pd.DataFrame, unselected: pd.DataF
     missing = sorted(set(runs["config"]) - set(searched))
     if missing:
         raise UserError(f"The finalists {missing} have no score from a search; give the one each was chosen by.")
-    seeds = runs.groupby("config")["val/accuracy"].mean()
+    seeds = runs.groupby("config")["best/val_accuracy"].mean()
     seed_luck = float(np.mean([searched[str(config)] - mean for config, mean in seeds.items()])) * POINTS
-    error, df = _pooled(runs["val/accuracy"] * POINTS, runs["config"])
+    error, df = _pooled(runs["best/val_accuracy"] * POINTS, runs["config"])
     low, high = t_limits(seed_luck, error, df, 0.95)
     seed = Interval(seed_luck, float(low), float(high), 0.95, len(runs))
 
     others = trained_runs(unselected)
     if len(others) < 2:
         return Luck(seed, None)
-    gaps, other_gaps = ((r["val/accuracy"] - r["test/accuracy"]) * POINTS for r in (runs, others))
+    gaps, other_gaps = ((r["best/val_accuracy"] - r["test/accuracy"]) * POINTS for r in (runs, others))
     error, df = _pooled(gaps, runs["config"])
     other_error = float(stats.sem(other_gaps))
     total = math.hypot(error, other_error)

@@ -151,12 +151,12 @@ def validation_against_test(runs: pd.DataFrame) -> ValidationAgainstTest | None:
     """Compare validation with test accuracy over trained runs; None for fewer than 20.
 
     Args:
-        runs: one row per run: ``val/accuracy``, ``test/accuracy`` (fractions).
+        runs: one row per run: ``best/val_accuracy``, ``test/accuracy`` (fractions).
     """
     runs = trained_runs(runs)
     if len(runs) < FEWEST_RUNS:
         return None
-    val, test = (runs[name].to_numpy(dtype=float) * POINTS for name in ("val/accuracy", "test/accuracy"))
+    val, test = (runs[name].to_numpy(dtype=float) * POINTS for name in ("best/val_accuracy", "test/accuracy"))
     chosen = float(test[val == val.max()].mean())  # ties in validation are drawn by lot
     gap = mean_interval(val - test)
     return ValidationAgainstTest(
@@ -166,8 +166,8 @@ def validation_against_test(runs: pd.DataFrame) -> ValidationAgainstTest | None:
 
 def trained_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Keep the runs that trained and have both accuracies; a run at 50 % in both says nothing about the gap."""
-    there = runs["val/accuracy"].notna() & runs["test/accuracy"].notna()
-    return runs[there & (runs["val/accuracy"] * POINTS >= TRAINED)]
+    there = runs["best/val_accuracy"].notna() & runs["test/accuracy"].notna()
+    return runs[there & (runs["best/val_accuracy"] * POINTS >= TRAINED)]
 
 
 def tau_b(first: Array, second: Array, level: float = 0.95) -> Interval:
@@ -190,7 +190,7 @@ def split_gaps(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Interval]]:
 
     Args:
         runs: one row per run: ``block`` (one number per settings and seed), ``data.split_method``,
-            ``val/accuracy``,
+            ``best/val_accuracy``,
             ``test/accuracy`` (fractions).
 
     Returns:
@@ -198,7 +198,7 @@ def split_gaps(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Interval]]:
         pair of kinds the trimmed mean difference of their gaps over blocks that have both.
     """
     runs = trained_runs(runs)
-    runs = runs.assign(gap=runs["val/accuracy"] - runs["test/accuracy"])
+    runs = runs.assign(gap=runs["best/val_accuracy"] - runs["test/accuracy"])
     kinds = sorted(runs["data.split_method"].unique())
     rows = []
     for kind in kinds:

@@ -48,7 +48,7 @@ def tuning_curves(trials: pd.DataFrame, by: Sequence[str], sampler: str, level: 
     100 %: beyond, the data say nothing.
 
     Args:
-        trials: one row per trial: ``outcome``, ``val/accuracy`` (fraction), the columns of ``by``, optionally
+        trials: one row per trial: ``outcome``, ``best/val_accuracy`` (fraction), the columns of ``by``, optionally
             ``diverged`` (see ``contrasts.scored``); what has no score and did not diverge is left out.
         by: columns whose combinations get a curve each, such as the factors.
         sampler: how the trials were drawn; see ``require_random_draws``.
@@ -59,7 +59,7 @@ def tuning_curves(trials: pd.DataFrame, by: Sequence[str], sampler: str, level: 
         fewer than 24 runs are left out.
     """
     require_random_draws(trials, sampler)
-    trials = trials.assign(_score=scored(trials, "val/accuracy")).dropna(subset="_score")
+    trials = trials.assign(_score=scored(trials, "best/val_accuracy")).dropna(subset="_score")
     pieces = []
     for cell, scores in trials.groupby(list(by), sort=True)["_score"]:
         if len(scores) < FEWEST_TRIALS:

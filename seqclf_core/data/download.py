@@ -1,4 +1,4 @@
-"""Fetch the original archive into ``data/imdb``: resumed where it stopped, checked, with a progress bar.
+"""Fetch the original archive into ``data/imdb``: resumed, checked, with a progress bar.
 
 An unfinished transfer stays beside its target as ``*.part``; only a whole file with the right checksum gets its
 name.

@@ -9,22 +9,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic
 
 import torch
 from torch import Tensor
 
-from seqclf_core.config import RunConfig, TrainConfig
-from seqclf_core.data.batches import Batch, EncodedSplit, training_order
+from seqclf_core.config import TrainConfig
+from seqclf_core.data.batches import Batch, training_order
 from seqclf_core.errors import NotFiniteError, SavedError
 from seqclf_core.events import Progress, Saved
-from seqclf_core.models import SequenceClassifier, SequenceTagger
 from seqclf_core.randomness import generators
 from seqclf_core.training.checkpoint import read_tensors, write_tensors
 from seqclf_core.training.ema import EMA
-from seqclf_core.training.evaluation import Objective, evaluate
-from seqclf_core.training.metrics import Tally
+from seqclf_core.training.metrics import named
 from seqclf_core.training.optimizer import adamw, set_lr
+from seqclf_core.training.tally import Tally
+from seqclf_core.training.task import Model, Task
 
 SAVE_SECONDS = 10.0
 """Between two evaluations, a checkpoint about this often: what a power cut can cost."""
@@ -55,25 +55,20 @@ class State:
     """Every ``Progress`` so far, as JSON values."""
 
 
-Model = TypeVar("Model", SequenceClassifier, SequenceTagger)
-
-
 class Trainer(Generic[Model]):
-    """One model in training: weights, optimizer, generators and state, and the checkpoint they live in."""
+    """One task in training: weights, optimizer, generators and state, and the checkpoint they live in."""
 
-    def __init__(
-        self, model: Model, objective: Objective, config: RunConfig, train: EncodedSplit, val: EncodedSplit,
-        device: torch.device, checkpoint: Path,
-    ) -> None:  # fmt: skip
-        self.model: Model = model.to(device)
-        self.objective = objective
-        self.config, self.device, self.checkpoint = config, device, checkpoint
-        self.train, self.val = train, val
-        self.generators = generators(config.seed_of("dropout"), device)
+    def __init__(self, task: Task[Model], checkpoint: Path) -> None:
+        self.task: Task[Model] = task
+        self.checkpoint = checkpoint
+        self.model: Model = task.model
+        self.config, self.device, self.train = task.config, task.device, task.train
+        model, config = self.model, self.config
+        self.generators = generators(config.seed_of("dropout"), self.device)
         model.use_generators(self.generators)
         settings = config.train
         self.optimizer = adamw(model, settings)
-        self.steps_per_epoch = math.ceil(len(train) / settings.batch_size)
+        self.steps_per_epoch = math.ceil(len(self.train) / settings.batch_size)
         self.steps = self.steps_per_epoch * settings.epochs
         # Evaluations stand at even distances; the last one of an epoch at its end.
         per_epoch = min(settings.evals_per_epoch, self.steps_per_epoch)
@@ -98,9 +93,14 @@ class Trainer(Generic[Model]):
         Raises:
             NotFiniteError: if the loss leaves the real numbers; names where.
         """
-        yield from (Progress.model_validate(entry) for entry in self.state.history)
+        yield from self.history
         while not self.done:
             yield from self._epoch(self.state.step // self.steps_per_epoch)
+
+    @property
+    def history(self) -> list[Progress]:
+        """Every evaluation so far, in order."""
+        return [Progress.model_validate(entry) for entry in self.state.history]
 
     @property
     def done(self) -> bool:
@@ -148,7 +148,7 @@ class Trainer(Generic[Model]):
         """Take one optimizer step and count the batch; of a classifier, nothing here waits for the device."""
         set_lr(self.optimizer, self.config.train.lr * schedule(self.state.step, self.steps, self.config.train))
         self.optimizer.zero_grad(set_to_none=True)
-        loss, tally = self.objective(batch)
+        loss, tally = self.task.loss(batch)
         (loss / max(1, tally.count)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.max_grad_norm)
         self.optimizer.step()
@@ -174,26 +174,26 @@ class Trainer(Generic[Model]):
 
     def _evaluated(self, began: float) -> Progress:
         state = self.state
-        val_loss, val_accuracy = evaluate(self.model, self.objective, self.val, self.device).compute()
-        if not math.isfinite(val_loss):
-            raise NotFiniteError(f"the validation loss is {val_loss} after {state.examples:,} examples")
+        scores = self.task.evaluate()
+        if not math.isfinite(scores["loss"]):
+            raise NotFiniteError(f"the validation loss is {scores['loss']} after {state.examples:,} examples")
         state.evaluations += 1
         state.seconds += time.perf_counter() - began
-        best = all(val_accuracy > float(str(entry["val_accuracy"])) for entry in state.history)
+        best = all(scores["accuracy"] > each.metrics["val/accuracy"] for each in self.history)
         if best:
             state.best_evaluation = state.evaluations
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
-        counted = max(1, state.count)  # of a tagger on tiny data, no token may have been drawn since
+        counted = max(1, state.count)  # of a language model on tiny data, no token may have been drawn since
         progress = Progress(
             evaluation=state.evaluations,
             step=state.examples,
             epoch=state.step / self.steps_per_epoch,
-            train_loss=state.loss / counted,
-            train_accuracy=state.correct / counted,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-            tokens_per_second=state.tokens / max(state.train_seconds, 1e-9),
-            seconds=state.seconds,
+            metrics={
+                **named("train", {"loss": state.loss / counted, "accuracy": state.correct / counted}),
+                **named("val", scores),
+                "tokens_per_second": state.tokens / max(state.train_seconds, 1e-9),
+                "seconds": state.seconds,
+            },
             best=best,
         )
         state.history.append(progress.model_dump(mode="json"))

@@ -103,7 +103,7 @@ class Display:
 def _row(run: Running) -> Text:
     share = run.reported / run.evaluations if run.evaluations else 0.0
     filled = round(BAR * share)
-    score = f"val/accuracy {run.latest.val_accuracy:.4f}" if run.latest else "starting"
+    score = f"val/accuracy {run.latest.metrics['val/accuracy']:.4f}" if run.latest else "starting"
     bar = "█" * filled + "░" * (BAR - filled)
     of = f"{run.reported:2d} of {run.evaluations or '?'} evaluations"
     return Text(f"  trial {run.trial.number:04d}  {bar}  {of}  {score}", no_wrap=True, overflow="ellipsis")
@@ -174,7 +174,7 @@ def test_accuracy(paths: RunPaths, key: str) -> float | None:
     except journal.JournalError:
         return None
     ends = [e.event for e in entries if isinstance(e, Happened) and isinstance(e.event, Finished)]
-    return ends[-1].test_accuracy if ends else None
+    return ends[-1].metrics["test/accuracy"] if ends else None
 
 
 def disk_megabytes(study: Study, data: DataSummary, left: int, slots: int) -> float:

@@ -95,7 +95,7 @@ def _frozen(entries: list[Entry], space: dict[str, BaseDistribution]) -> FrozenT
     """Return a trial as Optuna had it; one that has not ended is running."""
     header, last = journal.opened(entries).header, entries[-1]
     events = [entry.event for entry in entries if isinstance(entry, Happened)]
-    values = {event.evaluation: event.val_accuracy for event in events if isinstance(event, Progress)}
+    values = {event.evaluation: event.metrics["val/accuracy"] for event in events if isinstance(event, Progress)}
     end = next((event for event in reversed(events) if isinstance(event, Finished)), None)
     state = STATES[last.outcome] if isinstance(last, Closed) else TrialState.RUNNING
     attributes: dict[str, object] = {}
@@ -107,7 +107,7 @@ def _frozen(entries: list[Entry], space: dict[str, BaseDistribution]) -> FrozenT
         attributes[REPEATS] = repeats
     value = None
     if state == TrialState.COMPLETE and end is not None:
-        attributes[VAL_LOSS], value = end.val_loss, end.val_accuracy
+        attributes[VAL_LOSS], value = end.metrics["best/val_loss"], end.metrics["best/val_accuracy"]
     elif state == TrialState.PRUNED:
         value = values[max(values)] if values else None
     return create_trial(

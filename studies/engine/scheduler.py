@@ -264,8 +264,10 @@ class Scheduler:
                 raise UserError(f"{NO_ROOM} ({reason}). Make room and run the same command again.")
             case Finished():
                 run.recorder.record(message)
-                run.trial.set_user_attr(VAL_LOSS, message.val_loss)  # breaks ties between equal accuracies
-                self._end(run, TrialState.COMPLETE, value=message.val_accuracy)
+                run.trial.set_user_attr(
+                    VAL_LOSS, message.metrics["best/val_loss"]
+                )  # breaks ties between equal accuracies
+                self._end(run, TrialState.COMPLETE, value=message.metrics["best/val_accuracy"])
                 self._forget(run)
             case Started() if reason := self._other_conditions(run, message):
                 self.executor.refuse(run.job.key, reason)
@@ -302,7 +304,7 @@ class Scheduler:
         if event.evaluation < run.reported:
             return False
         if event.evaluation > run.reported:
-            run.trial.report(event.val_accuracy, event.evaluation)
+            run.trial.report(event.metrics["val/accuracy"], event.evaluation)
             run.reported = event.evaluation
             run.frozen = copy(run.frozen)
             run.frozen.intermediate_values = {

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from seqclf_core.losses import LOSSES
-from seqclf_core.training.evaluation import tally_of
-from seqclf_core.training.metrics import Tally
+from seqclf_core.training.tally import Tally
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
@@ -17,7 +16,8 @@ def test_a_tally_of_parts_is_the_tally_of_the_whole(name: str) -> None:
     labels = torch.arange(23) % 2
 
     def tally(part: slice) -> Tally:
-        return tally_of(loss, logits[part], loss.sums(logits[part], labels[part]), labels[part])
+        right = (loss.decision(logits[part]) == labels[part]).sum()
+        return Tally(loss.sums(logits[part], labels[part]).double(), right, len(labels[part]))
 
     whole = tally(slice(None))
     parts = Tally.zero(torch.device("cpu")) + tally(slice(0, 20)) + tally(slice(20, 23))
@@ -31,9 +31,16 @@ def test_probability_and_loss_agree(name: str) -> None:
     logits = torch.linspace(-4, 4, 9 * loss.num_logits).reshape(9, loss.num_logits).flip(1)
     for label in (0, 1):
         labels = torch.full((9,), label)
-        chance = loss.probability(logits) if label else 1 - loss.probability(logits)
-        assert float(loss.sums(logits, labels)) == pytest.approx(float(-chance.log().sum()), rel=1e-5)
-    assert torch.equal(loss.decision(logits), (loss.probability(logits) >= 0.5).long())
+        positive = loss.log_odds(logits).sigmoid()
+        probability = positive if label else 1 - positive
+        assert float(loss.sums(logits, labels)) == pytest.approx(float(-probability.log().sum()), rel=1e-5)
+    assert torch.equal(loss.decision(logits), (loss.log_odds(logits).sigmoid() >= 0.5).long())
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_probability_of_one_half_is_decided_for_the_positive_label(name: str) -> None:
+    loss = LOSSES[name]
+    assert loss.decision(torch.zeros(1, loss.num_logits)).tolist() == [1]
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

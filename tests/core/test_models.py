@@ -106,7 +106,7 @@ def test_one_logit_equals_two_when_its_weights_are_their_difference() -> None:
     labels = torch.tensor([1, 0, 1])
     bce, cross_entropy = LOSSES["bce"], LOSSES["cross_entropy"]
     logit, logits = one(tokens, lengths), two(tokens, lengths)
-    torch.testing.assert_close(bce.probability(logit), cross_entropy.probability(logits))
+    torch.testing.assert_close(bce.log_odds(logit), cross_entropy.log_odds(logits))
     torch.testing.assert_close(bce.sums(logit, labels), cross_entropy.sums(logits, labels))
     assert bce.decision(logit).tolist() == cross_entropy.decision(logits).tolist()
     assert cross_entropy.decision(logits).tolist() == logits.argmax(dim=1).tolist()

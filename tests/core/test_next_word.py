@@ -1,6 +1,5 @@
 """A tagger of next words: what it reads, what it decides, that it learns, and that it goes on where it was."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,11 +13,12 @@ from seqclf_core.data.batches import EncodedSplit
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.data.vocabulary import UNK
 from seqclf_core.errors import UserError
-from seqclf_core.events import Event, Finished, Progress, Saved, Started
+from seqclf_core.events import Finished, Progress, Saved, Started
 from seqclf_core.models import SequenceTagger
-from seqclf_core.next_word import TAGGER, next_words, pieces, train_tagger
+from seqclf_core.next_word import TAGGER, chunks, next_word_loss, train_language_model
 from seqclf_core.run import CHECKPOINT, run
 from seqclf_core.training.checkpoint import load_tagger, read_tensors
+from tests.core.run_events import curve
 
 CPU = torch.device("cpu")
 
@@ -33,18 +33,18 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_it_learns_what_follows_and_starts_a_classifier(settings: RunConfig, tmp_path: Path, cache: Path) -> None:
-    started, *middle, finished = train_tagger(settings.override({"train.epochs": 6}), tmp_path, cache)
+    started, *middle, finished = train_language_model(settings.override({"train.epochs": 6}), tmp_path, cache)
     assert isinstance(started, Started)
     assert isinstance(finished, Finished)
     corpus = load_corpus(settings.data, cache)
-    assert started.data.sizes["train"] == len(corpus.train.labels)  # no unlabelled ones here, a piece each
-    losses = [event.val_loss for event in middle if isinstance(event, Progress)]
+    assert started.data.sizes["train"] == len(corpus.train.labels)  # no unlabelled ones here, a chunk each
+    losses = [event.metrics["val/loss"] for event in middle if isinstance(event, Progress)]
     words = np.bincount(corpus.train.tokens)
     chances = words[words > 0] / words.sum()
     entropy = -(chances * np.log(chances)).sum()  # of a guess by frequency alone
     assert losses[-1] < losses[0]
     assert losses[-1] < entropy
-    assert np.isnan(finished.test_accuracy)
+    assert "test/accuracy" not in finished.metrics
     model, config, tags = load_tagger(tmp_path / "tagger")
     assert config.model == settings.model
     assert model.head.out_features == len(tags) == started.data.vocab_size  # fewer words than tags
@@ -59,33 +59,27 @@ def test_it_learns_what_follows_and_starts_a_classifier(settings: RunConfig, tmp
 def test_interrupted_it_ends_as_if_it_had_not_been(
     checkpoints: int, settings: RunConfig, tmp_path: Path, cache: Path
 ) -> None:
-    whole = list(train_tagger(settings, tmp_path / "one", cache))
-    with closing(train_tagger(settings, tmp_path / "two", cache)) as events:
+    whole = list(train_language_model(settings, tmp_path / "one", cache))
+    with closing(train_language_model(settings, tmp_path / "two", cache)) as events:
         for _ in range(checkpoints):
             next(event for event in events if isinstance(event, Saved))
     assert not (tmp_path / "two" / TAGGER).exists()
     assert (tmp_path / "two" / CHECKPOINT).is_file()
-    parts = list(train_tagger(settings, tmp_path / "two", cache))
-    assert untimed(parts) == untimed(whole)
+    parts = list(train_language_model(settings, tmp_path / "two", cache))
+    assert curve(parts) == curve(whole)
     one, two = weights(tmp_path / "one" / TAGGER), weights(tmp_path / "two" / TAGGER)
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not (tmp_path / "two" / CHECKPOINT).exists()
-    again = train_tagger(settings, tmp_path / "two", cache)
-    assert untimed(again) == untimed(whole)  # nothing to do
-
-
-def untimed(events: Iterator[Event] | list[Event]) -> list[str]:
-    """Show events without their times; as text, in which NaN equals itself."""
-    times = {"seconds", "tokens_per_second"}
-    return [repr(event.model_dump(exclude=times)) for event in events if not isinstance(event, Saved)]
+    again = train_language_model(settings, tmp_path / "two", cache)
+    assert curve(again) == curve(whole)  # nothing to do
 
 
 def test_a_model_folder_that_is_gone_is_made_anew(settings: RunConfig, tmp_path: Path, cache: Path) -> None:
     quick = settings.override({"train.epochs": 1})
-    list(train_tagger(quick, tmp_path, cache))
+    list(train_language_model(quick, tmp_path, cache))
     before = weights(tmp_path / "tagger")
     (tmp_path / "tagger").rename(tmp_path / "lost")
-    list(train_tagger(quick, tmp_path, cache))
+    list(train_language_model(quick, tmp_path, cache))
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(tmp_path / "tagger").items())
 
 
@@ -93,9 +87,9 @@ def test_every_word_but_a_texts_first_is_decided_once() -> None:
     model = SequenceTagger(ModelConfig(embed_dim=4, hidden_dim=4), vocab_size=12, tags=6)
     model.eval()
     tokens = np.array([3, 9, 4, 2, 5, 7], dtype=np.uint16)
-    part = pieces(tokens, np.array([0, 4, 5, 6]))
+    part = chunks(tokens, np.array([0, 4, 5, 6]))
     batch = EncodedSplit(part, DataConfig()).batch(np.array([0, 1, 2]), CPU)
-    loss, tally = next_words(model, share=0.5)(batch)  # in evaluation all are decided
+    loss, tally = next_word_loss(model, batch, 0.5)  # in evaluation all are decided
     logits = model(batch.tokens, batch.lengths)[0, :3]
     following = torch.tensor([UNK, 4, 2])  # 9 is no tag of its own
     torch.testing.assert_close(loss, F.cross_entropy(logits, following, reduction="sum"))
@@ -105,10 +99,10 @@ def test_every_word_but_a_texts_first_is_decided_once() -> None:
 
 def test_in_training_a_share_of_the_words_is_drawn() -> None:
     model = SequenceTagger(ModelConfig(embed_dim=4, hidden_dim=4), vocab_size=12, tags=12)
-    part = pieces(np.full(40 * 101, 5, dtype=np.uint16), np.arange(0, 40 * 101 + 1, 101))
+    part = chunks(np.full(40 * 101, 5, dtype=np.uint16), np.arange(0, 40 * 101 + 1, 101))
     batch = EncodedSplit(part, DataConfig()).batch(np.arange(40), CPU)
     model.choice_generator = torch.Generator().manual_seed(0)
-    counts = [next_words(model, share=0.25)(batch)[1].count for _ in range(2)]
+    counts = [next_word_loss(model, batch, 0.25)[1].count for _ in range(2)]
     assert counts[0] != counts[1]
     assert counts == pytest.approx([1000, 1000], rel=0.1)
 
@@ -116,17 +110,17 @@ def test_in_training_a_share_of_the_words_is_drawn() -> None:
 def test_a_batch_in_which_nothing_follows_decides_nothing() -> None:
     model = SequenceTagger(ModelConfig(embed_dim=4, hidden_dim=4), vocab_size=12, tags=12)
     model.eval()
-    batch = EncodedSplit(pieces(np.array([5, 6], dtype=np.uint16), np.arange(3)), DataConfig()).batch(
+    batch = EncodedSplit(chunks(np.array([5, 6], dtype=np.uint16), np.arange(3)), DataConfig()).batch(
         np.arange(2), CPU
     )
-    loss, tally = next_words(model, share=1)(batch)
+    loss, tally = next_word_loss(model, batch, 1)
     assert (float(loss.detach()), tally.count, int(tally.correct)) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("lengths", [[1], [256, 257, 3], [1000, 1, 512]])
-def test_pieces_hold_all_tokens_in_order(lengths: list[int]) -> None:
+def test_chunks_hold_all_tokens_in_order(lengths: list[int]) -> None:
     offsets = np.cumsum([0, *lengths])
-    part = pieces(np.arange(offsets[-1], dtype=np.int32), offsets)
+    part = chunks(np.arange(offsets[-1], dtype=np.int32), offsets)
     sizes = np.diff(part.offsets)
     assert part.offsets[0] == 0
     assert part.offsets[-1] == offsets[-1]
@@ -137,4 +131,4 @@ def test_pieces_hold_all_tokens_in_order(lengths: list[int]) -> None:
 
 def test_both_directions_are_refused(settings: RunConfig, tmp_path: Path, cache: Path) -> None:
     with pytest.raises(UserError, match="reads forward only"):
-        next(train_tagger(settings.override({"model.bidirectional": True}), tmp_path, cache))
+        next(train_language_model(settings.override({"model.bidirectional": True}), tmp_path, cache))

@@ -17,13 +17,7 @@ from seqclf_core.inference import Classifier
 from seqclf_core.run import CHECKPOINT, run
 from seqclf_core.training import trainer
 from seqclf_core.training.checkpoint import load_classifier
-
-TIMES = {"seconds", "tokens_per_second"}
-
-
-def curve(events: list[Event]) -> list[dict[str, object]]:
-    """All that a run says, but for how long things took."""
-    return [each.model_dump(exclude=TIMES) for each in events if not isinstance(each, Saved)]
+from tests.core.run_events import curve
 
 
 def whole(config: RunConfig, folder: Path, cache: Path) -> list[Event]:
@@ -39,19 +33,26 @@ def test_a_run_learns_and_says_what_it_did(small: RunConfig, tmp_path: Path, cac
     assert [each.evaluation for each in progress] == list(range(1, started.evaluations + 1)) == [1, 2, 3, 4, 5, 6]
     assert [each.epoch for each in progress] == pytest.approx([0.5, 1, 1.5, 2, 2.5, 3], abs=0.03)
     assert progress[-1].step == 3 * started.data.sizes["train"]
-    assert progress[-1].train_loss < progress[0].train_loss
-    assert finished.test_accuracy > 0.9
+    assert progress[-1].metrics["train/loss"] < progress[0].metrics["train/loss"]
+    assert finished.metrics["test/accuracy"] > 0.9
     best = progress[finished.best_evaluation - 1]
     assert best.best
-    assert best.val_accuracy == max(each.val_accuracy for each in progress) == finished.val_accuracy
-    assert finished.val_loss == pytest.approx(best.val_loss, rel=1e-4)
+    assert (
+        best.metrics["val/accuracy"]
+        == max(each.metrics["val/accuracy"] for each in progress)
+        == finished.metrics["best/val_accuracy"]
+    )
+    assert finished.metrics["best/val_loss"] == pytest.approx(best.metrics["val/loss"], rel=1e-4)
     assert all(EVENT.validate_json(each.model_dump_json()) == each for each in events)
 
 
 def test_predictions_give_the_reported_scores(small: RunConfig, tmp_path: Path, cache: Path) -> None:
     finished = whole(small, tmp_path, cache)[-1]
     assert isinstance(finished, Finished)
-    for part, accuracy in (("val", finished.val_accuracy), ("test", finished.test_accuracy)):
+    for part, accuracy in (
+        ("val", finished.metrics["best/val_accuracy"]),
+        ("test", finished.metrics["test/accuracy"]),
+    ):
         table = pq.read_table(tmp_path / finished.files[f"{part}_predictions"]).to_pandas()
         assert ((table.probability >= 0.5) == (table.label == 1)).mean() == pytest.approx(accuracy)
         assert table.row.is_unique
@@ -139,7 +140,7 @@ def test_patience_ends_a_run_early_and_keeps_the_best_weights(
     assert isinstance(finished, Finished)
     assert finished.reason == "early_stop"
     assert len(progress) == finished.best_evaluation + 2 < 80
-    assert finished.val_accuracy == progress[finished.best_evaluation - 1].val_accuracy
+    assert finished.metrics["best/val_accuracy"] == progress[finished.best_evaluation - 1].metrics["val/accuracy"]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(small: RunConfig, tmp_path: Path, cache: Path) -> None:
@@ -198,7 +199,9 @@ def test_a_divergence_can_be_scored_as_an_outcome(small: RunConfig, tmp_path: Pa
     assert isinstance(finished, Finished)
     assert finished.reason == "diverged"
     assert finished.best_evaluation in (1, 2)
-    assert finished.val_accuracy == max(each.val_accuracy for each in events if isinstance(each, Progress))
+    assert finished.metrics["best/val_accuracy"] == max(
+        each.metrics["val/accuracy"] for each in events if isinstance(each, Progress)
+    )
 
 
 def test_a_run_learns_from_probabilities_of_0_and_1_as_from_labels(

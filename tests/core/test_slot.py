@@ -28,7 +28,7 @@ def test_a_slot_does_one_run_after_another(small: RunConfig, tmp_path: Path, cac
             said.append(slot.go())
     expected = [event.model_dump(mode="json") for event in run(config, tmp_path / "three", cache)]
     assert [words(line) for line in said] == [event["event"] for event in expected]
-    assert json.loads(said[-1])["val_loss"] == expected[-1]["val_loss"]
+    assert json.loads(said[-1])["metrics"]["best/val_loss"] == expected[-1]["metrics"]["best/val_loss"]
 
     assert words(slot.run(config.model_dump(mode="json"), tmp_path / "four", cache)) == "started"
     assert words(slot.stop()) == "stopped"
@@ -72,7 +72,7 @@ def test_an_encoded_corpus_travels_without_its_reviews(small: RunConfig, tmp_pat
     config = small.override({"train.epochs": 1})
     away = config.override({"data.source": "/not/on/this/machine"})
     scores = [
-        [event.val_loss for event in stream if event.event == "progress"]
+        [event.metrics["val/loss"] for event in stream if event.event == "progress"]
         for stream in (run(config, tmp_path / "here", cache), run(away, tmp_path / "there", tmp_path, arrived))
     ]
     assert scores[0] == scores[1]

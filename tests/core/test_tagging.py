@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -10,13 +11,16 @@ from torch.nn.functional import pad
 from seqclf_core.config import RunConfig
 from seqclf_core.data.tagged import TAGS
 from seqclf_core.data.vocabulary import PAD
+from seqclf_core.events import Finished, Progress, Saved, Started
 from seqclf_core.tagging import (
     NO_TAG,
+    TAGGER,
+    TaggedBatch,
+    TaggedSplit,
     most_frequent_tags,
     score_tagger,
     sentences,
     tag_loss,
-    to_ids,
     train_tagger,
 )
 from seqclf_core.training.checkpoint import TOKENIZER, load_tagger, read_tensors
@@ -36,9 +40,41 @@ SMALL = RunConfig().override(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("taggers") / "tagger"
-    train_tagger(SMALL, made)
-    return made
+    made = tmp_path_factory.mktemp("taggers")
+    list(train_tagger(SMALL, made))
+    return made / TAGGER
+
+
+def batch_of(folder: Path, count: int | None = None) -> TaggedBatch:
+    """Encode held-out sentences with a tagger's own tokenizer."""
+    held_out = sentences()[1][:count]
+    split = TaggedSplit(Tokenizer.from_file(str(folder / TOKENIZER)), held_out, SMALL)
+    return split.batch(np.arange(len(held_out)), torch.device("cpu"))
+
+
+def test_it_is_a_run_that_is_continued_to_the_same_end(tmp_path: Path) -> None:
+    config = SMALL.override({"train.evals_per_epoch": 4})
+    whole = [event for event in train_tagger(config, tmp_path / "whole") if not isinstance(event, Saved)]
+    assert isinstance(whole[0], Started)
+    assert [type(event) for event in whole[1:-1]] == [Progress] * 4
+    assert isinstance(whole[-1], Finished)
+    assert whole[-1].metrics["best/val_accuracy"] > 0.9
+
+    stopped = train_tagger(config, tmp_path / "cut")
+    for event in stopped:
+        if isinstance(event, Saved):
+            break
+    stopped.close()  # type: ignore[attr-defined]
+    again = [event for event in train_tagger(config, tmp_path / "cut") if not isinstance(event, Saved)]
+    clock = {"seconds", "tokens_per_second", "total_seconds"}
+    for one, other in zip(whole[1:], again[1:], strict=True):
+        assert isinstance(one, Progress | Finished)
+        assert isinstance(other, Progress | Finished)
+        assert {name: value for name, value in one.metrics.items() if name not in clock} == {
+            name: value for name, value in other.metrics.items() if name not in clock
+        }
+    first, second = (read_tensors(tmp_path / each / TAGGER / "model.safetensors")[0] for each in ("whole", "cut"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_it_beats_the_most_frequent_tag_of_each_word(folder: Path) -> None:
@@ -52,17 +88,16 @@ def test_it_beats_the_most_frequent_tag_of_each_word(folder: Path) -> None:
 
 def test_the_same_seed_gives_the_same_tagger_and_another_another(folder: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
-        train_tagger(SMALL.override({"seed": seed}), tmp_path / str(seed))
-    first, again, other = (
-        read_tensors(each / "model.safetensors")[0] for each in (folder, tmp_path / "0", tmp_path / "1")
-    )
+        list(train_tagger(SMALL.override({"seed": seed}), tmp_path / str(seed)))
+    folders = (folder, tmp_path / "0" / TAGGER, tmp_path / "1" / TAGGER)
+    first, again, other = (read_tensors(each / "model.safetensors")[0] for each in folders)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
 def test_padding_changes_neither_loss_nor_gradient(folder: Path) -> None:
     model, _, _ = load_tagger(folder)
-    data = to_ids(Tokenizer.from_file(str(folder / TOKENIZER)), sentences()[1][:5])
+    data = batch_of(folder, 5)
     loss = tag_loss(model(data.tokens, data.lengths), data.tags)
     wider, tags = pad(data.tokens, (0, 9), value=PAD), pad(data.tags, (0, 9), value=NO_TAG)
     logits = model(wider, data.lengths).detach().requires_grad_()
@@ -77,7 +112,7 @@ def test_padding_changes_neither_loss_nor_gradient(folder: Path) -> None:
 def test_every_word_is_one_token_with_its_tag(folder: Path) -> None:
     _, held_out = sentences()
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-    data = to_ids(tokenizer, held_out)
+    data = batch_of(folder)
     assert data.lengths.tolist() == [len(words) for words, _ in held_out]
     known = tokenizer.get_vocab()
     for row in (0, 1, len(held_out) - 1):

@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +48,7 @@ def test_the_majority_is_right_as_often_as_it_is_there(
     positive = corpus.train.labels.mean()
     wanted = (corpus.test.labels == (positive >= 0.5)).mean()
     assert result.finished
-    assert result.finished.test_accuracy == pytest.approx(wanted)
+    assert result.finished.metrics["test/accuracy"] == pytest.approx(wanted)
     opened, *_, closed = journal.read(tmp_path / "journal" / f"{result.key}.jsonl")
     assert isinstance(opened, Opened)
     assert isinstance(closed, Closed)
@@ -69,9 +68,9 @@ def test_where_order_decides_pairs_of_words_know_and_words_do_not(
     pairs, _ = results_of(nbsvm.EXPERIMENT, corpus, small, tmp_path, cache)
     assert words.finished
     assert pairs.finished
-    assert pairs.finished.val_accuracy > 0.9
-    assert pairs.finished.test_accuracy > 0.9
-    assert words.finished.test_accuracy < 0.7
+    assert pairs.finished.metrics["best/val_accuracy"] > 0.9
+    assert pairs.finished.metrics["test/accuracy"] > 0.9
+    assert words.finished.metrics["test/accuracy"] < 0.7
 
 
 def test_nbsvm_on_both_parts_has_no_validation_score_and_is_not_done_twice(
@@ -81,13 +80,17 @@ def test_nbsvm_on_both_parts_has_no_validation_score_and_is_not_done_twice(
     part, both = results
     assert part.finished
     assert both.finished
-    assert math.isnan(both.finished.val_accuracy)
+    assert "best/val_accuracy" not in both.finished.metrics
     assert both.finished.files.keys() == {"test_predictions"}
     entries = journal.read(tmp_path / "journal" / f"{both.key}.jsonl")
     sizes = {"train": len(corpus.train.labels) + len(corpus.val.labels), "test": len(corpus.test.labels)}
     assert dict(mlflow_format.tags(entries))["used.train"] == str(sizes["train"])
-    assert {name for name, *_ in mlflow_format.metrics(entries, 0)} == {"test/loss", "test/accuracy", "seconds"}
-    assert f"{both.finished.test_accuracy:.4f}" in nbsvm.comparison(results, corpus)
+    assert {name for name, *_ in mlflow_format.metrics(entries, 0)} == {
+        "test/loss",
+        "test/accuracy",
+        "total_seconds",
+    }
+    assert f"{both.finished.metrics['test/accuracy']:.4f}" in nbsvm.comparison(results, corpus)
     before = {path: path.read_bytes() for path in (tmp_path / "journal").rglob("*.jsonl")}
     again = results_of(nbsvm.EXPERIMENT, corpus, small, tmp_path, cache)
     assert [result.key for result in again] == [result.key for result in results]

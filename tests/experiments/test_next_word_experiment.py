@@ -58,7 +58,7 @@ def test_two_classifiers_differ_by_the_tagger_alone(session: Session, small: Run
     assert f"TAGGER={folder / 'tagger'}" in said
     for result in results[1:]:
         assert result.finished
-        assert f"{result.finished.test_accuracy:.4f}" in said
+        assert f"{result.finished.metrics['test/accuracy']:.4f}" in said
     roles = {}
     for result in results:
         opened, *entries = journal.read(session.paths.journal(result.key))

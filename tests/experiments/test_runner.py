@@ -73,7 +73,7 @@ def test_a_run_is_recorded_and_not_done_again(session: Session, small: RunConfig
     assert (result.folder / result.finished.files["test_predictions"]).is_file()
     said = output(session)
     assert "6 of 6" in said
-    assert f"test accuracy {result.finished.test_accuracy:.4f}" in said
+    assert f"test accuracy {result.finished.metrics['test/accuracy']:.4f}" in said
 
     before = journals(session)
     assert track_all(session, small, runs, never) == [result]
@@ -162,7 +162,7 @@ def test_padding_pitfall_groups_its_runs_and_splits_by_length(
         short, long = padding_pitfall.accuracy_by_length(result.folder / "predictions/test.parquet", corpus, 7)
         shorter = (corpus.test.offsets[1:] - corpus.test.offsets[:-1] <= 7).mean()
         assert 0 < shorter < 1
-        assert shorter * short + (1 - shorter) * long == pytest.approx(result.finished.test_accuracy)
+        assert shorter * short + (1 - shorter) * long == pytest.approx(result.finished.metrics["test/accuracy"])
     right, padded, bucketed = results
     table = padding_pitfall.table(results, corpus).splitlines()
     assert [line.split("  ")[1] for line in table[1:]] == [right.run.label, padded.run.label, bucketed.run.label]
@@ -189,7 +189,7 @@ def test_tagger_to_classifier_compares_with_the_same_seed_and_budget(
     said = tagger_to_classifier.comparison(results, load_corpus(base.data, cache))
     for result in results:
         assert result.finished
-        assert f"{result.finished.test_accuracy:.4f}" in said
+        assert f"{result.finished.metrics['test/accuracy']:.4f}" in said
     curves = [curve(session.paths.journal(result.key)) for result in results]
     progress = [[each for each in events if each["event"] == "progress"] for events in curves]
     assert [len(each) for each in progress] == [2, 2]
@@ -201,8 +201,9 @@ def test_a_terminal_shows_how_far_it_is(small: RunConfig) -> None:
 
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     event = Progress(
-        evaluation=1, step=153, epoch=0.5, train_loss=0.7, train_accuracy=0.5, val_loss=0.6, val_accuracy=0.75,
-        tokens_per_second=12345.0, seconds=10.0, best=True,
+        evaluation=1, step=153, epoch=0.5, best=True,
+        metrics={"train/loss": 0.7, "train/accuracy": 0.5, "val/loss": 0.6, "val/accuracy": 0.75,
+                 "tokens_per_second": 12345.0, "seconds": 10.0},
     )  # fmt: skip
     with Display(small, console) as display:
         display.show(event)

@@ -159,8 +159,7 @@ def _record(client: MlflowClient, experiment: str, parent: str | None, run: Made
         metrics += [Metric(name, float(value), at, step) for name, value in values.items()]
     end = {}
     if run.outcome == "complete":
-        end = {"test/loss": 0.3, "test/accuracy": run.test, "seconds": 15.0 * run.evaluations + 9}
-    if run.outcome != "running":
+        end = {"test/loss": 0.3, "test/accuracy": run.test, "total_seconds": 15.0 * run.evaluations + 9}
         end |= {"best/val_loss": run.val_loss[run.best], "best/val_accuracy": run.val[run.best]}
     at, step = run.started + run.evaluations * 15_000 + 9_000, run.evaluations * 10_625
     metrics += [Metric(name, float(value), at, step) for name, value in end.items()]

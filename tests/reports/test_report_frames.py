@@ -56,11 +56,13 @@ def test_only_a_complete_run_has_a_score(recorded):
     table = frames.runs(stores, "imdb").set_index("key")
     for run in made[:13]:
         row = table.loc[run.key]
-        scores = row[["val/accuracy", "val/loss", "test/accuracy", "test/loss"]]
+        scores = row[["best/val_accuracy", "best/val_loss", "test/accuracy", "test/loss"]]
         assert scores.notna().all() == (run.outcome == "complete")
-        assert row["last/val_accuracy"] == pytest.approx(run.val[-1])
+        assert row["val/accuracy"] == pytest.approx(run.val[-1])
         if run.outcome == "complete":
-            assert row["val/accuracy"] == pytest.approx(run.val.max())  # of the kept weights, not the last ones
+            assert row["best/val_accuracy"] == pytest.approx(
+                run.val.max()
+            )  # of the kept weights, not the last ones
             assert row["test/accuracy"] == pytest.approx(run.test)
 
 

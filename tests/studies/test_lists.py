@@ -172,7 +172,7 @@ def test_a_finalist_that_diverges_counts_and_is_not_run_again(open_scheduler: Op
     events = [entry.event for entry in read(owner.paths.journal("final/0000")) if isinstance(entry, Happened)]
     assert isinstance(events[-1], Finished)
     assert events[-1].reason == "diverged"
-    assert owner.optuna.trials[0].value == events[-1].val_accuracy
+    assert owner.optuna.trials[0].value == events[-1].metrics["best/val_accuracy"]
 
 
 def test_finalists_begun_under_another_rule_for_divergence_are_not_mixed(

@@ -7,14 +7,14 @@ import pytest
 
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
-from seqclf_core.next_word import TAGGER, train_tagger
+from seqclf_core.next_word import TAGGER, train_language_model
 from studies import finalists, transfer
 from tests.studies.engine.stepping import OpenScheduler, outcomes, run_all
 
 
 @pytest.fixture
 def tagger(small: RunConfig, tmp_path: Path, cache: Path) -> Path:
-    list(train_tagger(small.override({"train.epochs": 1}), tmp_path, cache))
+    list(train_language_model(small.override({"train.epochs": 1}), tmp_path, cache))
     return tmp_path / TAGGER
 
 

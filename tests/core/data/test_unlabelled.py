@@ -17,7 +17,7 @@ from seqclf_core.data.reviews import unlabelled_texts
 from seqclf_core.data.sources import open_source
 from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import Finished, Saved
-from seqclf_core.next_word import read_texts, train_tagger
+from seqclf_core.next_word import read_texts, train_language_model
 from tests.core.data.review_files import ROWS, folder, write
 from tests.core.data.small_archive import FILES, pack, unpack
 
@@ -149,13 +149,13 @@ def test_the_tagger_reads_them_but_for_those_that_are_held_out(config: RunConfig
 
 
 def test_a_tagger_goes_on_with_the_texts_that_it_began_with(config: RunConfig, tmp_path: Path) -> None:
-    with closing(train_tagger(config, tmp_path / "run", tmp_path / "cache")) as events:
+    with closing(train_language_model(config, tmp_path / "run", tmp_path / "cache")) as events:
         next(event for event in events if isinstance(event, Saved))
     more = write(Path(config.data.source) / "unsupervised.jsonl", [{"text": "the film was superb"}])
     with pytest.raises(UserError, match="not those that this tagger began with"):
-        next(train_tagger(config, tmp_path / "run", tmp_path / "cache"))
+        next(train_language_model(config, tmp_path / "run", tmp_path / "cache"))
     more.unlink()
-    *_, end = train_tagger(config, tmp_path / "run", tmp_path / "cache")
+    *_, end = train_language_model(config, tmp_path / "run", tmp_path / "cache")
     assert isinstance(end, Finished)
 
 
@@ -165,7 +165,7 @@ def test_reviews_of_one_word_teach_no_next_word(config: RunConfig, tmp_path: Pat
         rows = [json.loads(line) for line in (data / f"{part}.jsonl").read_text().splitlines()]
         write(data / f"{part}.jsonl", [{**row, "text": row["text"].split()[-1]} for row in rows])
     with pytest.raises(DataError, match="no next word to learn"):
-        next(train_tagger(config, tmp_path / "run", tmp_path / "cache"))
+        next(train_language_model(config, tmp_path / "run", tmp_path / "cache"))
 
 
 def test_where_no_token_was_drawn_since_the_last_look_there_is_no_loss_yet(
@@ -176,5 +176,5 @@ def test_where_no_token_was_drawn_since_the_last_look_there_is_no_loss_yet(
         rows = [json.loads(line) for line in (data / f"{part}.jsonl").read_text().splitlines()]
         write(data / f"{part}.jsonl", [{**row, "text": " ".join(row["text"].split()[-2:])} for row in rows[:60]])
     often = config.override({"train.batch_size": 1, "train.evals_per_epoch": 20, "train.patience": 100})
-    *_, end = train_tagger(often, tmp_path / "run", tmp_path / "cache")
+    *_, end = train_language_model(often, tmp_path / "run", tmp_path / "cache")
     assert isinstance(end, Finished)

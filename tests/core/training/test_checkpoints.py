@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from seqclf_core.config import RunConfig
-from seqclf_core.events import Saved
 from seqclf_core.run import CHECKPOINT, run
 from seqclf_core.training.checkpoint import read_tensors
+from tests.core.run_events import curve
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,7 +46,7 @@ list(run(RunConfig.model_validate(config), Path(folder), Path(cache)))
 
 @pytest.mark.parametrize("step", ["write", "sync", "rename"])
 def test_it_goes_on_from_the_one_before(small: RunConfig, tmp_path: Path, cache: Path, step: str) -> None:
-    expected = [event for event in run(small, tmp_path / "whole", cache) if not isinstance(event, Saved)]
+    expected = curve(run(small, tmp_path / "whole", cache))
     folder = tmp_path / "cut"
     request = json.dumps([small.model_dump(mode="json"), str(folder), str(cache), step])
     killed = subprocess.run([sys.executable, "-c", KILLED, request], cwd=ROOT, capture_output=True, text=True)
@@ -55,6 +55,4 @@ def test_it_goes_on_from_the_one_before(small: RunConfig, tmp_path: Path, cache:
     assert list(folder.glob(f".{CHECKPOINT}.*")), "it was not killed in the middle"
     assert state
 
-    again = [event for event in run(small, folder, cache) if not isinstance(event, Saved)]
-    times = {"seconds", "tokens_per_second"}
-    assert [e.model_dump(exclude=times) for e in again] == [e.model_dump(exclude=times) for e in expected]
+    assert curve(run(small, folder, cache)) == expected

@@ -43,8 +43,8 @@ def test_it_changes_what_is_evaluated_and_kept_but_not_the_training(
 ) -> None:
     plain = list(run(small, tmp_path / "plain", cache))
     averaged = list(run(small.override({"train.ema_decay": 0.95}), tmp_path / "averaged", cache))
-    losses = [[e.train_loss for e in events if isinstance(e, Progress)] for events in (plain, averaged)]
-    scores = [[e.val_loss for e in events if isinstance(e, Progress)] for events in (plain, averaged)]
+    losses = [[e.metrics["train/loss"] for e in events if isinstance(e, Progress)] for events in (plain, averaged)]
+    scores = [[e.metrics["val/loss"] for e in events if isinstance(e, Progress)] for events in (plain, averaged)]
     assert losses[0] == losses[1]
     assert scores[0] != scores[1]
     weights = [load_classifier(tmp_path / name / "model")[0].head.weight for name in ("plain", "averaged")]

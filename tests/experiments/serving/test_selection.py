@@ -45,7 +45,7 @@ def runs(tmp_path: Path) -> Path:
         folder = tmp_path / "work" / key(number)
         (folder / "model").mkdir(parents=True)
         (folder / "model" / "config.json").write_text('{"config": {"model": {"pooling": "last"}}}')
-        ends = {"val_accuracy": accuracy, "val_loss": loss}
+        ends = {"metrics": {"best/val_accuracy": accuracy, "best/val_loss": loss}}
         (folder / "events.json").write_text(json.dumps({"events": [{"data": {"data_scope": "whole"}}, ends]}))
     return tmp_path
 

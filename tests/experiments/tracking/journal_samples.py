@@ -23,11 +23,13 @@ STARTED = Started(data=DATA, parameters=1234, device="cpu", precision="fp32", ev
 FINISHED = Finished(
     reason="completed",
     best_evaluation=2,
-    val_loss=0.5,
-    val_accuracy=0.75,
-    test_loss=0.6,
-    test_accuracy=0.7,
-    seconds=40.0,
+    metrics={
+        "best/val_loss": 0.5,
+        "best/val_accuracy": 0.75,
+        "test/loss": 0.6,
+        "test/accuracy": 0.7,
+        "total_seconds": 40.0,
+    },
     files={"model": "model", "test_predictions": "predictions/test.parquet"},
 )
 
@@ -37,12 +39,14 @@ def progress(evaluation: int, best: bool = False) -> Progress:
         evaluation=evaluation,
         step=100 * evaluation,
         epoch=evaluation / 2,
-        train_loss=1 / evaluation,
-        train_accuracy=0.5,
-        val_loss=1.5 / evaluation,
-        val_accuracy=0.25 * evaluation,
-        tokens_per_second=1e5,
-        seconds=10.0 * evaluation,
+        metrics={
+            "train/loss": 1 / evaluation,
+            "train/accuracy": 0.5,
+            "val/loss": 1.5 / evaluation,
+            "val/accuracy": 0.25 * evaluation,
+            "tokens_per_second": 1e5,
+            "seconds": 10.0 * evaluation,
+        },
         best=best,
     )
 

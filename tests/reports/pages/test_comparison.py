@@ -106,8 +106,8 @@ def test_the_order_is_that_of_validation_whatever_the_test_scores_are(pages, row
 
 def test_a_search_stands_by_its_best_run_and_that_is_called_flattered(rows, runs, page):
     [best] = rows[rows["study"] == "imdb"].to_dict("records")
-    complete = runs[(runs["study"] == "imdb") & runs["val/accuracy"].notna()]
-    assert best["val"] == pytest.approx(100 * complete["val/accuracy"].max())
+    complete = runs[(runs["study"] == "imdb") & runs["best/val_accuracy"].notna()]
+    assert best["val"] == pytest.approx(100 * complete["best/val_accuracy"].max())
     assert best["flattered"]
     assert best["basis"] == f"best of {len(complete)} complete runs by validation, one seed"
     assert pd.isna(best["val_low"])
@@ -127,7 +127,7 @@ def test_finalists_stand_by_the_means_that_their_page_shows(rows, pages):
 
 def test_a_factors_study_stands_by_its_verdicts_and_the_range_of_its_runs(rows, runs, pages, page):
     [row] = rows[rows["study"] == "factors"].to_dict("records")
-    seen = 100 * runs.loc[runs["study"] == "factors", "val/accuracy"].dropna()
+    seen = 100 * runs.loc[runs["study"] == "factors", "best/val_accuracy"].dropna()
     assert pd.isna(row["val"])
     assert pd.isna(row["test"])
     assert (row["lowest"], row["highest"]) == (pytest.approx(seen.min()), pytest.approx(seen.max()))
@@ -138,10 +138,10 @@ def test_a_factors_study_stands_by_its_verdicts_and_the_range_of_its_runs(rows, 
 
 def test_settings_of_an_experiment_are_averaged_over_seeds(rows, runs):
     found = rows[rows["study"] == "baseline"].set_index("scored")
-    scores = runs[(runs["study"] == "baseline") & runs["val/accuracy"].notna()]
+    scores = runs[(runs["study"] == "baseline") & runs["best/val_accuracy"].notna()]
     mean = found.loc["last bce e64 h64"]
     assert (mean["seeds"], mean["basis"]) == (4, "mean over 4 seeds")
-    for part, name in (("val", "val/accuracy"), ("test", "test/accuracy")):
+    for part, name in (("val", "best/val_accuracy"), ("test", "test/accuracy")):
         values = 100 * scores[name]
         low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
         assert list(mean[[part, f"{part}_low", f"{part}_high"]]) == pytest.approx([values.mean(), low, high])
@@ -169,7 +169,7 @@ def test_a_setting_that_some_runs_have_and_others_have_not_keeps_them_apart(fill
 def test_cost_is_that_of_the_whole_study(rows, runs):
     for study, of_study in rows.groupby("study"):
         children = runs[(runs["study"] == study) & (runs["role"] != "study")]
-        assert of_study["seconds"].to_numpy() == pytest.approx(children["seconds"].sum())
+        assert of_study["seconds"].to_numpy() == pytest.approx(children["worked"].sum())
         assert (of_study["tokens"] > 0).all()
 
 

@@ -24,7 +24,7 @@ def answer(stores):
 
 def test_the_champion_is_the_best_by_validation(stores, answer):
     runs = frames.runs(stores, "finalists").dropna(subset=["finalist"])
-    best = runs.groupby("finalist")["val/accuracy"].mean().idxmax()
+    best = runs.groupby("finalist")["best/val_accuracy"].mean().idxmax()
     assert f"over 5 fresh seeds: {best}." in answer.sentences[0]
     assert "95 % t interval over seeds" in answer.sentences[0]
     assert next(iter(answer.files["finalists.csv"]["config"])) == best

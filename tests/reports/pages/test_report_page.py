@@ -80,7 +80,7 @@ def test_leaderboard_goes_by_validation_and_never_by_test(searched):
     runs = frames.runs(searched, "imdb")
     ranked = tables.leaderboard(runs[runs["role"] == "trial"])
     assert set(ranked["outcome"]) == {"complete"}
-    assert ranked["val/accuracy"].is_monotonic_decreasing
+    assert ranked["best/val_accuracy"].is_monotonic_decreasing
     assert not ranked["test/accuracy"].is_monotonic_decreasing
     shuffled = runs.assign(**{"test/accuracy": runs["test/accuracy"].sample(frac=1, random_state=0).to_numpy()})
     assert list(tables.leaderboard(shuffled)["key"]) == list(ranked["key"])
@@ -99,8 +99,8 @@ def test_a_pruned_runs_value_enters_no_score():
         {
             "outcome": ["complete", "complete", "pruned", "failed"],
             "model.pooling": ["last", "mean", "last", "mean"],
-            "val/accuracy": [0.8, 0.9, float("nan"), float("nan")],
-            "last/val_accuracy": [0.7, 0.8, 0.99, 0.5],
+            "best/val_accuracy": [0.8, 0.9, float("nan"), float("nan")],
+            "val/accuracy": [0.7, 0.8, 0.99, 0.5],
         }
     )
     seen = tables.by_level(runs, "model.pooling").set_index("value")

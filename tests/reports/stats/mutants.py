@@ -71,7 +71,7 @@ MUTANTS = {
     ),
     "search luck against test": Mutant(
         "reports/stats/finalists.py",
-        'runs.groupby("config")["val/accuracy"].mean()',
+        'runs.groupby("config")["best/val_accuracy"].mean()',
         'runs.groupby("config")["test/accuracy"].mean()',
         simulated("search_luck"),
     ),

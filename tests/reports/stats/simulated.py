@@ -53,7 +53,7 @@ def runs_frame(accuracy: np.ndarray, rate: np.ndarray | None = None) -> pd.DataF
             "model.loss": CELLS[cell][1],
             "train.lr": 0.002 * 2.0 ** (0 if rate is None else rate[block]),
             "test/accuracy": accuracy[block, cell] / 100,
-            "val/accuracy": accuracy[block, cell] / 100,
+            "best/val_accuracy": accuracy[block, cell] / 100,
         }
         for block in range(len(accuracy))
         for cell in range(len(CELLS))

@@ -34,9 +34,9 @@ def search_luck(rng: np.random.Generator, scale: float) -> Iterator[Check]:
         searched = true + flattery + rng.normal(0, 0.4, 60)
         best = np.argsort(searched)[-3:]
         fresh = pd.DataFrame({"config": np.repeat([f"c{i}" for i in best], 5)})
-        fresh["val/accuracy"] = (np.repeat((true + flattery)[best], 5) + rng.normal(0, 0.4, 15)) / 100
+        fresh["best/val_accuracy"] = (np.repeat((true + flattery)[best], 5) + rng.normal(0, 0.4, 15)) / 100
         fresh["test/accuracy"] = (np.repeat(true[best], 5) + rng.normal(0, 0.4, 15)) / 100
-        others = pd.DataFrame({"val/accuracy": searched / 100})
+        others = pd.DataFrame({"best/val_accuracy": searched / 100})
         others["test/accuracy"] = (true + rng.normal(0, 0.4, 60)) / 100
         found.append(luck({f"c{i}": searched[i] / 100 for i in best}, fresh, others))
         seed_truth.append(float((searched - true - flattery)[best].mean()))

@@ -146,7 +146,7 @@ def test_numbers_agree_with_each_other():
 
 def test_all_equal_runs_are_handled():
     runs = study(8)
-    runs[["test/accuracy", "val/accuracy"]] = 0.86
+    runs[["test/accuracy", "best/val_accuracy"]] = 0.86
     analysis = analyse(runs, Plan(FACTORS, 8))
     assert kinds(analysis) == ["inconclusive", "equivalent", "none_seen"]
     assert analysis.effects[0].ties == 8

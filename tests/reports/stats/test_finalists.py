@@ -11,7 +11,7 @@ from seqclf_core.errors import UserError
 def fresh(gap: float = 0.01, sd: float = 0.002, seeds: int = 5) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = [
-        {"config": name, "seed": seed, "val/accuracy": true + gap + rng.normal(0, sd), "test/accuracy": true}
+        {"config": name, "seed": seed, "best/val_accuracy": true + gap + rng.normal(0, sd), "test/accuracy": true}
         for name, true in (("a", 0.87), ("b", 0.89), ("c", 0.88))
         for seed in range(seeds)
     ]
@@ -19,7 +19,7 @@ def fresh(gap: float = 0.01, sd: float = 0.002, seeds: int = 5) -> pd.DataFrame:
 
 
 UNSELECTED = pd.DataFrame(
-    {"val/accuracy": np.linspace(0.8, 0.88, 30), "test/accuracy": np.linspace(0.79, 0.87, 30)}
+    {"best/val_accuracy": np.linspace(0.8, 0.88, 30), "test/accuracy": np.linspace(0.79, 0.87, 30)}
 )
 
 
@@ -50,7 +50,7 @@ def test_one_seed_has_a_mean_and_no_spread():
 def test_a_gap_to_the_test_part_is_not_the_luck_of_a_seed():
     """Validation flatters every run by 3 points here, but the search was not lucky."""
     runs = fresh(gap=0.03)
-    means = runs.groupby("config")["val/accuracy"].mean()
+    means = runs.groupby("config")["best/val_accuracy"].mean()
     found = luck(dict(means), runs, UNSELECTED)
     assert found.seed.value == pytest.approx(0, abs=1e-9)
     assert found.validation.value == pytest.approx(2, abs=0.15)  # the others' gap is 1 point
@@ -58,7 +58,7 @@ def test_a_gap_to_the_test_part_is_not_the_luck_of_a_seed():
 
 def test_what_the_search_saw_above_fresh_seeds_is_the_seed_s_luck():
     runs = fresh()
-    searched = {name: mean + 0.01 for name, mean in runs.groupby("config")["val/accuracy"].mean().items()}
+    searched = {name: mean + 0.01 for name, mean in runs.groupby("config")["best/val_accuracy"].mean().items()}
     found = luck(searched, runs, UNSELECTED)
     assert found.seed.value == pytest.approx(1)
     assert found.seed.low < 1 < found.seed.high
@@ -68,7 +68,7 @@ def test_what_the_search_saw_above_fresh_seeds_is_the_seed_s_luck():
 def test_too_little_to_say_is_said():
     single = luck({"a": 0.9, "b": 0.9, "c": 0.9}, fresh(seeds=1), UNSELECTED)
     assert np.isnan(single.seed.low)
-    failed = UNSELECTED.assign(**{"val/accuracy": 0.5})
+    failed = UNSELECTED.assign(**{"best/val_accuracy": 0.5})
     assert luck({"a": 0.9, "b": 0.9, "c": 0.9}, fresh(), failed).validation is None
     with pytest.raises(UserError, match="'c'"):
         luck({"a": 0.9, "b": 0.9}, fresh(), UNSELECTED)

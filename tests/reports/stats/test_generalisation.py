@@ -111,7 +111,7 @@ def test_one_block_or_one_movie_tells_nothing_about_new_ones():
 def scored(count: int, gap: float, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     test = rng.normal(0.87, 0.01, count)
-    return pd.DataFrame({"val/accuracy": test + gap + rng.normal(0, 0.002, count), "test/accuracy": test})
+    return pd.DataFrame({"best/val_accuracy": test + gap + rng.normal(0, 0.002, count), "test/accuracy": test})
 
 
 def test_validation_is_held_against_test():
@@ -123,7 +123,7 @@ def test_validation_is_held_against_test():
 
 
 def test_runs_that_did_not_train_say_nothing_about_the_gap():
-    failed = pd.DataFrame({"val/accuracy": [0.5, 0.5, np.nan], "test/accuracy": [0.5, 0.52, 0.5]})
+    failed = pd.DataFrame({"best/val_accuracy": [0.5, 0.5, np.nan], "test/accuracy": [0.5, 0.52, 0.5]})
     assert validation_against_test(pd.concat([scored(30, 0.01), failed])) == validation_against_test(
         scored(30, 0.01)
     )
@@ -132,7 +132,7 @@ def test_runs_that_did_not_train_say_nothing_about_the_gap():
 
 def test_a_tie_in_validation_is_drawn_by_lot():
     runs = scored(20, 0.01)
-    runs.loc[[3, 7], "val/accuracy"] = 0.95
+    runs.loc[[3, 7], "best/val_accuracy"] = 0.95
     runs.loc[[3, 7], "test/accuracy"] = [0.90, 0.94]
     assert validation_against_test(runs).regret == pytest.approx(2.0)
 

@@ -11,7 +11,9 @@ SCORES = np.random.default_rng(0).beta(20, 4, size=30)
 
 
 def trials(outcome: str = "complete") -> pd.DataFrame:
-    return pd.DataFrame({"val/accuracy": SCORES, "outcome": outcome, "model.pooling": "last", "model.loss": "bce"})
+    return pd.DataFrame(
+        {"best/val_accuracy": SCORES, "outcome": outcome, "model.pooling": "last", "model.loss": "bce"}
+    )
 
 
 def test_a_curve_rises_within_its_band_and_ends_before_the_upper_limit_is_everything():
@@ -40,9 +42,9 @@ def test_cells_get_a_curve_each_and_small_ones_none():
 
 def test_a_diverged_run_counts_as_chance():
     lost = trials().assign(diverged=False)
-    lost.loc[np.argmax(SCORES), ["val/accuracy", "diverged"]] = [np.nan, True]
+    lost.loc[np.argmax(SCORES), ["best/val_accuracy", "diverged"]] = [np.nan, True]
     chance = trials()
-    chance.loc[np.argmax(SCORES), "val/accuracy"] = 0.5
+    chance.loc[np.argmax(SCORES), "best/val_accuracy"] = 0.5
     of = ["model.pooling"]
     pd.testing.assert_frame_equal(tuning_curves(lost, of, "random"), tuning_curves(chance, of, "random"))
 

@@ -246,7 +246,7 @@ def test_each_fault_is_told_and_mended(
     shown = client.get_run(run)
     finished = json.loads((paths.work("test/0001") / "events.json").read_text())["events"][-1]
     assert shown.info.status == "FINISHED"
-    assert shown.data.metrics["test/accuracy"] == finished["test_accuracy"]
+    assert shown.data.metrics["test/accuracy"] == finished["metrics"]["test/accuracy"]
 
 
 def test_a_rebuilt_study_is_the_same_and_goes_on(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:

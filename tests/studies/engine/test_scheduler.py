@@ -121,8 +121,8 @@ def test_the_test_part_never_reaches_optuna(open_scheduler: OpenScheduler) -> No
         entries = read(owner.paths.journal(f"test/{trial.number:04d}"))
         finished = next(e.event for e in entries if isinstance(e, Happened) and isinstance(e.event, Finished))
         known = str([trial.params, trial.value, trial.intermediate_values, trial.user_attrs, trial.system_attrs])
-        assert str(finished.test_loss) not in known
-        assert trial.value == max(trial.intermediate_values.values()) == finished.val_accuracy
+        assert str(finished.metrics["test/loss"]) not in known
+        assert trial.value == max(trial.intermediate_values.values()) == finished.metrics["best/val_accuracy"]
 
 
 def test_only_the_best_keep_their_weights(open_scheduler: OpenScheduler) -> None:

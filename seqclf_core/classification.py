@@ -1,0 +1,94 @@
+"""The classifier as a task: a label per text, scored on validation and test, kept as a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from seqclf_core.config import RunConfig
+from seqclf_core.data.batches import Batch, EncodedSplit
+from seqclf_core.data.cache import Corpus
+from seqclf_core.errors import UserError
+from seqclf_core.losses import LOSSES
+from seqclf_core.models import SequenceClassifier
+from seqclf_core.training.checkpoint import load_tagger, load_tokenizer, save_model
+from seqclf_core.training.device import pick_device, use_bf16
+from seqclf_core.training.evaluation import log_odds
+from seqclf_core.training.metrics import measure, named, named_best
+from seqclf_core.training.predictions import decide, write_predictions
+from seqclf_core.training.tally import Tally
+from seqclf_core.training.task import Task
+
+MODEL = "model"
+"""Model folder within the run's own."""
+
+
+class ClassificationTask(Task[SequenceClassifier]):
+    """Decide a label per text."""
+
+    def __init__(self, config: RunConfig, model: SequenceClassifier, corpus: Corpus, device: torch.device) -> None:
+        train, val = EncodedSplit(corpus.train, config.data), EncodedSplit(corpus.val, config.data)
+        super().__init__(config, model, corpus.summary, train, val, device)
+        self.corpus = corpus
+        self.form = LOSSES[config.model.loss]
+
+    @classmethod
+    def of(cls, config: RunConfig, corpus: Corpus) -> Self:
+        """Make the model of these settings for these data.
+
+        Raises:
+            UserError: if the device that was asked for is not there, or the tagger to start from does not fit.
+        """
+        device = torch.device(pick_device(config.train.device))
+        model = new_classifier(config, corpus)
+        model.encoder.bf16 = use_bf16(config.train.precision, device)
+        return cls(config, model, corpus, device)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tally]:
+        """Return the loss summed over the texts of a batch, and its tally."""
+        logits = self.model(batch.tokens, batch.lengths)
+        loss = self.form.sums(logits, batch.labels)
+        # A target may be a probability: right is the decision that it comes to.
+        correct = (self.form.decision(logits.detach()).bool() == decide(batch.labels)).sum()
+        return loss, Tally(loss.detach().double(), correct, len(batch.labels))
+
+    def evaluate(self) -> dict[str, float]:
+        """Score the validation split by every metric."""
+        return measure(self.val.labels, log_odds(self.model, self.form, self.val, self.device))
+
+    def finish(self, folder: Path) -> tuple[dict[str, float], dict[str, str]]:
+        """Keep the model, score validation again and test for once, and keep the predictions of both."""
+        save_model(folder / MODEL, self.model, self.config, self.corpus.tokenizer, tags=[])
+        files, scores = {"model": MODEL}, {}
+        for name, split in {"val": self.corpus.val, "test": self.corpus.test}.items():
+            odds = log_odds(self.model, self.form, EncodedSplit(split, self.config.data), self.device)
+            files[f"{name}_predictions"] = f"predictions/{name}.parquet"
+            write_predictions(folder / files[f"{name}_predictions"], split, odds)
+            scores[name] = measure(split.labels, odds)
+        return {**named_best(scores["val"]), **named("test", scores["test"])}, files
+
+
+def new_classifier(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
+    """Make a classifier with initial weights, those of a tagger's encoder where the settings name one.
+
+    Raises:
+        UserError: if the tagger does not fit.
+    """
+    vocab_size = corpus.summary.vocab_size
+    if config.model.init_from is None:
+        return SequenceClassifier(config.model, vocab_size, config.seed_of("init"))
+    folder = Path(config.model.init_from)
+    tagger, _, _ = load_tagger(folder)
+    theirs = load_tokenizer(folder, tagger).get_vocab()
+    ours = Tokenizer.from_file(str(corpus.tokenizer)).get_vocab()
+    shared = sorted((theirs[token], ours[token]) for token in theirs.keys() & ours.keys())
+    try:
+        return SequenceClassifier.from_tagger(
+            tagger, config.model, vocab_size, config.seed_of("init"), torch.tensor(shared).reshape(-1, 2)
+        )
+    except ValueError as error:
+        raise UserError(f"model.init_from={folder}: {error}") from error
