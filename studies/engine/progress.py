@@ -68,7 +68,7 @@ class Display:
         for key, run in scheduler.running.items():
             self._time_left.start(key, self._workload.cost(run.job.config))
             if run.evaluations and run.reported and run.latest:
-                self._time_left.evaluated(key, run.reported / run.evaluations, run.latest.seconds)
+                self._time_left.evaluated(key, run.reported / run.evaluations, run.latest.metrics["seconds"])
         standing = self._standing()
         if self._live:
             rows = [_row(run) for run in scheduler.running.values()]
