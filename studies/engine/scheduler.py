@@ -308,7 +308,7 @@ class Scheduler:
             run.reported = event.evaluation
             run.frozen = copy(run.frozen)
             run.frozen.intermediate_values = {
-                **run.frozen.intermediate_values, event.evaluation: event.val_accuracy
+                **run.frozen.intermediate_values, event.evaluation: event.metrics["val/accuracy"]
             }  # fmt: skip
         if event.evaluation >= run.evaluations:
             return False  # all of its work is done: what is left is its score

@@ -86,7 +86,7 @@ def test_the_best_finalist_on_average_goes_before_the_one_with_the_best_seed(pat
     assert steady.scores[choice.model.key] == choice.model.val_accuracy
     # As the report ranks them, whatever the test scores are.
     rows = [(each.settings, score) for each in (lucky, steady) for score in each.scores.values()]
-    runs = pd.DataFrame(rows, columns=["config", "val/accuracy"])
+    runs = pd.DataFrame(rows, columns=["config", "best/val_accuracy"])
     runs["test/accuracy"] = (runs["config"] == lucky.settings).astype(float)
     assert list(ranked_by_report(runs)["config"]) == [steady.settings, lucky.settings]
 

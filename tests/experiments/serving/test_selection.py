@@ -55,7 +55,7 @@ def test_all_that_rank_by_validation_agree_on_ties(runs: Path, tmp_path: Path) -
     assert [model.key for model in models] == [key(number) for number in ORDER]
     assert best_of(models[::-1], None, runs) == models[0]
 
-    table = pd.DataFrame(TIED, columns=["val/accuracy", "val/loss", "number"])
+    table = pd.DataFrame(TIED, columns=["best/val_accuracy", "best/val_loss", "number"])
     table = table.assign(key=table["number"].map(key), outcome="complete", config=table["number"].map(key))
     table["test/accuracy"] = table["number"] / 10  # the worse, the better on test
     ranked = [number for number in ORDER if number != 4]
@@ -70,7 +70,7 @@ def test_all_that_rank_by_validation_agree_on_ties(runs: Path, tmp_path: Path) -
     assert [trial.number for trial in superseded(study.get_trials())] == [1]  # three models of a search are kept
 
     published = tmp_path / "runs.csv"
-    table = table.dropna(subset="val/accuracy").assign(role="trial", digest="d")
+    table = table.dropna(subset="best/val_accuracy").assign(role="trial", digest="d")
     table.assign(**{"train.lr": 0.001 * (1 + table["number"])}).to_csv(published, index=False)
     candidates = sorted(read_published(published).complete, key=lambda c: rank_key(c.value, c.loss, c.key))
     assert [candidate.key for candidate in candidates] == [key(number) for number in ranked]
