@@ -1,34 +1,59 @@
-# The face of the project: `make` lists what it can do. Recipes only start Python, with `exec`, so that a Ctrl-C or a
-# signal reaches the command itself and no shell stays in between. Nothing here needs more than GNU make 3.81 (macOS).
+# The face of the project: `make` lists what it can do. Recipes only start the command, with `exec`, so that a Ctrl-C or
+# a signal reaches the command itself and no shell stays in between. Nothing here needs more than GNU make 3.81 (macOS).
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
 #: STUDY=imdb       which file in studies/
-#: NAME=...         of this study (default: the file's name), or which experiment
-#: TRIALS=24        how many trials in all, those already done included
-#: BLOCKS=24        how many blocks in all (factors, STUDY=splits)
-#: FACTORS="..."    settings to compare and their levels, such as "model.pooling=last,mean,max" (factors)
+#: NAME=...         name of this study (default: the file's name), or of an experiment
+#: TRIALS=24        number of trials in all, those already done included
+#: BLOCKS=24        number of blocks in all (factors, STUDY=splits)
+#: FACTORS="..."    settings to compare and their levels, such as "model.pooling=last,mean,max"
+#: DESIGN=full      every combination in a block, or a fraction of them (factors)
 #: OF=imdb          the search whose best settings run again (finalists)
-#: BEST=3           how many of them (finalists)
-#: SEEDS=5          fresh seeds for each, those already done included (finalists)
+#: BEST=3           how many of its best settings (finalists)
+#: SEEDS=5          number of fresh seeds for each, those already done included (finalists)
+#: SEED=0           seed of the study: another one is a replication
 #: TAGGER=...       folder of the tagger that every trial starts with (STUDY=transfer)
 #: A=imdb/0007      the one run to compare, by its key
-#: B=imdb/0012      the other
-#: WORKERS=2        processes that train (default: what this machine has room for)
-#: RAY=HOST:PORT    the head of a cluster, whose machines do the runs (study, factors, finalists, node)
+#: B=imdb/0012      the other run to compare
+#: WORKERS=2        number of processes that train (default: what this machine has room for)
+#: RAY=HOST:PORT    head of a cluster, whose machines do the runs (study, factors, finalists, node)
 #: TOKEN=...        file of the cluster's token
-#: HOST=10.0.0.5    address of this machine that others reach (head; default: this machine only)
-#: DATA=auto        a folder, file or archive of reviews; hub; synthetic
-#: RUNS=runs        where everything is recorded
-#: PORT=5000        of the user interface (serve: 8000)
-#: TEXT="..."       a review to score
-#: FILE=...         a file of reviews to score, one per line
+#: HOST=10.0.0.5    address of this machine that others reach (head, node; default: this machine only)
+#: DATA=auto        a folder, file or archive of texts; hub; synthetic
+#: RUNS=runs        folder in which everything is recorded
+#: PORT=5000        port of the user interface (serve: 8000)
+#: TEXT="..."       a text to score
+#: FILE=...         a file of texts to score, one per line
 #: ARGS="..."       more options for the command behind a target; ARGS=--help lists them
-#: YES=1            really do it (clean)
-#: FIX=1            mend what is found (doctor)
-#: PYTHON=...       which Python makes .venv (default: the first of python3, python3.13, ... that fits)
-VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS OF BEST SEEDS TAGGER A B WORKERS RAY TOKEN HOST DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
+#: YES=1            really remove what clean has listed
+#: FIX=1            repair what doctor has found
+#: PYTHON=...       the Python that makes .venv (default: the first of python3, python3.13, ... that fits)
+
+# What each target takes, besides ARGS and PYTHON, which all take; and the option that a variable becomes.
+TAKES_study := STUDY NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER WORKERS RAY TOKEN RUNS DATA
+TAKES_factors := NAME BLOCKS FACTORS DESIGN SEED WORKERS RAY TOKEN RUNS DATA
+TAKES_finalists := NAME OF BEST SEEDS SEED WORKERS RAY TOKEN RUNS DATA
+TAKES_experiment := NAME RUNS DATA
+TAKES_ui := RUNS PORT
+TAKES_report := RUNS NAME
+TAKES_compare := A B RUNS
+TAKES_champion := RUNS NAME
+TAKES_serve := RUNS PORT
+TAKES_predict := RUNS NAME TEXT FILE
+TAKES_data :=
+TAKES_sync := RUNS
+TAKES_clean := RUNS YES
+TAKES_doctor := RUNS FIX
+TAKES_head := HOST PORT TOKEN
+TAKES_node := RAY TOKEN HOST
+TAKES_bench := DATA
+
+OPTIONS := NAME=name TRIALS=trials BLOCKS=blocks FACTORS=factors DESIGN=design OF=of BEST=best SEEDS=seeds SEED=study-seed \
+  TAGGER=tagger A=a B=b WORKERS=workers DATA=data.source RUNS=runs PORT=port RAY=ray TOKEN=token HOST=host TEXT=text FILE=file
+SWITCHES := YES=yes FIX=fix
+VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER A B WORKERS RAY TOKEN HOST DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)
@@ -37,112 +62,120 @@ override NAME :=
 endif
 endif
 
+# A misspelt name (TRIAL=40), or one that a target does not take, would otherwise be ignored without a word.
+NAMED := $(strip $(foreach v,$(.VARIABLES),$(if $(findstring command,$(origin $v)),$(filter-out SHELL,$v))))
+UNKNOWN := $(filter-out $(VARIABLES),$(NAMED))
+$(if $(UNKNOWN),$(error unknown variable: $(UNKNOWN). There are: $(VARIABLES)))
+refuse = $(if $1,$(error make $t does not take $1. It takes: $(strip $(TAKES_$t) ARGS)))
+$(foreach t,$(MAKECMDGOALS),$(if $(filter-out undefined,$(origin TAKES_$t)),$(call refuse,$(filter-out ARGS PYTHON $(TAKES_$t),$(NAMED)))))
+
 # Commands read these from the environment, character by character: neither make nor the shell looks into a value.
 $(foreach v,$(VARIABLES),$(if $(filter-out undefined,$(origin $v)),$(eval override $v := $$(value $v))$(eval export $v)))
 
-# A misspelt name (TRIAL=40) would otherwise be ignored without a word.
-UNKNOWN := $(strip $(foreach v,$(.VARIABLES),$(if $(findstring command,$(origin $v)),$(filter-out $(VARIABLES) SHELL,$v))))
-$(if $(UNKNOWN),$(error unknown variable: $(UNKNOWN). There are: $(VARIABLES)))
+# $(call options,study) is --trials="$TRIALS" and so on, for each variable that the target takes and that is set.
+flag = $(patsubst $1=%,%,$(filter $1=%,$2))
+is_set = $(if $(filter TEXT,$1),$(filter-out undefined,$(origin $1)),$($1))
+valued = $(if $(call flag,$v,$(OPTIONS)),--$(call flag,$v,$(OPTIONS))="$$$v")
+switch = $(if $(call flag,$v,$(SWITCHES)),--$(call flag,$v,$(SWITCHES)))
+options = $(strip $(foreach v,$(TAKES_$1),$(if $(call is_set,$v),$(valued)$(switch))))
 
-# $(call option,TRIALS,trials) is --trials="$TRIALS" where TRIALS is set, and nothing where it is not.
-option = $(if $($1),--$2="$$$1")
-STORES = $(call option,RUNS,runs)
-CLUSTER = $(call option,RAY,ray) $(call option,TOKEN,token)
+##@ Studies
+study: venv  ## run a study on all cores, or continue it; write its report
+	@exec $(SEQCLF) study $(or $(if $(STUDY),"$$STUDY"),imdb) $(call options,study) $(ARGS)
 
-##@ Experiments
-study: venv  ## run a study on all cores, or go on with it, and write its report
-	@exec $(PY) -m studies.commands study $(or $(if $(STUDY),"$$STUDY"),imdb) $(call option,NAME,name) $(call option,TRIALS,trials) $(call option,BLOCKS,blocks) \
-	  $(call option,TAGGER,tagger) $(call option,WORKERS,workers) $(CLUSTER) $(STORES) $(call option,DATA,data.source) $(ARGS)
+factors: venv  ## measure what pooling and loss change, in blocks of runs
+	@exec $(SEQCLF) study factors $(call options,factors) $(ARGS)
 
-factors: venv  ## what do pooling and loss change? blocks of runs that differ by nothing else
-	@exec $(PY) -m studies.commands study factors $(call option,NAME,name) $(call option,BLOCKS,blocks) \
-	  $(call option,FACTORS,factors) $(call option,WORKERS,workers) $(CLUSTER) $(STORES) $(call option,DATA,data.source) $(ARGS)
+finalists: venv  ## run the best settings of a study again, on fresh seeds
+	@exec $(SEQCLF) study finalists $(call options,finalists) $(ARGS)
 
-finalists: venv  ## the best settings of a study again, on fresh seeds
-	@exec $(PY) -m studies.commands study finalists $(call option,NAME,name) $(call option,OF,of) $(call option,BEST,best) \
-	  $(call option,SEEDS,seeds) $(call option,WORKERS,workers) $(CLUSTER) $(STORES) $(call option,DATA,data.source) $(ARGS)
+experiment: venv  ## do a tracked experiment; without NAME, list them
+	@exec $(SEQCLF) experiment $(if $(NAME),"$$NAME") $(filter-out --name=%,$(call options,experiment)) $(ARGS)
 
-experiment: venv  ## one tracked run: NAME=baseline (without a name: what there is)
-	@exec $(PY) -m studies.commands experiment $(if $(NAME),"$$NAME") $(STORES) $(call option,DATA,data.source) $(ARGS)
+##@ Results
+ui: venv  ## open the MLflow user interface on what is recorded
+	@exec $(SEQCLF) ui $(call options,ui) $(ARGS)
 
-ui: venv  ## the MLflow user interface on what is recorded
-	@exec $(PY) -m studies.commands ui $(STORES) $(call option,PORT,port) $(ARGS)
+report: venv  ## write tables, curves and pages of what is recorded so far
+	@exec $(SEQCLF) report $(call options,report) $(ARGS)
 
-report: venv  ## tables, curves and a page of what is recorded so far
-	@exec $(PY) -m studies.commands report $(STORES) $(call option,NAME,name) $(ARGS)
-
-compare: venv  ## two runs on the same reviews: A=imdb/0007 B=imdb/0012
-	@exec $(PY) -m reports.compare $(call option,A,a) $(call option,B,b) $(STORES) $(ARGS)
+compare: venv  ## compare two runs on the same texts: A=imdb/0007 B=imdb/0012
+	@exec $(SEQCLF) compare $(call options,compare) $(ARGS)
 
 champion: venv  ## register the best finished model, for predict and serve
-	@exec $(PY) -m studies.commands champion $(STORES) $(call option,NAME,name) $(ARGS)
+	@exec $(SEQCLF) champion $(call options,champion) $(ARGS)
 
 serve: venv  ## answer HTTP requests with the champion, on this machine only
-	@exec $(PY) -m studies.commands serve $(STORES) $(call option,PORT,port) $(ARGS)
+	@exec $(SEQCLF) serve $(call options,serve) $(ARGS)
 
-predict: venv  ## the best model's opinion: TEXT="...", FILE=... or standard input
-	@exec $(PY) -m studies.commands predict $(STORES) $(call option,NAME,name) \
-	  $(if $(filter-out undefined,$(origin TEXT)),--text="$$TEXT") $(call option,FILE,file) $(ARGS)
+predict: venv  ## score TEXT=, FILE= or standard input with the best model
+	@exec $(SEQCLF) predict $(call options,predict) $(ARGS)
 
+##@ Upkeep
 data: venv  ## fetch the original IMDB archive into data/imdb
-	@exec $(PY) -m studies.commands data $(ARGS)
+	@exec $(SEQCLF) data $(ARGS)
 
-sync: venv  ## deliver to MLflow what has been recorded and not yet delivered
-	@exec $(PY) -m studies.commands sync $(STORES) $(ARGS)
+sync: venv  ## send to MLflow what is recorded and not there yet
+	@exec $(SEQCLF) sync $(call options,sync) $(ARGS)
 
 clean: venv  ## say what could be freed; YES=1 frees it
-	@exec $(PY) -m studies.commands clean $(STORES) $(if $(YES),--yes) $(ARGS)
+	@exec $(SEQCLF) clean $(call options,clean) $(ARGS)
 
-doctor: venv  ## say where Optuna, MLflow, journals, weights and cache disagree; FIX=1 mends it
-	@exec $(PY) -m studies.commands doctor $(STORES) $(if $(FIX),--fix) $(ARGS)
+doctor: venv  ## say where the stores disagree; FIX=1 repairs it
+	@exec $(SEQCLF) doctor $(call options,doctor) $(ARGS)
 
-##@ Cluster
-head: venv  ## start a cluster on this machine, which others can join with HOST=
-	@exec $(PY) -m studies.commands head $(call option,HOST,host) $(call option,PORT,port) $(call option,TOKEN,token) $(ARGS)
+head: venv  ## start a cluster on this machine; HOST= lets others join
+	@exec $(SEQCLF) head $(call options,head) $(ARGS)
 
 node: venv  ## let this machine work for a cluster: RAY=HOST:PORT
-	@exec $(PY) -m studies.commands node $(CLUSTER) $(call option,HOST,host) $(ARGS)
+	@exec $(SEQCLF) node $(call options,node) $(ARGS)
 
 ##@ Development
-test: venv  ## all tests
+test: venv  ## run all tests
 	@exec env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
-check: venv  ## lint, format, types, who imports whom
+check: venv  ## check lint, format, types, and who imports whom
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(PY) -c "from importlinter.cli import lint_imports_command as main; main()"
 
-audit: venv  ## known vulnerabilities of what is installed; asks over the network
+bench: venv  #- measure speed and memory, against what tutorials do
+	@exec $(PY) -m tests.bench $(call options,bench) $(ARGS)
+
+# For those who change the project; `make help` only names them.
+audit: venv  #- known vulnerabilities of what is installed; asks over the network
 	@exec $(PY) -m pip_audit --local --skip-editable --progress-spinner off --vulnerability-service osv $(ARGS)
 
-simulate: venv  ## every simulation behind the statistics
+simulate: venv  #- every simulation behind the statistics
 	@exec $(PY) -m tests.simulate $(ARGS)
 
-soak: venv  ## faults for a quarter of an hour, counted into docs/faults.md
+soak: venv  #- faults for a quarter of an hour, counted into docs/faults.md
 	@exec env OMP_NUM_THREADS=1 $(PY) -m tests.soak $(ARGS)
 
-bench: venv  ## how fast it is, against what tutorials do
-	@exec $(PY) -m tests.bench $(call option,DATA,data.source) $(ARGS)
+variables:  #- every variable, with its meaning and default
+	@awk '/^#: / { print "  " substr($$0, 4) }' Makefile
 
-help:  ## this list
+help:  ## list these targets; `make variables` lists what they take
 	@awk 'BEGIN { FS = ":.*## " } \
-	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 } \
-	  /^#: / { variables = variables "\n  " substr($$0, 4) } \
-	  END { print "\nVariables" variables }' Makefile
+	  /^##@ / { printf "%s\n", substr($$0, 5) } \
+	  /^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 } \
+	  /^[a-z]+:.*#- / { split($$0, part, ":"); more = more " " part[1] } \
+	  END { print "  also:" more }' Makefile
 
-.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor head node test check audit simulate soak bench help venv
+.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor head node test check bench audit simulate soak variables help venv
 
-# ---- .venv: made once, brought up to date when requirements.lock changes -------------------------------------------
+# ---- .venv: made once, brought up to date when requirements.lock or pyproject.toml changes ------------------------
 
 # In a conda environment made from environment.yml everything is there already.
 ifeq ($(CONDA_DEFAULT_ENV),seqclf)
 PY := "$(CONDA_PREFIX)/bin/python"
+SEQCLF := $(PY) -m studies.commands
 else
 PY := .venv/bin/python
-# .venv/.pins holds the checksum of the pins that are completely installed.
-PINS := $(shell cat requirements.lock requirements-torch.lock | cksum)
+SEQCLF := .venv/bin/seqclf
+# .venv/.pins holds the checksum of what is completely installed.
+PINS := $(shell cat requirements.lock requirements-torch.lock pyproject.toml | cksum)
 ifneq ($(shell test -x $(PY) && cat .venv/.pins 2>/dev/null),$(PINS))
 NOT_READY := yes
 endif
@@ -198,7 +231,9 @@ def install():
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--no-input"]
     # Twice: where one package has hashes, pip wants one for each, and the builds of torch differ.
-    if any(subprocess.run([*pip, "-r", lock]).returncode for lock in ("requirements.lock", "requirements-torch.lock")):
+    own = ["--quiet", "--no-deps", "--no-build-isolation", "--editable", "."]  # the command seqclf, over this folder
+    locks = [["-r", "requirements.lock"], ["-r", "requirements-torch.lock"]]
+    if any(subprocess.run([*pip, *what]).returncode for what in [*locks, own]):
         if update:  # pip fetches everything before it changes anything: what was there still works
             state.write_text(known)
         sys.exit("pip could not install what requirements.lock names; its message is above. Then run make again.")

@@ -1,5 +1,5 @@
-"""A small project of its own for the real Makefile: stub commands that print what reached them, and pins that name
-one wheel made here, so that no network is needed.
+"""A small project of its own for the real Makefile: a command that prints what reached it, and pins that name one
+wheel made here, so that no network is needed.
 """
 
 import json
@@ -20,10 +20,42 @@ def stop(*_):
     os.write(1, b"interrupted\\n")
     os._exit(0)
 
-signal.signal(signal.SIGINT, stop)
-print(json.dumps({"argv": sys.argv[2:], "python": sys.executable}), flush=True)
-if "wait" in sys.argv:
-    time.sleep(60)
+
+def main():
+    signal.signal(signal.SIGINT, stop)
+    print(json.dumps({"argv": sys.argv[1:], "python": sys.executable}), flush=True)
+    if "wait" in sys.argv:
+        time.sleep(60)
+"""
+
+BACKEND = '''
+"""Builds this project without a package from anywhere: a wheel that points here and brings the command."""
+
+import pathlib, zipfile
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    name = "stub-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as wheel:
+        for file, text in {
+            "stub.pth": f"{pathlib.Path.cwd()}\\n",
+            "stub-1.0.dist-info/METADATA": "Metadata-Version: 2.1\\nName: stub\\nVersion: 1.0\\n",
+            "stub-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+            "stub-1.0.dist-info/entry_points.txt": "[console_scripts]\\nseqclf = echo:main\\n",
+            "stub-1.0.dist-info/RECORD": "",
+        }.items():
+            wheel.writestr(file, text)
+    return name
+'''
+
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "stub"
+version = "1.0"
 """
 
 
@@ -60,11 +92,13 @@ def wheel(project: Path, number: str) -> str:
 def bare_project(folder: Path) -> Path:
     """A project in a folder with a space in its name, without .venv."""
     project = folder / "a project"
-    (project / "studies/commands").mkdir(parents=True)
-    (project / "experiments/serving").mkdir(parents=True)
+    project.mkdir()
     (project / "Makefile").write_text(MAKEFILE)
-    (project / "studies/commands/__main__.py").write_text(ECHO)
-    (project / "experiments/serving/predict.py").write_text(ECHO)
+    (project / "echo.py").write_text(ECHO)
+    (project / "studies/commands").mkdir(parents=True)
+    (project / "studies/commands/__main__.py").write_text("import echo\n\necho.main()\n")
+    (project / "backend.py").write_text(BACKEND)
+    (project / "pyproject.toml").write_text(PYPROJECT)
     (project / "requirements.lock").write_text(wheel(project, "1.0"))
     (project / "requirements-torch.lock").write_text("pinned\n")  # which the lock has installed already
     return project
@@ -75,6 +109,9 @@ def ready_project(folder: Path) -> Path:
     project = bare_project(folder)
     (project / ".venv/bin").mkdir(parents=True)
     (project / ".venv/bin/python").symlink_to(sys.executable)
-    pins = "cat requirements.lock requirements-torch.lock | cksum > .venv/.pins"
+    command = project / ".venv/bin/seqclf"
+    command.write_text(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, '.')\nfrom echo import main\nmain()\n")
+    command.chmod(0o755)
+    pins = "cat requirements.lock requirements-torch.lock pyproject.toml | cksum > .venv/.pins"
     subprocess.run(pins, shell=True, cwd=project, check=True)
     return project

@@ -1,7 +1,9 @@
 """The pins and the environments that are made from them; what every command imports."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from studies.commands.__main__ import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("seqclf_core", "experiments", "studies", "reports")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -19,9 +23,7 @@ HASHED = (ROOT / "requirements.lock").read_text()
 TORCH = Requirement((ROOT / "requirements-torch.lock").read_text().strip())
 LOCK = [Requirement(line.removesuffix(" \\")) for line in re.findall(r"^[\w].*$", HASHED, re.MULTILINE)] + [TORCH]
 MAKEFILE = (ROOT / "Makefile").read_text()
-COMMANDS = [
-    each for each in re.findall(r"\$\(PY\) -m ([\w.]+)", MAKEFILE) if each.split(".")[0] in (*PACKAGES, "tests")
-]
+DATA_SUFFIXES = {".html", ".md", ".css", ".js", ".cpp"}
 
 
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
@@ -104,11 +106,14 @@ def test_conda_installs_the_same():
     assert f"name: {PYPROJECT['project']['name']}" in lines  # the Makefile knows the environment by this name
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "studies imdb", "experiments baseline"])
+# ---- the command
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_answers_at_once(command):
-    """Without torch, which takes seconds to import."""
+    """Without torch and other libraries that take seconds to import."""
     answer = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", *command.split(), "--help"],
+        [sys.executable, "-X", "importtime", "-m", "studies.commands", command, "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -117,4 +122,42 @@ def test_help_answers_at_once(command):
     assert answer.returncode == 0, [line for line in lines if not line.startswith("import time:")]
     assert answer.stdout
     imported = {line.rsplit("|", 1)[-1].strip() for line in lines}
-    assert not imported & {"torch", "mlflow", "datasets", "sklearn"}
+    assert not imported & {"torch", "mlflow", "datasets", "sklearn", "pandas"}
+
+
+def test_make_and_the_command_know_the_same_names():
+    called = re.findall(r"\$\(SEQCLF\) (\w+)", MAKEFILE)
+    assert set(called) == set(COMMANDS)
+
+
+def test_a_command_that_does_not_exist_is_told_with_those_that_do():
+    answer = subprocess.run(
+        [sys.executable, "-m", "studies.commands", "stduy"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert answer.returncode == 2
+    assert "there is no command 'stduy'" in answer.stderr
+    assert "  study " in answer.stderr
+
+
+def test_installed_it_works_from_any_folder(tmp_path):
+    """As a wheel, from another folder, without the current folder on Python's path."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+    copy = tmp_path / "source"
+    copy.mkdir()
+    for name in ("pyproject.toml", *PACKAGES):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
+    subprocess.run([*pip, "--no-build-isolation", "--prefix", tmp_path / "there", copy], check=True)
+    [site] = (tmp_path / "there/lib").glob("python*/site-packages")
+    assert {each.name for each in site.iterdir() if each.is_dir() and not each.name.endswith(".dist-info")} == {
+        *PACKAGES
+    }
+    for package in PACKAGES:  # templates and sources of kernels come along
+        files = {each.relative_to(ROOT) for each in (ROOT / package).rglob("*") if each.suffix in DATA_SUFFIXES}
+        assert all((site / each).exists() for each in files if not str(each).startswith("reports/imdb")), package
+    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
+    answer = subprocess.run(
+        [tmp_path / "there/bin/seqclf", "clean", "--runs", tmp_path / "runs"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert "Nothing was removed" in answer.stdout
