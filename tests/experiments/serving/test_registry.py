@@ -15,6 +15,7 @@ from mlflow.models import Model
 
 from experiments.serving import registry
 from experiments.serving.choosing import answering_model
+from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths, set_mlflow_environment
 from seqclf_core.errors import UserError
@@ -142,6 +143,7 @@ def test_what_was_put_in_the_place_of_the_artifacts_is_not_fetched(
     prepare_database(uri)
     plant(entry, marker)
     client = MlflowClient(uri, uri)
+    read_without_server(paths.artifacts)
     run_id = client.create_run("0").info.run_id
     client.log_artifacts(run_id, str(entry), "champion")
     make_record(paths, model, run_id=run_id)
