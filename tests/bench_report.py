@@ -23,7 +23,16 @@ def report() -> None:
         with tempfile.TemporaryDirectory() as folder:
             record(Path(folder), runs)
             began = time.perf_counter()
-            command = [sys.executable, "-m", "reports", "--runs", folder]
+            command = [
+                sys.executable,
+                "-m",
+                "studies.commands",
+                "report",
+                "--runs",
+                folder,
+                "--out",
+                f"{folder}/report",
+            ]
             subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
             seconds = time.perf_counter() - began
             print(

@@ -41,9 +41,9 @@ def main(arguments: Sequence[str]) -> None:
     """
     options = parse(Options, arguments, "report")
     from experiments.tracking.sync import sync_reports
-    from reports import __main__ as pages
+    from reports.write import write
 
-    pages.write(pages.Options(**vars(options)))
+    write(**vars(options))
     if options.out is not None:
         return
     result = sync_reports(options.runs, options.tracking_uri)

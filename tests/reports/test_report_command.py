@@ -46,12 +46,12 @@ def test_the_command_answers_without_loading_what_it_does_not_need(tmp_path):
         command = [sys.executable, *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    asked = run("-X", "importtime", "-m", "reports", "--help")
+    asked = run("-X", "importtime", "-m", "studies.commands", "report", "--help")
     assert "--study" in asked.stdout
     assert not re.search(r"\b(pandas|matplotlib|optuna|mlflow|torch)\b", asked.stderr)
     imported = run("-c", "import reports.html.render, sys; print('torch' in sys.modules, 'mlflow' in sys.modules)")
     assert imported.stdout.split() == ["False", "False"]
-    nothing = run("-m", "reports", "--runs", str(tmp_path))
+    nothing = run("-m", "studies.commands", "report", "--runs", str(tmp_path))
     assert nothing.returncode == 2
     assert "make study" in nothing.stderr
     assert "Traceback" not in nothing.stderr
