@@ -120,7 +120,8 @@ class _LSTM(torch.autograd.Function):
         tensors = [tensor.contiguous() for tensor in (inputs, lengths, *weights, states, gates, cells, d_states)]
         batch = _batch(ctx.reverse, tensors[:-1])
         _call(ctx.library.seqclf_lstm_backward, batch, tensors[-1], d_inputs, d_weight_ih, d_weight_hh, d_bias)
-        return None, None, d_inputs, None, d_weight_ih, d_weight_hh, d_bias, d_bias
+        # Two biases, two tensors: gradients are scaled in place later.
+        return None, None, d_inputs, None, d_weight_ih, d_weight_hh, d_bias, d_bias.clone()
 
 
 def _forward(

@@ -149,6 +149,13 @@ def test_the_same_input_gives_the_same_bits(kernel):
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
+def test_gradients_share_no_memory(kernel):
+    """Or clipping them in place would scale one twice."""
+    lstm = nn.LSTM(5, 6)
+    states = kernel(*batch(3, 4, 5), *weights_of(lstm))
+    assert len({gradient.data_ptr() for gradient in torch.autograd.grad(states.sum(), weights_of(lstm))}) == 4
+
+
 def test_without_gradients_the_states_have_the_same_bits(kernel):
     lstm = nn.LSTM(30, 40)
     inputs, lengths = batch(17, 30, 30)
