@@ -23,7 +23,7 @@ HASHED = (ROOT / "requirements.lock").read_text()
 TORCH = Requirement((ROOT / "requirements-torch.lock").read_text().strip())
 LOCK = [Requirement(line.removesuffix(" \\")) for line in re.findall(r"^[\w].*$", HASHED, re.MULTILINE)] + [TORCH]
 MAKEFILE = (ROOT / "Makefile").read_text()
-DATA_SUFFIXES = {".html", ".md", ".css", ".js", ".cpp"}
+DATA_SUFFIXES = {".html", ".md", ".css", ".js", ".cpp", ".hpp"}
 
 
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
