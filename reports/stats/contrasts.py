@@ -8,7 +8,7 @@ the unit: it gives one value per contrast, however many runs it took.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,8 @@ Factors = Mapping[str, Sequence[str]]
 
 POINTS = 100.0
 """Percentage points in an accuracy of 1."""
+VALIDATION = "val/accuracy"
+"""The column with the validation accuracy of a run's kept weights."""
 CHANCE = 0.5
 """Accuracy of a run that learnt nothing; what a run scores whose loss left the real numbers."""
 
@@ -34,12 +36,15 @@ class Contrast:
     """For each of the factors: a level, and the reference level that is subtracted from it."""
     weights: tuple[float, ...]
     """One per cell, in the order of ``cells``."""
+    at: tuple[tuple[str, str], ...] = ()
+    """Factor and level where a simple effect is taken; empty: averaged over the levels of the other factors."""
 
     @property
     def name(self) -> str:
         """Tell contrasts apart: ``model.pooling: mean - last``, factors of an interaction joined by ``x``."""
         parts = zip(self.factors, self.pairs, strict=True)
-        return " x ".join(f"{factor}: {level} - {reference}" for factor, (level, reference) in parts)
+        where = "".join(f", at {factor}={level}" for factor, level in self.at)
+        return " x ".join(f"{factor}: {level} - {reference}" for factor, (level, reference) in parts) + where
 
     @property
     def is_interaction(self) -> bool:
@@ -93,15 +98,42 @@ def family(factors: Factors) -> list[Contrast]:
     return effects + interactions
 
 
-def _contrast(factors: Factors, chosen: Mapping[str, tuple[str, str]]) -> Contrast:
+def simple_effect(factors: Factors, factor: str, pair: tuple[str, str], at: Mapping[str, str]) -> Contrast:
+    """Return the effect of a factor at given levels of others: its first level minus its second there.
+
+    Raises:
+        UserError: if the study has no such factor or level.
+    """
+    for name, level in [(factor, pair[0]), (factor, pair[1]), *at.items()]:
+        if level not in factors.get(name, ()):
+            raise UserError(f"The plan compares {name}={level}, which is no cell of {dict(factors)}.")
+    return _contrast(factors, {factor: pair}, at)
+
+
+def simple_effects(factors: Factors) -> list[Contrast]:
+    """List the effects of each factor at every level of each other one: four for a 2x2 study."""
+    return [
+        simple_effect(factors, factor, (level, reference), {other: where})
+        for factor, other in permutations(factors, 2)
+        for where in factors[other]
+        for reference, level in combinations(factors[factor], 2)
+    ]
+
+
+def _contrast(
+    factors: Factors, chosen: Mapping[str, tuple[str, str]], at: Mapping[str, str] | None = None
+) -> Contrast:
+    at = at or {}
     signs = [
         np.array([(x == chosen[f][0]) - float(x == chosen[f][1]) for x in levels])
         if f in chosen
+        else np.array([float(x == at[f]) for x in levels])
+        if f in at
         else np.full(len(levels), 1 / len(levels))
         for f, levels in factors.items()
     ]
     weights = reduce(np.kron, signs)
-    return Contrast(tuple(chosen), tuple(chosen.values()), tuple(float(w) for w in weights))
+    return Contrast(tuple(chosen), tuple(chosen.values()), tuple(float(w) for w in weights), tuple(at.items()))
 
 
 def weigh(values: Array, contrast: Contrast) -> Array:
@@ -111,17 +143,18 @@ def weigh(values: Array, contrast: Contrast) -> Array:
 
 
 def scored(runs: pd.DataFrame, outcome: str) -> pd.Series:
-    """Return each run's outcome; that of a run which diverged without one is ``CHANCE``.
+    """Return each run's outcome; an accuracy of a run which diverged without one is ``CHANCE``.
 
     A loss that left the real numbers is an outcome, not a gap: dropping such runs would favour the cell that
-    breaks more often. What the machine lost stays missing.
+    breaks more often. What the machine lost stays missing, and so does an outcome that has no value by chance,
+    such as a loss, a number of seconds or a difference of accuracies.
 
     Args:
-        runs: the outcome, an accuracy, and optionally ``diverged`` (bool).
+        runs: the outcome, and optionally ``diverged`` (bool).
         outcome: the column.
     """
     values = runs[outcome].astype(float)
-    if "diverged" not in runs:
+    if "diverged" not in runs or not outcome.endswith("accuracy"):
         return values
     return values.mask(values.isna() & runs["diverged"].fillna(False).astype(bool), CHANCE)
 

@@ -63,6 +63,13 @@ class Plan:
     """Points below which a difference does not matter."""
     equivalence: Sequence[str] = ("model.loss",)
     """Factors whose levels were declared to be compared for equivalence."""
+    simple: tuple[Contrast, ...] = ()
+    """Simple effects that were declared beforehand; they are tested in one family with all others."""
+
+    @property
+    def contrasts(self) -> list[Contrast]:
+        """Everything that is tested together, with one adjustment for all."""
+        return [*family(self.factors), *self.simple]
 
     @property
     def wanted(self) -> int:
@@ -87,6 +94,8 @@ class Effect:
     mean_trained: Interval
     """Mean over the blocks where all of the contrast's cells trained."""
     median: Interval
+    validation: Interval
+    """The headline's estimate for validation accuracy, 95 %."""
     better: Interval
     """Share of blocks, ties left out, in which the contrast is above 0."""
     ties: int
@@ -109,6 +118,12 @@ class Effect:
     def beats(self) -> bool:
         """Whether there is a difference: Holm's p below 0.05 and an interval without 0."""
         return self.p_holm < ALPHA and self.trimmed.excludes(0)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the interval of the mean says so too, on the same side of 0; an interaction needs that."""
+        mean = self.mean_trained
+        return self.beats and mean.excludes(0) and (mean.value > 0) == (self.trimmed.value > 0)
 
     @property
     def equivalent(self) -> bool:
@@ -149,7 +164,7 @@ class Analysis:
         rows = []
         for effect, training in zip(self.effects, self.training, strict=True):
             row: dict[str, object] = {"contrast": effect.contrast.name, "blocks": effect.trimmed.n}
-            for name in ("trimmed", "mean_trained", "median", "better"):
+            for name in ("trimmed", "mean_trained", "median", "validation", "better"):
                 interval: Interval = getattr(effect, name)
                 row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
             row |= {"blocks_trained": effect.mean_trained.n, "ties": effect.ties, "p": effect.p}
@@ -177,10 +192,11 @@ def analyse(runs: pd.DataFrame, plan: Plan) -> Analysis:
     left_out = sorted({*outcome.incomplete, *(int(b) for b in outcome.table.index.difference(both))})
     outcome = Blocks(outcome.table.loc[both], tuple(left_out))
     trained = validation.loc[both] >= TRAINED
-    contrasts = family(plan.factors)
+    contrasts = plan.contrasts
+    seen = Blocks(validation.loc[both], ())
     p = np.array([signed_rank(outcome.contrast(contrast)) for contrast in contrasts])
     effects = tuple(
-        _effect(outcome.contrast(contrast), contrast, trained, plan, float(one), float(adjusted))
+        _effect(outcome, seen, contrast, trained, plan, float(one), float(adjusted))
         for contrast, one, adjusted in zip(contrasts, p, holm(p), strict=True)
     )
     training = tuple(training_effects(trained, contrasts))
@@ -188,8 +204,9 @@ def analyse(runs: pd.DataFrame, plan: Plan) -> Analysis:
 
 
 def _effect(
-    values: Array, contrast: Contrast, trained: pd.DataFrame, plan: Plan, p: float, p_holm: float
+    outcome: Blocks, seen: Blocks, contrast: Contrast, trained: pd.DataFrame, plan: Plan, p: float, p_holm: float
 ) -> Effect:
+    values = outcome.contrast(contrast)
     better, worse = int((values > 0).sum()), int((values < 0).sum())
     declared = not contrast.is_interaction and contrast.factors[0] in plan.equivalence
     visible, settled = _reach(values, plan, declared)
@@ -199,6 +216,7 @@ def _effect(
         narrow=trimmed_interval(values, level=0.9),
         mean_trained=mean_interval(values[where_all_trained(trained, contrast).to_numpy()]),
         median=median_interval(values),
+        validation=trimmed_interval(seen.contrast(contrast)),
         better=share_interval(better, better + worse),
         ties=len(values) - better - worse,
         p=p,
@@ -221,7 +239,7 @@ def _reach(values: Array, plan: Plan, declared: bool) -> tuple[float, tuple[int 
     if len(values) < FEWEST_FOR_TEST:
         return np.nan, (None, None)
     _, error, df = trimmed(values)
-    alpha = ALPHA / len(family(plan.factors))
+    alpha = ALPHA / len(plan.contrasts)
     spread = float(error) * math.sqrt(len(values))
     settled = [
         blocks_for_equivalence(size, plan.margin) if declared else blocks_for_difference(size, plan.margin, alpha)

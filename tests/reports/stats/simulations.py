@@ -5,6 +5,7 @@
 
 import numpy as np
 
+from tests.reports.stats import simulated_answers as answers
 from tests.reports.stats import simulated_effects as effects
 from tests.reports.stats import simulated_runs as runs
 from tests.reports.stats.checks import Check, Simulation
@@ -28,6 +29,8 @@ SIMULATIONS: dict[str, Simulation] = {
         runs.rank_correlation,
         runs.slopes,
         runs.tuning_band,
+        answers.tuning_budget,
+        answers.sensitivity,
     )
 }
 SHORT = {
@@ -40,6 +43,8 @@ SHORT = {
     "rank_correlation": 0.3,
     "slopes": 0.25,
     "tuning_band": 0.2,
+    "tuning_budget": 0.1,
+    "sensitivity": 0.3,
 }
 """Share of the repetitions that pytest makes of the slow ones."""
 

@@ -1,0 +1,50 @@
+"""Simulations of tuned arms, of what matters most, of shared seeds and of what is measured over blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from reports.stats.sensitivity import Range, what_matters
+from reports.stats.tuning_budget import tuned, tuned_effect
+from tests.reports.stats.checks import RESAMPLED, Check, percent
+
+
+def arms(rng: np.random.Generator, blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return validation and test accuracies (blocks, 2): the first arm peaks higher, and falls off faster."""
+    rate = rng.uniform(-1, 1, (blocks, 1))
+    mean = 87 + np.hstack([1.0 - 3 * rate**2, -0.5 * rate**2]) + rng.normal(0, 0.5, (blocks, 1))
+    validation = mean + rng.normal(0, 0.6, mean.shape)
+    return validation, mean + rng.normal(0, 0.3, mean.shape)
+
+
+def tuning_budget(rng: np.random.Generator, scale: float) -> Iterator[Check]:
+    """The truth is that of very many blocks."""
+    many = arms(np.random.default_rng(1), 200_000)
+    for trials, blocks in ((1, 12), (2, 12), (4, 12), (4, 24), (8, 24)):
+        truth = float(tuned(*many, trials) @ [1, -1])
+        found = np.array(
+            [tuned_effect(*arms(rng, blocks), (1, -1), trials) for _ in range(int(RESAMPLED * scale))]
+        )
+        yield Check(f"tuned by {trials}, n={blocks}: bias", float(found[:, 0].mean()) - truth, -0.06, 0.06)
+        hits = np.abs(found[:, 0] - truth) <= stats.t.ppf(0.975, blocks - 1) * found[:, 1]
+        yield percent(f"tuned by {trials}, n={blocks}: covers", hits, 93, 97.5, RESAMPLED)
+
+
+def sensitivity(rng: np.random.Generator, scale: float) -> Iterator[Check]:
+    truth = np.array([2.4, -1.0, 0.75, -0.5, 0, 0, 0])
+    names = [f"setting {place}" for place in range(len(truth))]
+    drawn = dict.fromkeys(names, Range(0.0, 1.0))
+    for blocks in (12, 24):
+        hits = []
+        for _ in range(int(RESAMPLED * scale)):
+            settings = pd.DataFrame(rng.uniform(size=(blocks, len(truth))), columns=names)
+            means = pd.Series(settings.to_numpy() @ truth + rng.normal(0, 0.4, blocks))
+            found = what_matters(means, settings, drawn)
+            assert found is not None
+            table = found.table.set_index("setting").loc[names]
+            hits.append((table["low"] <= truth) & (truth <= table["high"]))
+        yield percent(f"effect over the drawn range, n={blocks}: covers", np.array(hits), 93, 97, RESAMPLED)
