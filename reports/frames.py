@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 TRIALS = ["study", "number", "state", "value", "started", "ended", "intermediate"]
 PREDICTIONS = ["key", "part", "row", "label", "probability"]
 PARTS = ("val", "test")
-ENOUGH_TRIALS = 10  # complete ones, below which importance is mostly chance
 
 
 @dataclass(frozen=True)
@@ -145,46 +144,6 @@ def trials(stores: Stores | None = None, study: str | None = None) -> pd.DataFra
     ]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=TRIALS)
     return table.astype({"study": "str", "number": "int64", "state": "str", "value": float})
-
-
-def importance(stores: Stores | None = None, study: str = "imdb") -> pd.Series:
-    """Return how much each searched setting tells of being among the best trials; the shares add to 1.
-
-    Optuna's PED-ANOVA (Watanabe et al. 2023), over complete trials, and pruned ones by what they had reached: all
-    trials are compared at the last evaluation that three quarters of them came to. It describes where this search
-    found good values: a search that looks longer where it does well is no fair sample, so these are not effects.
-
-    Args:
-        stores: where to read; default ``runs/``.
-        study: the study to read.
-
-    Returns:
-        Setting -> share, largest first, with ``attrs`` that tell the ``evaluation`` and how many ``trials``; empty
-        without a search, or where fewer than ``ENOUGH_TRIALS`` trials were evaluated.
-    """
-    import optuna
-
-    storage = _storage((stores or Stores.under()).storage)
-    if storage is None or study not in [found.study_name for found in storage.get_all_studies()]:
-        return pd.Series(dtype=float)
-    search = optuna.load_study(study_name=study, storage=storage)
-    ended = search.get_trials(
-        deepcopy=False, states=[optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
-    )
-    reached = sorted((len(trial.intermediate_values) for trial in ended), reverse=True)
-    if len(reached) < ENOUGH_TRIALS or not (evaluation := reached[-(-len(reached) * 3 // 4) - 1]):
-        return pd.Series(dtype=float)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    compared = optuna.create_study(direction="maximize")
-    for trial in ended:
-        if evaluation in trial.intermediate_values:
-            value = trial.intermediate_values[evaluation]
-            compared.add_trial(
-                optuna.create_trial(params=trial.params, distributions=trial.distributions, value=value)
-            )
-    shares = pd.Series(optuna.importance.get_param_importances(compared), dtype=float)
-    shares.attrs = {"evaluation": evaluation, "trials": len(compared.trials)}
-    return shares
 
 
 def predictions(keys: Sequence[str], stores: Stores | None = None, parts: Sequence[str] = PARTS) -> pd.DataFrame:

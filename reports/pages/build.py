@@ -18,7 +18,6 @@ RESULTS: list[Callable[[StudyData], Section | None]] = [
     search.leaderboard,
     search.learning,
     search.choices,
-    search.importance,
 ]
 """Of a search or of experiments; a study with a question of its own answers that instead."""
 BACKGROUND: list[Callable[[StudyData], Section | None]] = [
@@ -48,14 +47,12 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     across = "splits" in parents and bool(parents["splits"].notna().any())
     apart = [children] if across else tables.comparable(children)
     groups = list(apart) if len(children) else []
-    importance = frames.importance(stores, study) if searched and len(groups) == 1 else None
     parts, unfinished = [], interim(parents, children)
     for group in groups:
         material = StudyData(
             name=study,
             runs=group,
             curves=curves[curves["key"].isin(group["key"])],
-            importance=importance,
             searched=searched,
             command=_text(parents, "command"),
             ui=ui,

@@ -20,7 +20,7 @@ def label(contrast: Contrast) -> str:
     if contrast.is_interaction:
         pairs = zip(contrast.factors, contrast.pairs, strict=True)
         return " × ".join(level_of(factor, level) for factor, (level, _) in pairs)
-    return " − ".join(names(contrast))
+    return " − ".join(names(contrast)) + "".join(f", with {word(level)}" for _, level in contrast.at)
 
 
 def cell_name(cell: tuple[str, ...] | str) -> str:
@@ -37,7 +37,8 @@ def effects(study: FactorialData) -> Section | None:
         "A block runs every cell on the same settings, seed, split and order of reviews; the block is the unit. "
         "An effect is the 20 % trimmed mean of the blocks' differences in points of "
         f"{'test' if study.part == 'test' else 'validation'} accuracy, with Yuen's 95 % interval, not adjusted "
-        "for several questions. p is that of the exact signed-rank test over blocks, adjusted by Holm's method."
+        "for several questions. p is that of the exact signed-rank test over blocks, adjusted by Holm's method "
+        "over all contrasts of the table. The same estimate for validation accuracy stands beside it."
     ]
     if analysis.interim:
         sentences.append("No p is shown before the planned blocks are complete.")
@@ -86,6 +87,8 @@ def _rows(study: FactorialData) -> tuple[pd.DataFrame, list[Column]]:
                 "mean_limits": f"{between(mean.low, mean.high)}, {mean.n}",
                 "median": median.value,
                 "median_limits": between(median.low, median.high),
+                "validation": effect.validation.value,
+                "validation_limits": between(effect.validation.low, effect.validation.high),
                 "better": 100 * better.value,
                 "better_limits": between(100 * better.low, 100 * better.high, 0),
                 "visible": effect.minimum_detectable_effect,
@@ -100,6 +103,8 @@ def _rows(study: FactorialData) -> tuple[pd.DataFrame, list[Column]]:
         Column("mean_limits", "95 %, blocks", sortable=False),
         Column("median", "Median", POINT, number=True),
         Column("median_limits", "95 %", sortable=False),
+        Column("validation", "On validation", POINT, number=True),
+        Column("validation_limits", "95 %", sortable=False),
         Column("better", "P(better), %", "{:.0f}".format, number=True),
         Column("better_limits", "95 %", sortable=False),
         Column("visible", "Smallest visible effect", POINT, number=True),
@@ -164,7 +169,8 @@ def _for_others(contrast: Contrast, found: NewReviews) -> str:
     first, second = names(contrast)
     if interval.value < 0:
         first, second, interval = second, first, mirrored(interval)
-    return f"{formatting.opening(first)} over {second}: {points(interval)} for other reviews."
+    at = "".join(f", with {word(level)}" for _, level in contrast.at)
+    return f"{formatting.opening(first)} over {second}{at}: {points(interval)} for other reviews."
 
 
 def training(study: FactorialData) -> Section | None:
@@ -177,12 +183,12 @@ def training(study: FactorialData) -> Section | None:
         percent=100 * analysis.rates["share"],
         limits=[between(100 * low, 100 * high, 0) for low, high in analysis.rates[["low", "high"]].to_numpy()],
     )
-    sentences = ["A run trained if it got at least 60 % of the validation reviews right; guessing gets 50 %."]
+    sentences = ["A run converged if it got at least 60 % of the validation reviews right; guessing gets 50 %."]
     if (analysis.rates["share"] == 1).all():
         sentences.append("Every run did.")
     elif not analysis.interim:
         for effect in analysis.training:
-            if not effect.contrast.is_interaction:
+            if not effect.contrast.is_interaction and not effect.contrast.at:
                 p = (
                     f"exact p = {effect.p_holm:.2g} by Holm's method"
                     if pd.notna(effect.p_holm)

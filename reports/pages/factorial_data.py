@@ -1,18 +1,21 @@
 """What a factors study was created to ask, and its blocks: what the sections of its page read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
+from experiments.tracking import names
+from experiments.tracking.plan import StudyPlan
 from reports import frames
 from reports.records.reviews import known_reviews
-from reports.stats.contrasts import Factors
+from reports.stats.contrasts import Factors, simple_effect
 from reports.stats.factorial import Analysis, Plan
+from reports.stats.sensitivity import Range
 from reports.stats.training_rates import TRAINED
-from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
 
 
@@ -26,6 +29,8 @@ class FactorialData:
     analysis: Analysis
     curves: pd.DataFrame
     stores: frames.Stores
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    """Where the shared settings were drawn from."""
 
     @property
     def part(self) -> str:
@@ -56,37 +61,54 @@ class FactorialData:
         return runs[(100 * worst >= TRAINED) & ~gaps]
 
 
-def plan_of(parent: Mapping[str, Any], runs: pd.DataFrame) -> Plan:
-    """Return what was fixed when the study was created, and how many blocks have been started since.
+def read_plan(parent: Mapping[str, Any]) -> StudyPlan:
+    """Return what was fixed when the study was created.
+
+    Args:
+        parent: the study's own run, a row of ``frames.runs``.
 
     Raises:
-        UserError: if its tags are not those that a factors study writes.
+        UserError: if it carries no plan that can be read.
     """
+    text = parent.get(names.PLAN.removeprefix(names.PREFIX))
     try:
-        factors = {}
-        for part in str(parent["factors"]).split():
-            name, _, levels = part.partition("=")
-            factors[name] = tuple(_level(name, level) for level in levels.split(","))
-        planned, margin = int(parent["blocks"]), float(parent.get("margin", 0.3))
-    except (ValueError, KeyError) as error:
+        plan = StudyPlan.from_tags({names.PLAN: text} if isinstance(text, str) else {})
+    except ValidationError as error:
         raise UserError(
-            f"The study {parent['study']!r} has a plan that cannot be read: {parent['factors']!r} in "
-            f"{parent['blocks']!r} blocks. Expected what `make factors` writes, such as model.pooling=last,mean."
+            f"The study {parent['study']!r} has a plan that cannot be read: {text!r}. Expected the tag "
+            f"{names.PLAN}, as `make factors` writes it."
         ) from error
+    if plan is None:
+        raise UserError(f"The study {parent['study']!r} has no plan: its run carries no tag {names.PLAN}.")
+    return plan
+
+
+def plan_of(parent: Mapping[str, Any], runs: pd.DataFrame) -> Plan:
+    """Return what a factors study was created to ask, and how many blocks have been started since.
+
+    Raises:
+        UserError: if its plan cannot be read, or speaks of cells that it does not have.
+    """
+    plan = read_plan(parent)
+    factors = {name: tuple(map(str, levels)) for name, levels in plan.factors.items()}
     started = runs["block"].nunique() if "block" in runs else 0
-    outcome = parent.get("compared")
     return Plan(
         factors=factors,
-        planned=planned,
-        total=max(planned, started),
-        outcome=str(outcome) if outcome in ("test/accuracy", "best/val_accuracy") else "test/accuracy",
-        margin=margin,
+        planned=plan.blocks,
+        total=max(plan.blocks, started),
+        outcome=plan.outcome or "test/accuracy",
+        margin=0.3 if plan.margin is None else plan.margin,
+        simple=tuple(
+            simple_effect(
+                factors,
+                asked.factor,
+                (str(asked.levels[0]), str(asked.levels[1])),
+                {name: str(level) for name, level in asked.at.items()},
+            )
+            for asked in plan.declared
+            if asked.at
+        ),
     )
-
-
-def _level(name: str, text: str) -> str:
-    """Write a level as the runs' column does: ``1e-3`` is ``0.001``."""
-    return str(RunConfig().override({name: text}).flat()[name])
 
 
 def finished_runs(runs: pd.DataFrame, factors: Factors) -> pd.DataFrame:

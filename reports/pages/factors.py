@@ -7,14 +7,17 @@ import pandas as pd
 
 from reports import frames
 from reports.html.document import Conclusion, Fact, Section
-from reports.pages import effects, fitting, probabilities
-from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
+from reports.pages import effects, fitting, probabilities, tuned
+from reports.pages.factorial_data import FactorialData, finished_runs, plan_of, read_plan
 from reports.pages.verdicts import verdicts
 from reports.stats.estimates import FEWEST_FOR_TEST
 from reports.stats.factorial import Analysis, analyse
+from reports.stats.sensitivity import ranges
 
 SECTIONS: list[Callable[[FactorialData], Section | None]] = [
+    tuned.matters,
     effects.effects,
+    tuned.tuned_arms,
     effects.new_reviews,
     effects.training,
     fitting.optimisation,
@@ -43,7 +46,7 @@ def answer(
     done = finished_runs(runs, plan.factors)
     if done.empty:
         return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."], sort="factors")
-    study = FactorialData(done, plan, analyse(done, plan), curves, stores)
+    study = FactorialData(done, plan, analyse(done, plan), curves, stores, ranges(read_plan(parent).searched))
     count = study.analysis.finished
     facts = [Fact("Complete blocks", f"{count} of {plan.wanted}", f"{plan.planned} planned")]
     files = {"effects.csv": effects_table(study.analysis), "training_rates.csv": study.analysis.rates}
@@ -68,11 +71,26 @@ def said(study: FactorialData) -> Iterator[str]:
         reviews = study.runs[f"used.{study.part}"].iloc[0]
         for verdict in verdicts(analysis, int(reviews) if pd.notna(reviews) else None):
             yield str(verdict)
+        yield conditions(study.runs)
     if plan.extended and (analysis.interim or analysis.too_few):  # a verdict says it itself
         yield (
             f"Extended after looking: {plan.planned} blocks were planned and {plan.wanted} were started, so that "
             "more than 5 % of such verdicts err."
         )
+
+
+def conditions(runs: pd.DataFrame) -> str:
+    """Say what a random setting is here: how long runs learn, and how much of a text they read."""
+    shown = []
+    for name, unit in (("train.epochs", "epochs"), ("data.max_length", "tokens of a review kept")):
+        values = runs[name].dropna().unique() if name in runs else []
+        if len(values) == 1:
+            shown.append(f"{values[0]:g} {unit}")
+    where = f" ({', '.join(shown)})" if shown else ""
+    return (
+        f"These are effects at a random setting{where}, drawn once for each block; between arms that are tuned, "
+        "see the tuning budget."
+    )
 
 
 def effects_table(analysis: Analysis) -> pd.DataFrame:

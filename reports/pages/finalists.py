@@ -1,4 +1,4 @@
-"""A finalists study's answer: how good the best settings of a search are on fresh seeds, and how lucky it was."""
+"""A finalists study's answer: how good a search's best settings are on fresh seeds, and what selection did."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from reports.pages.effects import POINT, between
 from reports.pages.verdicts import points
 from reports.stats.contrasts import POINTS
 from reports.stats.estimates import Interval
-from reports.stats.finalists import Luck, finalists, luck
+from reports.stats.finalists import SelectionEffect, finalists, selection_effect
 from reports.stats.mcnemar import ensemble
 
 ALL = "all finalists"
@@ -37,13 +37,13 @@ def answer(
     if done.empty:
         return Conclusion(["No finalist has a finished run yet."], sort="finalists")
     done = done.assign(config=done["finalist"], search_value=done["search_value"].astype(float))
-    ranked, lucky, together = finalists(done), search_luck(done, parent, stores), ensembles(done, stores)
+    ranked, selection, together = finalists(done), search_selection(done, parent, stores), ensembles(done, stores)
     wanted = int(parent["seeds"]) * runs["finalist"].nunique()
     if len(done) < wanted and parent["outcome"] == "running":
         sentences = [f"Interim, no champion: {len(done)} of {wanted} runs are complete."]
         scores = []
     else:
-        sentences = [*_champion(ranked), *_lucky(lucky), *_together(together)]
+        sentences = [*_champion(ranked), *selection_said(selection), *_together(together)]
         scores = [*_scores(ranked, together)]
         if diverged := int((done["finish"] == "diverged").sum()):
             count = formatting.plural(diverged, "run diverged and counts", "runs diverged and count")
@@ -55,7 +55,7 @@ def answer(
         Fact("Test accuracy", f"{first['test']:.2f} %", f"{first['config']}, mean of {first['seeds']} seeds"),
         Fact("Its 95 % interval", between(first["low"], first["high"]), "over seeds, on these reviews"),
     ]
-    sections = [_ranking(ranked, done, curves), _luck_section(lucky, done)]
+    sections = [_ranking(ranked, done, curves), _selection_section(selection, done)]
     files = {"finalists.csv": ranked}
     if len(together):
         sections.append(_ensemble_section(together))
@@ -78,8 +78,10 @@ def _scores(ranked: pd.DataFrame, together: pd.DataFrame) -> Iterator[Score]:
         yield Score(name, basis, 1, best["val"], best["test"])
 
 
-def search_luck(done: pd.DataFrame, parent: Mapping[str, Any], stores: frames.Stores) -> Luck | str:
-    """Return the luck of the search, or why it cannot be known."""
+def search_selection(
+    done: pd.DataFrame, parent: Mapping[str, Any], stores: frames.Stores
+) -> SelectionEffect | str:
+    """Return what selection did to the search's scores, or why it cannot be known."""
     recorded = frames.runs(stores)
     if set(done["digest"]) != {parent["search_digest"]}:
         return f"The search {parent['of']} had other data, so that its scores are not to be compared with these."
@@ -87,7 +89,7 @@ def search_luck(done: pd.DataFrame, parent: Mapping[str, Any], stores: frames.St
         return f"The search {parent['of']} had another {changed}: its scores are not to be compared with these."
     with_blocks = recorded["block"].notna() if "block" in recorded else pd.Series(False, index=recorded.index)
     drawn = recorded[with_blocks & (recorded["digest"] == done["digest"].iloc[0])]
-    return luck(dict(zip(done["config"], done["search_value"], strict=True)), done, drawn)
+    return selection_effect(dict(zip(done["config"], done["search_value"], strict=True)), done, drawn)
 
 
 def ensembles(done: pd.DataFrame, stores: frames.Stores) -> pd.DataFrame:
@@ -133,25 +135,46 @@ def _champion(ranked: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _lucky(found: Luck | str) -> Iterator[str]:
+def selection_said(found: SelectionEffect | str) -> Iterator[str]:
+    """Say what selection by one seed and by one validation part did to the search's scores."""
     if isinstance(found, str):
         yield found
         return
     seed = found.seed
-    if seed.value > 0 and seed.excludes(0):
-        yield f"Luck of the seed: the search's scores are {points(seed)} above those of fresh seeds on validation."
+    if pd.isna(seed.low):
+        yield f"The search's scores are {_size(seed)}, above those of fresh seeds on validation: no interval."
+    elif not seed.excludes(0):
+        yield f"No selection effect of the seed detected in the search's best scores: {_size(seed)}."
+    elif seed.value > 0:
+        yield (
+            f"Selection effect of the seed: the search's scores are {points(seed)} above those of fresh seeds on "
+            "validation."
+        )
     else:
-        yield f"No luck of the seed is seen in the search's best scores: {_size(seed)}."
+        yield (
+            f"The selection effect of the seed is negative, {points(seed)}: fresh seeds score above the search. "
+            "Selection cannot do that; the runs may differ from the search's in something else."
+        )
     part = found.validation
     if part is None:
         yield (
-            "Whether the validation part flatters them cannot be said: that takes runs that nobody selected, on "
-            "the same data (make factors)."
+            "Whether the validation part is optimistic for them cannot be said: that takes runs that nobody "
+            "selected, of the same kind and on the same data (make factors)."
         )
-    elif part.value > 0 and part.excludes(0):
-        yield f"The validation part flatters them by {points(part)} more than it does runs that nobody selected."
+    elif pd.isna(part.low):
+        yield f"The finalists' gap to test is {_size(part)}, above that of unselected runs: no interval."
+    elif not part.excludes(0):
+        yield f"No selection effect of the validation part detected, against unselected runs: {_size(part)}."
+    elif part.value > 0:
+        yield (
+            f"The validation part is optimistic for them by {points(part)} more than for unselected runs of the "
+            "same kind."
+        )
     else:
-        yield f"No luck of the validation part is seen, against runs that nobody selected: {_size(part)}."
+        yield (
+            f"The selection effect of the validation part is negative, {points(part)}: their validation scores "
+            "promise less than those of unselected runs of the same kind, which selection cannot explain."
+        )
 
 
 def _size(interval: Interval) -> str:
@@ -218,23 +241,24 @@ def _ranking(ranked: pd.DataFrame, done: pd.DataFrame, curves: pd.DataFrame) -> 
     )
 
 
-def _luck_section(found: Luck | str, done: pd.DataFrame) -> Section:
+def _selection_section(found: SelectionEffect | str, done: pd.DataFrame) -> Section:
     if isinstance(found, str):
-        return Section("Luck of the search", [found])
+        return Section("Selection effect of the search", [found])
     rows = [("Seed: search minus fresh seeds, on validation", found.seed)]
     if found.validation is not None:
         rows.append(("Validation part: gap to test, minus that of unselected runs", found.validation))
     shown = pd.DataFrame([{"part": name, "size": i.value, "limits": between(i.low, i.high)} for name, i in rows])
     columns = [
-        Column("part", "Luck", long=True, sortable=False),
+        Column("part", "Selection effect", long=True, sortable=False),
         Column("size", "Points", POINT, number=True, sortable=False),
         Column("limits", "95 %", sortable=False),
     ]
     sentence = (
-        "The best of many scores is high partly by luck: of its seed, and of validation reviews that happen to "
-        f"suit it. Mean over {done['config'].nunique()} finalists, taken as they are."
+        "The best of many scores is optimistic: it was selected for its seed, and for validation reviews that "
+        f"suit it. Mean over {done['config'].nunique()} finalists, taken as they are; the seed is the unit, since "
+        "finalists share their seeds. Unselected runs are of the same pooling, loss, epochs, length and data."
     )
-    return Section("Luck of the search", [sentence], [table(shown, columns, "In points of accuracy")])
+    return Section("Selection effect of the search", [sentence], [table(shown, columns, "In points of accuracy")])
 
 
 def _ensemble_section(found: pd.DataFrame) -> Section:

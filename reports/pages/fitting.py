@@ -13,8 +13,9 @@ from reports.pages.factorial_data import FactorialData
 from reports.pages.verdicts import level_of, mirrored, points
 from reports.stats.contrasts import Contrast, family
 from reports.stats.estimates import Interval
-from reports.stats.generalisation import trained_runs, validation_against_test
+from reports.stats.generalisation import trained_runs
 from reports.stats.optimisation import Slope, examples_to_reach, faster, median_examples, ratio, slope
+from reports.stats.over_blocks import validation_over_blocks
 from reports.stats.tuning import FEWEST_TRIALS, tuning_curves
 
 LOSS_TO_REACH = 0.4
@@ -106,11 +107,6 @@ def _rate_sentences(slopes: dict[Contrast, Slope | None]) -> Iterator[str]:
             yield f"{formatting.opening(label(contrast))} changes with the learning rate: by {rise} per doubling."
         else:
             yield f"Whether {label(contrast)} changes with the learning rate stays open: {rise} per doubling."
-        if contrast.factors == ("model.loss",) and set(contrast.pairs[0]) == {"bce", "cross_entropy"}:
-            yield (
-                "Two logits under Adam move the margin about twice as fast as one, so a difference between the "
-                "losses may be one of learning rate."
-            )
 
 
 def _faster_sentences(study: FactorialData, examples: pd.DataFrame) -> Iterator[str]:
@@ -119,7 +115,7 @@ def _faster_sentences(study: FactorialData, examples: pd.DataFrame) -> Iterator[
         return
     for factor in study.factors:
         for row in faster(examples, study.runs, study.factors, factor).to_dict("records"):
-            p = "" if study.analysis.interim or np.isnan(row["p"]) else f", exact p = {row['p']:.2g}"
+            p = "" if study.analysis.interim or np.isnan(row["p"]) else f", exact p = {row['p']:.2g}, not adjusted"
             level, reference = (level_of(factor, row[side]) for side in ("level", "reference"))
             yield (
                 f"{formatting.opening(level)} was first at a validation loss of {LOSS_TO_REACH:g} "
@@ -153,19 +149,23 @@ def tuning(study: FactorialData) -> Section | None:
 def validation(study: FactorialData) -> Section | None:
     """Say how far validation accuracy can be trusted."""
     title = "Validation against test"
-    found = validation_against_test(study.runs)
+    found = validation_over_blocks(study.runs)
     runs = trained_runs(study.runs)
     if found is None:
-        return Section(title, [f"Needs 20 trained runs; there are {len(runs)}."])
+        return Section(
+            title,
+            [f"Needs 20 runs that converged, in 6 blocks; there are {len(runs)} in {runs['block'].nunique()}."],
+        )
     gap = found.gap
     side, size = ("above", gap) if gap.value >= 0 else ("below", mirrored(gap))
     sentences = [
-        f"Over {formatting.plural(gap.n, 'trained run')} validation accuracy is {points(size)} {side} test "
-        "accuracy; "
+        f"Over {formatting.plural(gap.n, 'block')} of runs that converged, validation accuracy is {points(size)} "
+        f"{side} test accuracy; "
         f"from run to run this gap has a standard deviation of {found.gap_sd:.2f} points.",
         f"Choosing the best run by validation cost {found.regret:.2f} points of test accuracy against the best by "
         "test, at most: that best is itself partly luck.",
-        f"Kendall's tau-b between the two is {found.tau.value:.2f} {between(found.tau.low, found.tau.high)}.",
+        f"Kendall's tau-b between the two is {found.tau.value:.2f} {between(found.tau.low, found.tau.high)} "
+        "(95 % over blocks).",
     ]
     val, test = (100 * runs[f"{part}/accuracy"].to_numpy(dtype=float) for part in ("val", "test"))
     ends = np.array([min(val.min(), test.min()), max(val.max(), test.max())])

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from reports.frames import ENOUGH_TRIALS
 from reports.html import formatting, svg
 from reports.html.document import Column, Figure, Section, table
 from reports.pages import tables
@@ -28,8 +27,6 @@ class StudyData:
     runs: pd.DataFrame
     """Without the study's own parent run."""
     curves: pd.DataFrame
-    importance: "pd.Series[float] | None"
-    """Setting -> share, empty where there are too few trials; None where no one search made these runs."""
     searched: bool
     """Whether a search chose the settings of these runs."""
     command: str
@@ -75,9 +72,9 @@ def leaderboard(material: StudyData) -> Section | None:
     if pd.notna(reviews):
         error = tables.sampling_error(best["best/val_accuracy"], int(reviews))
         sentences.append(
-            f"{formatting.count(reviews)} validation reviews pin one score down to ±{100 * error:.1f} "
-            "points (95 %), "
-            "and each row is one seed: the order of close rows is mostly luck, and the best of many is flattered."
+            f"{formatting.count(reviews)} validation reviews make one score known to within ±{100 * error:.1f} "
+            "points (95 %), and each row is one seed: the order of close rows is mostly chance, and the best of "
+            "many is optimistic."
         )
     note = f"The best {len(shown)} of {len(ranked)}; all are in runs.csv." if len(shown) < len(ranked) else ""
     links = {label: material.link(run) for label, run in shown.iterrows()} if material.ui else {}
@@ -135,26 +132,6 @@ def choices(material: StudyData) -> Section | None:
         sentences,
         [Figure(panels, caption), table(seen, columns, "Validation accuracy of complete runs")],
     )
-
-
-def importance(material: StudyData) -> Section | None:
-    """Show which searched settings went with being among the best."""
-    if material.importance is None:
-        return None
-    if material.importance.empty:
-        ended = int(material.runs["outcome"].isin(["complete", "pruned"]).sum())
-        return Section(
-            "Parameter importance",
-            [f"Needs at least {ENOUGH_TRIALS} trials to say anything; there are {ended} so far."],
-        )
-    about = material.importance.attrs
-    sentence = (
-        "How much each setting tells of a trial being among the best of this search (PED-ANOVA), by the "
-        f"validation accuracy at evaluation {about['evaluation']}, which {about['trials']} trials came to. The "
-        "trials come from a search that favours what did well, so this describes the search; it is no effect."
-    )
-    panel = svg.shares(material.importance, "Share of importance")
-    return Section("Parameter importance", [sentence], [Figure([panel], "")])
 
 
 def _is_number(column: "pd.Series[Any]") -> bool:

@@ -19,6 +19,7 @@ from reports.stats.contrasts import POINTS
 from reports.stats.estimates import FEWEST_FOR_TEST
 from reports.stats.factorial import Analysis, Effect, Plan, analyse
 from reports.stats.generalisation import split_gaps
+from reports.stats.over_blocks import fixed_parts
 
 FACTOR = "data.split_method"
 
@@ -51,16 +52,19 @@ def answer(
         list(said(analysis, gaps, name)),
         facts,
         [_gaps(analysis, gaps, name), _while_training(done, curves, name)],
-        {"splits.csv": gaps.drop(columns="name"), "pairs.csv": _pairs(analysis, name)},
+        {"splits.csv": gaps.drop(columns="name"), "pairs.csv": _pairs(analysis, gaps, name)},
     )
 
 
 def scores(done: pd.DataFrame) -> pd.DataFrame:
     """Return one row per kind of split: what ``split_gaps`` says, and mean ``val`` and ``test`` in per cent."""
     gaps, _ = split_gaps(done)
-    means = done.groupby(FACTOR)[["best/val_accuracy", "test/accuracy"]].mean() * POINTS
+    means = done.groupby(FACTOR)[["val/accuracy", "test/accuracy"]].mean() * POINTS
+    one_part = gaps["split_method"].isin(fixed_parts(done, FACTOR))
+    gaps[["low", "high"]] = gaps[["low", "high"]].mask(one_part)
     return gaps.assign(
-        val=gaps["split_method"].map(means["best/val_accuracy"]),
+        one_part=one_part,
+        val=gaps["split_method"].map(means["val/accuracy"]),
         test=gaps["split_method"].map(means["test/accuracy"]),
     )
 
@@ -72,6 +76,13 @@ def said(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Ite
         yield f"Interim, no verdict: {analysis.finished} of {plan.wanted} blocks are complete."
         return
     for row in gaps.to_dict("records"):
+        if row["one_part"]:
+            yield (
+                f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points on its one "
+                f"validation part, which all {formatting.plural(row['runs'], 'run')} share: no interval and no "
+                "verdict about this kind of split."
+            )
+            continue
         yield (
             f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points "
             f"{between(row['low'], row['high'])} (mean of {formatting.plural(row['runs'], 'run')}, "
@@ -83,8 +94,10 @@ def said(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Ite
             f"than {FEWEST_FOR_TEST}."
         )
         return
+    one_part = set(gaps.loc[gaps["one_part"], "split_method"])
     for effect in analysis.effects:
-        yield _compared(effect, name)
+        if not one_part & set(effect.contrast.pairs[0]):
+            yield _compared(effect, name)
     if plan.extended:
         yield f"Extended after looking: {plan.planned} blocks were planned and {plan.wanted} were started."
 
@@ -100,19 +113,20 @@ def _compared(effect: Effect, name: Mapping[str, str]) -> str:
     return f"Open: {what}, {where}; that may be chance (p = {effect.p_holm:.2g} by Holm's method)."
 
 
-def _pairs(analysis: Analysis, name: Mapping[str, str]) -> pd.DataFrame:
+def _pairs(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> pd.DataFrame:
     rows = []
     for effect in analysis.effects:
         level, reference = effect.contrast.pairs[0]
         size = effect.trimmed
+        one_part = gaps.loc[gaps["split_method"].isin([level, reference]), "one_part"].any()
         rows.append(
             {
                 "pair": f"{name[level]} − {name[reference]}",
                 "blocks": size.n,
                 "difference": size.value,
-                "low": size.low,
-                "high": size.high,
-                "p": float("nan") if analysis.interim else effect.p_holm,
+                "low": float("nan") if one_part else size.low,
+                "high": float("nan") if one_part else size.high,
+                "p": float("nan") if analysis.interim or one_part else effect.p_holm,
             }
         )
     return pd.DataFrame(rows)
@@ -152,7 +166,9 @@ def _gaps(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Se
         [
             Figure([plots.paired(shown, labels)], "A grey line is a block; colour: the median of each kind."),
             table(limited(gaps), of_kind, "Gap between validation and test, in points"),
-            table(limited(_pairs(analysis, name)), of_pair, "Trimmed mean differences over blocks, in points"),
+            table(
+                limited(_pairs(analysis, gaps, name)), of_pair, "Trimmed mean differences over blocks, in points"
+            ),
         ],
     )
 

@@ -47,14 +47,28 @@ class Verdict:
 
 
 def verdicts(analysis: Analysis, reviews: int | None = None) -> list[Verdict]:
-    """Put every contrast's result into one sentence, in the order of ``analysis.effects``.
+    """Put what was asked into sentences, in the order of ``analysis.effects``.
+
+    Where an interaction stands, a factor in it has no one effect: its simple effects are told in place of that.
+    Elsewhere simple effects are in the table alone.
 
     Args:
         analysis: the study's numbers.
         reviews: how many reviews the outcome was measured on.
     """
-    pairs = zip(analysis.effects, analysis.training, strict=True)
-    return [verdict(effect, training, analysis, reviews) for effect, training in pairs]
+    interacting = {
+        factor
+        for effect in analysis.effects
+        if effect.contrast.is_interaction and effect.agrees and not effect.fragile
+        for factor in effect.contrast.factors
+    }
+    told_simply = interacting & {factor for one in analysis.plan.simple for factor in one.factors}
+    return [
+        verdict(effect, training, analysis, reviews)
+        for effect, training in zip(analysis.effects, analysis.training, strict=True)
+        if effect.contrast.is_interaction
+        or bool(effect.contrast.at) == (effect.contrast.factors[0] in told_simply)
+    ]
 
 
 def verdict(effect: Effect, training: TrainingEffect, analysis: Analysis, reviews: int | None = None) -> Verdict:
@@ -65,16 +79,31 @@ def verdict(effect: Effect, training: TrainingEffect, analysis: Analysis, review
         return Verdict("interim", f"interim, no verdict: {n} of {analysis.plan.wanted} blocks", extended)
     if analysis.too_few:
         return Verdict("too_few", f"too few blocks for a test: {n}, and it takes 6", extended)
-    kind, words = _words(effect, training, f"{_reviews(reviews)}, {n} blocks")
+    kind, words = _words(effect, training, f"{_reviews(reviews)}, {n} blocks", analysis)
+    if effect.contrast.at:
+        words = f"with {' and '.join(word(level) for _, level in effect.contrast.at)}, {words}"
     after = " Extended after looking: more than 5 % of such verdicts err." if extended else ""
-    return Verdict(kind, words[0].upper() + words[1:] + "." + after, extended)
+    rates = f" {HEAD_RATES}" if kind == "beats" and about_losses(effect.contrast) else ""
+    return Verdict(kind, words[0].upper() + words[1:] + "." + rates + after, extended)
 
 
-def _words(effect: Effect, training: TrainingEffect, where: str) -> tuple[Kind, str]:
+HEAD_RATES = (
+    "At equal learning rate two logits under Adam are one logit whose head learns twice as fast and starts "
+    "sqrt(2) larger, so this is a contrast of head rates and not of losses; arms of matched rate and start would "
+    "show it."
+)
+
+
+def about_losses(contrast: Contrast) -> bool:
+    """Say whether a contrast is that between one logit and two."""
+    return contrast.factors == ("model.loss",) and set(contrast.pairs[0]) == {"bce", "cross_entropy"}
+
+
+def _words(effect: Effect, training: TrainingEffect, where: str, analysis: Analysis) -> tuple[Kind, str]:
     if effect.fragile:
         return "training_rate", _training_rate(effect, training)
     if effect.contrast.is_interaction:
-        return _interaction(effect, where)
+        return _interaction(effect, where, analysis)
     if effect.beats:
         return "beats", _beats(effect, where)
     if effect.equivalent:
@@ -112,14 +141,17 @@ def _inconclusive(effect: Effect, where: str) -> str:
     return f"inconclusive: {advice}; so far {first} against {second} is {points(effect.trimmed)} {where}"
 
 
-def _interaction(effect: Effect, where: str) -> tuple[Kind, str]:
+def _interaction(effect: Effect, where: str, analysis: Analysis) -> tuple[Kind, str]:
     both = zip(effect.contrast.factors, effect.contrast.pairs, strict=True)
     (level, reference), (other, other_reference) = ([level_of(name, x) for x in pair] for name, pair in both)
-    if effect.beats:
+    if effect.agrees:
         size = effect.trimmed if effect.trimmed.value > 0 else mirrored(effect.trimmed)
         more = "more" if effect.trimmed.value > 0 else "less"
-        gain = f"{level} gains {points(size)} {more} over {reference}"
-        return "interaction", f"{gain} with {other} than with {other_reference} {where}"
+        with_other = f"with {other} than with {other_reference} {where}"
+        if _both_gain(effect, analysis):
+            return "interaction", f"{level} gains {points(size)} {more} over {reference} {with_other}"
+        higher = "higher" if effect.trimmed.value > 0 else "lower"
+        return "interaction", f"{level} minus {reference} is {points(size)} {higher} {with_other}"
     first, second = (word(factor) for factor in effect.contrast.factors)
     return "none_seen", (
         f"whether {first} ({level} against {reference}) depends on {second} ({other} against {other_reference}) "
@@ -127,6 +159,20 @@ def _interaction(effect: Effect, where: str) -> tuple[Kind, str]:
         f"{effect.minimum_detectable_effect:.1f} points "
         "or more (80 % power)"
     )
+
+
+def _both_gain(effect: Effect, analysis: Analysis) -> bool:
+    """Say whether the first factor's level is above its reference at both levels of the other factor."""
+    factor, other = effect.contrast.factors
+    gains = [
+        one.trimmed.low > 0
+        for one in analysis.effects
+        if one.contrast.factors == (factor,)
+        and one.contrast.pairs[0] == effect.contrast.pairs[0]
+        and one.contrast.at
+        and one.contrast.at[0] in [(other, level) for level in effect.contrast.pairs[1]]
+    ]
+    return len(gains) == 2 and all(gains)
 
 
 def _training_rate(effect: Effect, training: TrainingEffect) -> str:

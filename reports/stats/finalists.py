@@ -1,6 +1,6 @@
-"""How good are a search's best configurations really, and how much of the search's score was luck?
+"""How good are a search's best configurations really, and how much of the search's score came from selection?
 
-The best of many scores is high partly by luck: of its seed, and of a validation part that happens to suit it.
+The best of many scores is optimistic: it was selected for its seed, and for a validation part that suits it.
 Fresh seeds on the same split show the first; a gap to the test part, against that of runs nobody selected, the
 second.
 """
@@ -12,11 +12,10 @@ from statistics import fmean
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from experiments.serving.selection import ranking
-from reports.stats.contrasts import POINTS
-from reports.stats.estimates import Interval, mean_interval, t_limits
+from reports.stats.contrasts import POINTS, VALIDATION
+from reports.stats.estimates import Array, Interval, mean_interval, t_limits
 from reports.stats.generalisation import trained_runs
 from seqclf_core.errors import UserError
 
@@ -57,27 +56,34 @@ def finalists(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Luck:
-    """How much of the finalists' search score was luck, in points, mean over the finalists."""
+class SelectionEffect:
+    """How much of the finalists' search score came from being selected, in points, mean over the finalists."""
 
     seed: Interval
-    """Search validation minus fresh-seed validation on the same split: luck of the seed."""
+    """Search validation minus fresh-seed validation on the same split; the seed is the unit."""
     validation: Interval | None
-    """Finalists' gap between validation and test minus that of unselected runs: luck of the validation part.
-    None without enough unselected runs."""
+    """Finalists' gap between validation and test minus that of unselected runs of the same kind. None without
+    enough of these."""
 
 
-def luck(searched: Mapping[str, float], runs: pd.DataFrame, unselected: pd.DataFrame) -> Luck:
-    """Split the luck of a search in two.
+KIND = ("model.pooling", "model.loss", "train.epochs", "data.max_length")
+"""Settings in which an unselected run must be like a finalist: gaps differ between them."""
 
-    The finalists are taken as they are: the intervals are about these configurations, over fresh seeds (the seeds'
-    variance is pooled over configurations; Welch 1947 and Satterthwaite 1946 for the second part).
+
+def selection_effect(
+    searched: Mapping[str, float], runs: pd.DataFrame, unselected: pd.DataFrame
+) -> SelectionEffect:
+    """Tell apart what selection by one seed, and by one validation part, did to the scores of a search's best.
+
+    The finalists are taken as they are: the intervals are about these configurations. All of them run on the same
+    seeds, so that one seed's runs rise and fall together: a seed's mean over finalists is one draw (t on
+    seeds - 1). Unselected runs of one block share settings and a seed: a block's mean is one draw (Welch 1947).
 
     Args:
         searched: ``config`` -> validation accuracy (fraction) that the search saw, by which it was chosen.
-        runs: the finalists' runs on fresh seeds, on the search's split: ``config``, ``best/val_accuracy``,
-            ``test/accuracy`` (fractions).
-        unselected: runs that no score selected, on the same split: of a factors study, or a search's random start.
+        runs: the finalists' runs on fresh seeds, on the search's split: ``config``, ``seed``, validation and test
+            accuracy (fractions), and the columns of ``KIND``.
+        unselected: runs that no score selected, on the same split: ``block`` and the same columns.
 
     Raises:
         UserError: if a finalist has no score from the search.
@@ -85,30 +91,39 @@ def luck(searched: Mapping[str, float], runs: pd.DataFrame, unselected: pd.DataF
     missing = sorted(set(runs["config"]) - set(searched))
     if missing:
         raise UserError(f"The finalists {missing} have no score from a search; give the one each was chosen by.")
-    seeds = runs.groupby("config")["best/val_accuracy"].mean()
-    seed_luck = float(np.mean([searched[str(config)] - mean for config, mean in seeds.items()])) * POINTS
-    error, df = _pooled(runs["best/val_accuracy"] * POINTS, runs["config"])
-    low, high = t_limits(seed_luck, error, df, 0.95)
-    seed = Interval(seed_luck, float(low), float(high), 0.95, len(runs))
-
+    excess = runs["config"].map(searched).astype(float) - runs[VALIDATION]
+    seed = mean_interval(_per_unit(excess, runs["seed"], runs["config"]))
     others = trained_runs(unselected)
-    if len(others) < 2:
-        return Luck(seed, None)
-    gaps, other_gaps = ((r["best/val_accuracy"] - r["test/accuracy"]) * POINTS for r in (runs, others))
-    error, df = _pooled(gaps, runs["config"])
-    other_error = float(stats.sem(other_gaps))
-    total = math.hypot(error, other_error)
-    freedom = total**4 / (error**4 / df + other_error**4 / (len(others) - 1)) if total else df
-    gap_luck = float(gaps.groupby(runs["config"]).mean().mean() - other_gaps.mean())
-    low, high = t_limits(gap_luck, total, freedom, 0.95)
-    return Luck(seed, Interval(gap_luck, float(low), float(high), 0.95, len(runs)))
+    if others.empty:
+        return SelectionEffect(seed, None)
+    kinds = runs.drop_duplicates("config").set_index("config")[list(KIND)]
+    others = kinds.reset_index().merge(others, on=list(KIND))  # a finalist's own kind, once for each finalist
+    if set(others["config"]) != set(kinds.index):
+        return SelectionEffect(seed, None)
+    gaps, reference = (
+        _per_unit(some[VALIDATION] - some["test/accuracy"], some[unit], some["config"])
+        for some, unit in ((runs, "seed"), (others, "block"))
+    )
+    if len(reference) < 2:
+        return SelectionEffect(seed, None)
+    return SelectionEffect(seed, _difference(gaps, reference))
 
 
-def _pooled(values: pd.Series, groups: pd.Series) -> tuple[float, float]:
-    """Return the standard error of the mean of the groups' means, and its degrees of freedom, by one variance."""
-    sizes = values.groupby(groups).size()
-    df = int(len(values) - len(sizes))
-    if df == 0:
-        return np.nan, np.nan
-    within = float((values - values.groupby(groups).transform("mean")).pow(2).sum()) / df
-    return math.sqrt(within * float((1 / sizes).sum())) / len(sizes), df
+def _per_unit(values: pd.Series, units: pd.Series, configs: pd.Series) -> Array:
+    """Return each unit's mean over all configurations in points; units that lack one are left out."""
+    table = values.groupby([units, configs]).mean().unstack().dropna()  # noqa: PD010
+    means: Array = table.mean(axis=1).to_numpy(dtype=float) * POINTS
+    return means
+
+
+def _difference(first: Array, second: Array) -> Interval:
+    """Return the difference of two means with Welch's interval (1947)."""
+    value = float(first.mean() - second.mean())
+    if len(first) < 2:
+        return Interval(value, np.nan, np.nan, 0.95, len(first))
+    errors = [float(values.var(ddof=1)) / len(values) for values in (first, second)]
+    total = sum(errors)
+    free = [error**2 / (len(values) - 1) for error, values in zip(errors, (first, second), strict=True)]
+    freedom = total**2 / sum(free) if total else len(first) - 1
+    low, high = t_limits(value, math.sqrt(total), freedom, 0.95)
+    return Interval(value, float(low), float(high), 0.95, len(first))

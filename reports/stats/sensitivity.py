@@ -1,7 +1,7 @@
 """What matters most: how much accuracy changes over the drawn range of each setting that the blocks share.
 
-The settings of a block are drawn independently of each other, so that one regression of the blocks' means on all of
-them tells them apart. Only random draws can say this: a search goes where scores are good.
+The settings of a block are drawn independently of each other, so that one regression of the blocks' means on all
+of them tells them apart. Only random draws can say this: a search goes where scores are good.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Range:
         """Return where values lie in the range, from 0 to 1, on the scale on which they were drawn."""
         values = values.astype(float)
         if self.log:
-            return np.log(values / self.low) / np.log(self.high / self.low)
+            logs: pd.Series = np.log(values / self.low) / np.log(self.high / self.low)
+            return logs
         return (values - self.low) / (self.high - self.low)
 
 
@@ -42,8 +43,8 @@ class Sensitivity:
     """What the shared settings do."""
 
     table: pd.DataFrame
-    """One row per setting, the largest effect first: ``setting``, ``from``, ``to``, ``effect`` (points of accuracy from
-    the low to the high end of its range), ``low`` and ``high`` (95 % t limits, unadjusted)."""
+    """One row per setting, the largest effect first: ``setting``, ``from``, ``to``, ``effect`` (points of accuracy
+    from the low to the high end of its range), ``low`` and ``high`` (95 % t limits, unadjusted)."""
     r_squared: float
     """Proportion of the variance of the blocks' means that the settings explain together, adjusted for their
     number."""

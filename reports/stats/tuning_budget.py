@@ -1,7 +1,7 @@
 """Effects against the tuning budget: the difference between two arms after each was tuned by n random trials.
 
-A mean over blocks compares arms at a random setting. Whoever tunes each arm asks another question: draw n settings,
-keep each arm's best by validation, and compare the test accuracies of the two that were kept.
+A mean over blocks compares arms at a random setting. Whoever tunes each arm asks another question: draw n
+settings, keep each arm's best by validation, and compare the test accuracies of the two that were kept.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def effects_by_budget(
     """Compare arms after each was tuned by 1, 2, 4 and 8 random trials.
 
     Args:
-        runs: one row per run: ``block``, one column per factor, the validation accuracy of the kept weights and the
-            outcome (fractions), optionally ``diverged``.
+        runs: one row per run: ``block``, one column per factor, the validation accuracy of the kept weights and
+            the outcome (fractions), optionally ``diverged``.
         factors: as the study was created with them.
         contrasts: what to compare; every cell is an arm that is tuned alone.
         outcome: the column to compare.

@@ -1,15 +1,28 @@
 """Made-up lists of trials, as studies/factors.py and studies/finalists.py record them, and their predictions."""
 
-from itertools import product
+import json
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
 
+from experiments.tracking.plan import Contrast, StudyPlan
 from reports import frames
 from seqclf_core.events import DataSummary
 from tests.reports.recorded_runs import SIZES, MadeUp, write_predictions
 
 FACTORS = "model.pooling=last,mean model.loss=bce,cross_entropy"
+
+LEVELS = {"model.pooling": ("last", "mean"), "model.loss": ("bce", "cross_entropy")}
+SEARCHED = {
+    name: json.dumps({"name": kind, "attributes": {"low": low, "high": high, "log": log, "step": None}})
+    for name, kind, low, high, log in (
+        ("train.lr", "FloatDistribution", 5e-4, 1e-2, True),
+        ("model.hidden_dim", "IntDistribution", 32, 128, True),
+        ("model.embed_dim", "IntDistribution", 32, 128, True),
+        ("seed", "IntDistribution", 0, 999, False),
+    )
+}
 
 
 def factors_of(blocks: int, planned: int | None = None, diverged: int | None = None) -> tuple[list[MadeUp], dict]:
@@ -28,7 +41,23 @@ def factors_of(blocks: int, planned: int | None = None, diverged: int | None = N
             ended = "diverged" if len(runs) == diverged else "completed"
             tags = {"seqclf.block": str(block), "seqclf.ended": ended}
             runs.append(MadeUp(len(runs), study="factors", changes=changes, tags=tags, evaluations=4))
-    notes = {
+    plan = StudyPlan(
+        uid="f" * 16,
+        seed=7,
+        study_type="factors",
+        factors=LEVELS,
+        blocks=planned or blocks,
+        design="full",
+        outcome="test/accuracy",
+        margin=0.3,
+        searched=SEARCHED,
+        declared=tuple(
+            Contrast(factor=name, levels=(LEVELS[name][1], LEVELS[name][0]), at=at)
+            for name, other in permutations(LEVELS)
+            for at in ({}, *({other: level} for level in LEVELS[other]))
+        ),
+    )
+    notes = plan.tags() | {
         "seqclf.blocks": str(planned or blocks),
         "seqclf.factors": FACTORS,
         "seqclf.outcome": "test/accuracy",

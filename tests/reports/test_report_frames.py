@@ -119,7 +119,6 @@ def test_nothing_recorded_gives_empty_tables_with_their_columns(recorded, tmp_pa
         assert set(RunConfig().flat()) | {"key", "val/accuracy", "digest"} <= set(frames.runs(empty))
         assert list(frames.curves(empty)) == list(frames.curves(stores))
         assert list(frames.trials(empty)) == frames.TRIALS
-        assert frames.importance(empty, "imdb").empty
         sqlite3.connect(tmp_path / "new.db").execute("VACUUM")  # a database without tables, for the second round
     assert not (tmp_path / "mlflow.db").exists()  # reading made no database
     assert frames.runs(stores, "no such study").empty

@@ -45,17 +45,20 @@ def page(finished) -> Page:
 
 
 def test_every_question_has_its_sentence_with_an_interval(page):
-    pooling, loss, interaction = page.parts[0].answer.sentences
+    pooling, loss, interaction, conditions = page.parts[0].answer.sentences
     assert pooling.startswith("Mean pooling beats last state by ")
     for sentence in (pooling, loss, interaction):
         assert "25,000 reviews, 24 blocks" in sentence
         assert "[" in sentence
     assert "this study could see" in interaction
+    assert conditions.startswith("These are effects at a random setting (")
 
 
 def test_every_section_is_there_once_the_runs_and_reviews_are(page):
-    assert titles(page)[:8] == [
+    assert titles(page)[:10] == [
+        "What matters most",
         "Effects",
+        "Against the tuning budget",
         "For other reviews",
         "Does it train at all?",
         "As optimisation",
@@ -65,7 +68,7 @@ def test_every_section_is_there_once_the_runs_and_reviews_are(page):
         "Validation against test",
     ]
     assert "Leaderboard" not in titles(page)
-    effects = page.parts[0].sections[0]
+    effects = page.parts[0].sections[1]
     assert any("1 run diverged and counts" in sentence for sentence in effects.sentences)
     [table] = [block for block in effects.blocks if isinstance(block, Table)]
     assert next(row[0].text for row in table.rows) == "mean pooling − last state"
@@ -75,7 +78,8 @@ def test_every_section_is_there_once_the_runs_and_reviews_are(page):
 
 def test_the_numbers_are_beside_the_page_as_csv(page):
     effects = page.parts[0].answer.files["effects.csv"]
-    assert len(effects) == 3
+    assert len(effects) == 7  # two factors, each at both levels of the other, and the interaction
+    assert (effects["validation_low"] < effects["validation"]).all()
     assert (effects["trimmed_low"] < effects["trimmed"]).all()
     assert (effects["p_holm"] <= 1).all()
 
@@ -127,7 +131,7 @@ def test_a_study_that_has_only_begun_has_a_page(finished):
 
 def test_a_plan_that_is_none_is_refused(finished):
     runs = frames.runs(finished, "factors")
-    parent = runs[runs["role"] == "study"].iloc[0].to_dict() | {"factors": "<script>"}
+    parent = runs[runs["role"] == "study"].iloc[0].to_dict() | {"plan": "<script>"}
     with pytest.raises(UserError, match="cannot be read"):
         answer(parent, runs, runs.iloc[:0], finished)
 

@@ -45,7 +45,7 @@ def test_luck_and_ensembles_have_their_sentences(answer):
 def test_the_page_holds_it_all(stores):
     page = build.page(stores, "finalists", frames.runs(stores, "finalists"))
     titles = [section.title for section in page.parts[0].sections]
-    assert titles[:3] == ["Finalists", "Luck of the search", "Ensembles"]
+    assert titles[:3] == ["Finalists", "Selection effect of the search", "Ensembles"]
     assert "Leaderboard" not in titles
     assert render.study_page(page)
 
@@ -77,7 +77,7 @@ def test_with_other_settings_than_the_search_had_no_luck_of_it_is_told(fill):
     stores = fill(runs, notes=notes)
     said = build.page(stores, "finalists", frames.runs(stores, "finalists")).parts[0].answer.sentences
     assert any("had another model.init_from" in sentence for sentence in said)
-    assert not any("uck of the seed" in sentence for sentence in said)
+    assert not any("effect of the seed" in sentence for sentence in said)
 
 
 def test_under_way_there_is_no_champion(fill):

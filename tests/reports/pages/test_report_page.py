@@ -134,8 +134,8 @@ def test_a_study_under_way_says_so(fill):
     runs = frames.runs(stores)
     made = build.page(stores, "imdb", runs)
     assert "1 run is not finished" in made.interim
-    [text] = [s.sentences[0] for s in made.parts[0].sections if s.title == "Parameter importance"]
-    assert "there are 2 so far" in text  # too few complete trials: no figure
+    # Which settings mattered cannot be told from trials that a search chose and pruned.
+    assert not any("importance" in section.title.lower() for section in made.parts[0].sections)
 
 
 def test_a_study_without_a_complete_run_has_a_page(fill):

@@ -13,7 +13,9 @@ KINDS = ("group", "random", "contiguous")
 OPTIMISM = {"group": 0.0, "random": 0.02, "contiguous": -0.015}
 
 
-def splits_of(blocks: int, planned: int | None = None) -> tuple[list[MadeUp], dict[str, dict[str, str]]]:
+def splits_of(
+    blocks: int, planned: int | None = None, fixed: str = ""
+) -> tuple[list[MadeUp], dict[str, dict[str, str]]]:
     """Make blocks in which a random part flatters by 2 points and a contiguous one is 1.5 points too low."""
     runs = []
     for block in range(blocks):
@@ -25,7 +27,7 @@ def splits_of(blocks: int, planned: int | None = None) -> tuple[list[MadeUp], di
                 tags |= {"used.train": "21300", "used.val": "3700"}
             run = MadeUp(
                 len(runs), study="splits", changes={**shared, "data.split_method": kind}, tags=tags,
-                digest=f"{len(runs):064x}",
+                digest=f"{(0 if kind == fixed else 1 + len(runs)):064x}",
             )  # fmt: skip
             run.val = run.val - run.val.max() + run.test + OPTIMISM[kind] + draw.normal(0, 0.002)
             runs.append(run)
@@ -83,3 +85,14 @@ def test_a_study_without_a_finished_run_has_a_page(fill):
     page = page_of(fill(runs, finished=False, notes=notes))
     assert page.parts[0].answer.sentences == ["No verdict: none of 8 blocks is complete."]
     assert render.study_page(page)
+
+
+def test_a_split_that_ignores_its_seed_has_one_part_and_no_interval(fill):
+    runs, notes = splits_of(8, fixed="contiguous")
+    answer = page_of(fill(runs, notes=notes)).parts[0].answer
+    assert "which all 8 runs share: no interval and no verdict" in answer.sentences[0]
+    assert [sentence for sentence in answer.sentences if "promises" in sentence and "contiguous" in sentence] == []
+    table = answer.files["splits.csv"].set_index("split_method")
+    assert table["low"].isna().to_dict() == {"contiguous": True, "group": False, "random": False}
+    pairs = answer.files["pairs.csv"].set_index("pair")
+    assert pairs.loc[[name for name in pairs.index if "contiguous" in name], ["low", "p"]].isna().all(axis=None)

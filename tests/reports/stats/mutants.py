@@ -69,11 +69,11 @@ MUTANTS = {
         "weights = reduce(np.kron, signs) / len(chosen)",
         simulated("trimmed_bias_and_width"),
     ),
-    "search luck against test": Mutant(
+    "selection effect of the search against test": Mutant(
         "reports/stats/finalists.py",
-        'runs.groupby("config")["best/val_accuracy"].mean()',
-        'runs.groupby("config")["test/accuracy"].mean()',
-        simulated("search_luck"),
+        "astype(float) - runs[VALIDATION]",
+        'astype(float) - runs["test/accuracy"]',
+        simulated("search_selection"),
     ),
     "mean of all runs as headline": Mutant(
         "reports/stats/estimates.py",
@@ -106,6 +106,45 @@ MUTANTS = {
         "return self.finished < self.plan.wanted",
         "return False",
         ("tests/reports/stats/test_factorial.py::test_unfinished_studies_have_no_verdict",),
+    ),
+    "pooled main effect under interaction": Mutant(
+        "reports/pages/verdicts.py",
+        "if effect.contrast.is_interaction or bool",
+        "if not effect.contrast.at or bool",
+        ("tests/reports/pages/test_sentences.py::test_where_an_interaction_stands_simple_effects_are_told",),
+    ),
+    "mixed reference": Mutant(
+        "reports/stats/finalists.py",
+        "kinds.reset_index().merge(others, on=list(KIND))",
+        'kinds.reset_index()[["config"]].merge(others, how="cross")',
+        ("tests/reports/stats/test_finalists.py::test_only_unselected_runs_of_the_same_kind_are_a_reference",),
+    ),
+    "seeds as runs": Mutant(
+        "reports/stats/finalists.py",
+        'seed = mean_interval(_per_unit(excess, runs["seed"], runs["config"]))',
+        "seed = mean_interval(excess.to_numpy() * POINTS)",
+        (
+            *simulated("search_selection"),
+            "tests/reports/stats/test_finalists.py::test_shared_seeds_are_the_unit_and_not_the_runs",
+        ),
+    ),
+    "runs as blocks in tau": Mutant(
+        "reports/stats/over_blocks.py",
+        "jackknife(runs, rank_agreement)",
+        "jackknife(runs.assign(block=range(len(runs))), rank_agreement)",
+        simulated("over_blocks"),
+    ),
+    "runs as blocks in the gap": Mutant(
+        "reports/stats/over_blocks.py",
+        'mean_interval(gaps.groupby(runs["block"]).mean().to_numpy())',
+        "mean_interval(gaps.to_numpy())",
+        simulated("over_blocks"),
+    ),
+    "tuned by test": Mutant(
+        "reports/stats/tuning_budget.py",
+        "validation = blocks(runs, factors, VALIDATION).table",
+        "validation = blocks(runs, factors, outcome).table",
+        ("tests/reports/stats/test_tuning_budget.py::test_runs_are_chosen_by_validation_and_compared_by_test",),
     ),
     "beats by p alone": Mutant(
         "reports/stats/factorial.py",

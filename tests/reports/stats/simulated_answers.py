@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from reports.stats.contrasts import VALIDATION
+from reports.stats.over_blocks import rank_agreement, validation_over_blocks
 from reports.stats.sensitivity import Range, what_matters
 from reports.stats.tuning_budget import tuned, tuned_effect
-from tests.reports.stats.checks import RESAMPLED, Check, percent
+from tests.reports.stats.checks import RESAMPLED, Check, covers, limits, percent
 
 
 def arms(rng: np.random.Generator, blocks: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,3 +50,25 @@ def sensitivity(rng: np.random.Generator, scale: float) -> Iterator[Check]:
             table = found.table.set_index("setting").loc[names]
             hits.append((table["low"] <= truth) & (truth <= table["high"]))
         yield percent(f"effect over the drawn range, n={blocks}: covers", np.array(hits), 93, 97, RESAMPLED)
+
+
+def blocks_of_runs(rng: np.random.Generator, blocks: int) -> pd.DataFrame:
+    """Return four runs a block, whose settings move both accuracies, and whose validation part moves one."""
+    setting = np.repeat(rng.normal(0, 1.0, blocks), 4)
+    part = np.repeat(rng.normal(0, 0.6, blocks), 4)
+    true = 87 + setting + rng.normal(0, 0.4, 4 * blocks)
+    return pd.DataFrame(
+        {
+            "block": np.repeat(np.arange(blocks), 4),
+            VALIDATION: (true + 1 + part + rng.normal(0, 0.3, 4 * blocks)) / 100,
+            "test/accuracy": (true + rng.normal(0, 0.2, 4 * blocks)) / 100,
+        }
+    )
+
+
+def over_blocks(rng: np.random.Generator, scale: float) -> Iterator[Check]:
+    tau = float(np.mean([rank_agreement(blocks_of_runs(rng, 24)) for _ in range(2000)]))
+    found = [validation_over_blocks(blocks_of_runs(rng, 24)) for _ in range(int(RESAMPLED * scale))]
+    gaps, taus = ([getattr(one, name) for one in found] for name in ("gap", "tau"))
+    yield percent("gap over 24 blocks: covers", covers(limits(gaps), 1.0), 93, 97, RESAMPLED)
+    yield percent("tau-b over 24 blocks: covers", covers(limits(taus), tau), 93, 97.5, RESAMPLED)

@@ -25,12 +25,13 @@ SIMULATIONS: dict[str, Simulation] = {
         effects.looking_twice,
         effects.training_rate,
         runs.new_reviews,
-        runs.search_luck,
+        runs.search_selection,
         runs.rank_correlation,
         runs.slopes,
         runs.tuning_band,
         answers.tuning_budget,
         answers.sensitivity,
+        answers.over_blocks,
     )
 }
 SHORT = {
@@ -39,12 +40,13 @@ SHORT = {
     "trained_mean": 0.4,
     "sign_flips": 0.2,
     "false_verdicts": 0.25,
-    "search_luck": 0.15,
+    "search_selection": 0.15,
     "rank_correlation": 0.3,
     "slopes": 0.25,
     "tuning_band": 0.2,
     "tuning_budget": 0.1,
     "sensitivity": 0.3,
+    "over_blocks": 0.1,
 }
 """Share of the repetitions that pytest makes of the slow ones."""
 

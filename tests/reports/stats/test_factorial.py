@@ -74,7 +74,7 @@ def test_a_difference_may_be_certain_and_still_too_small_to_matter():
 def test_an_interaction_is_named_or_its_smallest_visible_size():
     seen = verdicts(analysed(24, seed_sd=0.2, interaction=-1.0))[2]
     assert seen.kind == "interaction"
-    assert "less over last state with BCE than with cross-entropy" in seen.sentence
+    assert "lower with BCE than with cross-entropy" in seen.sentence
     analysis = analysed(24)
     unseen = verdicts(analysis)[2]
     assert unseen.kind == "none_seen"

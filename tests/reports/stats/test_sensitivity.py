@@ -50,7 +50,7 @@ def test_too_few_blocks_or_a_setting_that_is_the_same_in_all_say_nothing():
 
 def test_ranges_are_those_of_the_plan_and_a_seed_is_no_setting():
     searched = {
-        "train.lr": '{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.0005, "high": 0.01, "log": true}}',
+        "train.lr": '{"name": "FloatDistribution", "attributes": {"low": 0.0005, "high": 0.01, "log": true}}',
         "seed": '{"name": "IntDistribution", "attributes": {"log": false, "step": 1, "low": 0, "high": 9}}',
         "model.loss": '{"name": "CategoricalDistribution", "attributes": {"choices": ["bce", "cross_entropy"]}}',
     }

@@ -1,4 +1,4 @@
-"""A tuned arm is another question than a random setting: the best of n by validation, over all subsets of blocks."""
+"""A tuned arm is another question than a random setting: the best of n by validation, over all subsets."""
 
 from itertools import combinations
 
