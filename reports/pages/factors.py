@@ -83,7 +83,7 @@ def conditions(runs: pd.DataFrame) -> str:
     """Say what a random setting is here: how long runs learn, and how much of a text they read."""
     shown = []
     for name, unit in (("train.epochs", "epochs"), ("data.max_length", "tokens of a review kept")):
-        values = runs[name].dropna().unique() if name in runs else []
+        values = runs[name].dropna().unique().tolist() if name in runs else []
         if len(values) == 1:
             shown.append(f"{values[0]:g} {unit}")
     where = f" ({', '.join(shown)})" if shown else ""

@@ -89,7 +89,7 @@ MUTANTS = {
     ),
     "failed runs dropped": Mutant(
         "reports/stats/contrasts.py",
-        'if "diverged" not in runs:',
+        'if "diverged" not in runs or not outcome.endswith("accuracy"):',
         "if True:",
         (
             "tests/reports/stats/test_contrasts.py::test_a_loss_that_left_the_real_numbers_is_an_outcome_and_no_gap",
@@ -109,8 +109,8 @@ MUTANTS = {
     ),
     "pooled main effect under interaction": Mutant(
         "reports/pages/verdicts.py",
-        "if effect.contrast.is_interaction or bool",
-        "if not effect.contrast.at or bool",
+        "(effect.contrast.factors[0] in told_simply)",
+        "False",
         ("tests/reports/pages/test_sentences.py::test_where_an_interaction_stands_simple_effects_are_told",),
     ),
     "mixed reference": Mutant(

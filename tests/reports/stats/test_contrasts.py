@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.stats.contrasts import blocks, cells, family
+from reports.stats.contrasts import blocks, cells, family, scored
 from seqclf_core.errors import UserError
 from tests.reports.stats.simulated import FACTORS, INTERACTION, LOSS, POOLING, study
 
@@ -97,3 +97,9 @@ def test_one_factor_is_enough():
     found = blocks(runs, {"model.pooling": ["last", "mean"]})
     assert found.table.shape == (6, 2)
     assert len(found.contrast(family({"model.pooling": ["last", "mean"]})[0])) == 6
+
+
+def test_a_run_that_diverged_scores_chance_in_accuracies_alone():
+    runs = pd.DataFrame({"block": [0], "gap": [np.nan], "test/accuracy": [np.nan], "diverged": [True]})
+    assert scored(runs, "test/accuracy").tolist() == [0.5]
+    assert scored(runs, "gap").isna().all()  # half a point of nothing is no gap
