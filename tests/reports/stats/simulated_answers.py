@@ -31,7 +31,8 @@ def tuning_budget(rng: np.random.Generator, scale: float) -> Iterator[Check]:
         found = np.array(
             [tuned_effect(*arms(rng, blocks), (1, -1), trials) for _ in range(int(RESAMPLED * scale))]
         )
-        yield Check(f"tuned by {trials}, n={blocks}: bias", float(found[:, 0].mean()) - truth, -0.06, 0.06)
+        bias, error = float(found[:, 0].mean()) - truth, float(stats.sem(found[:, 0]))
+        yield Check(f"tuned by {trials}, n={blocks}: bias in standard errors of it", bias / error, -4, 4)
         hits = np.abs(found[:, 0] - truth) <= stats.t.ppf(0.975, blocks - 1) * found[:, 1]
         yield percent(f"tuned by {trials}, n={blocks}: covers", hits, 93, 97.5, RESAMPLED)
 
