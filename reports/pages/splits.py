@@ -59,12 +59,12 @@ def answer(
 def scores(done: pd.DataFrame) -> pd.DataFrame:
     """Return one row per kind of split: what ``split_gaps`` says, and mean ``val`` and ``test`` in per cent."""
     gaps, _ = split_gaps(done)
-    means = done.groupby(FACTOR)[["val/accuracy", "test/accuracy"]].mean() * POINTS
+    means = done.groupby(FACTOR)[["best/val_accuracy", "test/accuracy"]].mean() * POINTS
     one_part = gaps["split_method"].isin(fixed_parts(done, FACTOR))
     gaps[["low", "high"]] = gaps[["low", "high"]].mask(one_part)
     return gaps.assign(
         one_part=one_part,
-        val=gaps["split_method"].map(means["val/accuracy"]),
+        val=gaps["split_method"].map(means["best/val_accuracy"]),
         test=gaps["split_method"].map(means["test/accuracy"]),
     )
 

@@ -21,7 +21,7 @@ Factors = Mapping[str, Sequence[str]]
 
 POINTS = 100.0
 """Percentage points in an accuracy of 1."""
-VALIDATION = "val/accuracy"
+VALIDATION = "best/val_accuracy"
 """The column with the validation accuracy of a run's kept weights."""
 CHANCE = 0.5
 """Accuracy of a run that learnt nothing; what a run scores whose loss left the real numbers."""

@@ -17,7 +17,7 @@ def fresh(gap: float = 0.01, sd: float = 0.002, seeds: int = 5) -> pd.DataFrame:
             "config": name,
             "seed": seed,
             **KINDS,
-            "val/accuracy": true + gap + rng.normal(0, sd),
+            "best/val_accuracy": true + gap + rng.normal(0, sd),
             "test/accuracy": true,
         }
         for name, true in (("a", 0.87), ("b", 0.89), ("c", 0.88))
@@ -30,7 +30,7 @@ UNSELECTED = pd.DataFrame(
     {
         "block": range(30),
         **KINDS,
-        "val/accuracy": np.linspace(0.8, 0.88, 30),
+        "best/val_accuracy": np.linspace(0.8, 0.88, 30),
         "test/accuracy": np.linspace(0.79, 0.87, 30) + np.random.default_rng(1).normal(0, 0.001, 30),
     }
 )
@@ -63,7 +63,7 @@ def test_one_seed_has_a_mean_and_no_spread():
 def test_a_gap_to_the_test_part_is_not_the_luck_of_a_seed():
     """Validation flatters every run by 3 points here, but the search was not lucky."""
     runs = fresh(gap=0.03)
-    means = runs.groupby("config")["val/accuracy"].mean()
+    means = runs.groupby("config")["best/val_accuracy"].mean()
     found = selection_effect(dict(means), runs, UNSELECTED)
     assert found.seed.value == pytest.approx(0, abs=1e-9)
     assert found.validation.value == pytest.approx(2, abs=0.15)  # the others' gap is 1 point
@@ -71,7 +71,7 @@ def test_a_gap_to_the_test_part_is_not_the_luck_of_a_seed():
 
 def test_what_the_search_saw_above_fresh_seeds_is_the_seed_s_selection_effect():
     runs = fresh()
-    searched = {name: mean + 0.01 for name, mean in runs.groupby("config")["val/accuracy"].mean().items()}
+    searched = {name: mean + 0.01 for name, mean in runs.groupby("config")["best/val_accuracy"].mean().items()}
     found = selection_effect(searched, runs, UNSELECTED)
     assert found.seed.value == pytest.approx(1)
     assert found.seed.low < 1 < found.seed.high
@@ -81,7 +81,7 @@ def test_what_the_search_saw_above_fresh_seeds_is_the_seed_s_selection_effect():
 def test_too_little_to_say_is_said():
     single = selection_effect({"a": 0.9, "b": 0.9, "c": 0.9}, fresh(seeds=1), UNSELECTED)
     assert np.isnan(single.seed.low)
-    failed = UNSELECTED.assign(**{"val/accuracy": 0.5})
+    failed = UNSELECTED.assign(**{"best/val_accuracy": 0.5})
     assert selection_effect({"a": 0.9, "b": 0.9, "c": 0.9}, fresh(), failed).validation is None
     with pytest.raises(UserError, match="'c'"):
         selection_effect({"a": 0.9, "b": 0.9}, fresh(), UNSELECTED)
@@ -90,7 +90,7 @@ def test_too_little_to_say_is_said():
 def test_shared_seeds_are_the_unit_and_not_the_runs():
     """Three finalists whose runs rise and fall together with the seed are five draws, not fifteen."""
     runs = fresh(sd=0)
-    runs["val/accuracy"] += runs["seed"].map(dict(enumerate([-0.004, -0.002, 0, 0.002, 0.004])))
+    runs["best/val_accuracy"] += runs["seed"].map(dict(enumerate([-0.004, -0.002, 0, 0.002, 0.004])))
     found = selection_effect({"a": 0.88, "b": 0.9, "c": 0.89}, runs, UNSELECTED)
     sd = np.std([-0.4, -0.2, 0, 0.2, 0.4], ddof=1)
     assert found.seed.n == 5
@@ -100,7 +100,7 @@ def test_shared_seeds_are_the_unit_and_not_the_runs():
 def test_only_unselected_runs_of_the_same_kind_are_a_reference():
     """Last-state runs have another gap here; mixed in, they would turn no effect into one."""
     last = UNSELECTED.assign(**{"model.pooling": "last"})
-    last["val/accuracy"] -= 0.01
+    last["best/val_accuracy"] -= 0.01
     runs, searched = fresh(), {"a": 0.88, "b": 0.9, "c": 0.89}
     mixed = selection_effect(searched, runs, pd.concat([UNSELECTED, last]))
     assert mixed == selection_effect(searched, runs, UNSELECTED)
