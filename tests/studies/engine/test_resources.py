@@ -1,5 +1,6 @@
 """What workers are given of the machine: the user's own names of GPUs."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,10 @@ def test_workers_are_given_these_names(tmp_path: Path) -> None:
             environment = Path(f"/proc/{worker.process.pid}/environ")
             if not environment.exists():
                 pytest.skip("a process's environment is read from /proc")
-            entries = environment.read_bytes().split(b"\0")
+            deadline = time.monotonic() + 30
+            while not (content := environment.read_bytes()) and time.monotonic() < deadline:
+                time.sleep(0.01)  # it is empty while the process is being started
+            entries = content.split(b"\0")
             given.append(next(e.decode() for e in entries if e.startswith(b"CUDA_VISIBLE_DEVICES=")))
         assert [each.partition("=")[2] for each in given] == ["2", "GPU-4ddd", "2"]
     finally:
