@@ -68,7 +68,7 @@ def test_draws_fill_their_ranges_evenly() -> None:
         ("model.pooling=last", "two or more"),
         ("model.pooling=last,last", "different"),
         ("model.hidden_dim=64,-1", "'-1' is no level"),
-        ("", "no factor was given"),
+        (" ", "no factor was given"),
         ("model.pooling=last,mean model.pooling=max,mean", "twice"),
     ],
 )
