@@ -96,7 +96,9 @@ def _mean(name: str, runs: pd.DataFrame) -> Score:
         mean_interval,  # scipy takes a second, which most experiments need not wait for
     )
 
-    val, test = (mean_interval(100 * runs[f"{part}/accuracy"].to_numpy(dtype=float)) for part in ("val", "test"))
+    val, test = (
+        mean_interval(100 * runs[name].to_numpy(dtype=float)) for name in ("best/val_accuracy", "test/accuracy")
+    )
     return Score(
         name.rpartition(" seed ")[0] or name, f"mean over {len(runs)} seeds", len(runs), val.value, test.value,
         (val.low, val.high), (test.low, test.high),

@@ -43,7 +43,7 @@ def test_runs_has_one_row_per_run_with_settings_of_their_own_types(recorded):
         assert row["outcome"] == run.outcome
         assert row["study"] == run.study
         for name, value in RunConfig().override(run.changes).flat().items():
-            assert pd.isna(row[name]) if value is None else row[name] == value, name
+            assert pd.isna(row[name]) if value in (None, "") else row[name] == value, name
     assert pd.api.types.is_integer_dtype(table["model.hidden_dim"])
     assert pd.api.types.is_float_dtype(table["train.lr"])
     assert pd.api.types.is_bool_dtype(table["model.bidirectional"])
