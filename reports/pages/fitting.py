@@ -167,7 +167,7 @@ def validation(study: FactorialData) -> Section | None:
         f"Kendall's tau-b between the two is {found.tau.value:.2f} {between(found.tau.low, found.tau.high)} "
         "(95 % over blocks).",
     ]
-    val, test = (100 * runs[f"{part}/accuracy"].to_numpy(dtype=float) for part in ("val", "test"))
+    val, test = (100 * runs[name].to_numpy(dtype=float) for name in ("best/val_accuracy", "test/accuracy"))
     ends = np.array([min(val.min(), test.min()), max(val.max(), test.max())])
     labels = plots.Labels("Trained runs", "validation accuracy, %", "test accuracy, %")
     panel = plots.scatter(val, test, labels, pd.DataFrame({"x": ends, "y": ends}))
