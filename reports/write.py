@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
-from experiments.tracking.paths import RunPaths
+from experiments.tracking.paths import RunPaths, folder_name
 from reports import frames
 from reports.html import render
+from reports.html.document import Page
+from reports.pages import build, comparison
 from reports.records import database
+from reports.records.spreadsheet import to_csv
 from seqclf_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Written:
+    """A page that was written."""
+
+    path: Path
+    answer: Sequence[str] = ()
+    """What the study says to its question, where it has one of its own."""
+
+
+def write_pages(stores: frames.Stores, out: Path, study: str | None = None, ui: str = "") -> list[Written]:
+    """Write a page and tables to ``<out>/<study>`` for one study or all, and a comparison of several.
+
+    Args:
+        stores: where to read.
+        out: folder of the reports; made where there is none.
+        study: the study or experiment; default all.
+        ui: address of an MLflow UI to link to; empty for none.
+
+    Returns:
+        The pages: of several studies their comparison first, then that of the newest. Empty where nothing has been
+        recorded.
+    """
+    runs = frames.runs(stores, study)
+    newest = runs.groupby("study")["started"].max().sort_values(ascending=False)
+    written: list[Written] = []
+    pages: list[Page] = []
+    for name in newest.index:
+        of_study = runs[runs["study"] == name]
+        folder = out / folder_name(str(name))
+        render.replace(folder / "runs.csv", to_csv(of_study.dropna(axis="columns", how="all")))
+        page = build.page(stores, str(name), of_study, ui)
+        render.put(folder, page)
+        said = [sentence for part in page.parts for sentence in part.answer.sentences]
+        written.append(Written(folder / "index.html", said))
+        pages.append(page)
+    if len(pages) > 1:
+        render.put(out, comparison.page(pages, runs, link=lambda name: quote(folder_name(name)) + "/index.html"))
+        written.insert(0, Written(out / "index.html"))
+    return written
 
 
 def write(
@@ -34,7 +81,7 @@ def write(
     """
     stores = frames.Stores.under(runs, tracking_uri, storage)
     address = (ui or database.address(stores.tracking)).rstrip("/")
-    pages = render.write(stores, out or RunPaths(runs).report, study, address)
+    pages = write_pages(stores, out or RunPaths(runs).report, study, address)
     if not pages:
         of = f" of {study!r}" if study else ""
         raise UserError(

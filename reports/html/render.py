@@ -1,4 +1,4 @@
-"""Pages from what was recorded: per study an index.html, the same as report.md, tables; of several, a comparison.
+"""A page as files: index.html, the same as report.md with its figures, and its tables.
 
 A page asks for nothing from anywhere: styles, script and figures are in it. Everything that was recorded (names,
 settings, tags) is escaped by Jinja2, and a content security policy lets no script run but our own.
@@ -6,67 +6,19 @@ settings, tags) is escaped by Jinja2, and a content security policy lets no scri
 
 import base64
 import hashlib
-import os
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.tracking.paths import folder_name
-from reports import frames
 from reports.html import formatting
 from reports.html.document import BLOCKS, Page
 from reports.html.markdown import TEMPLATES, markdown
-from reports.pages import build, comparison
 from reports.records.spreadsheet import to_csv
-
-
-@dataclass(frozen=True)
-class Written:
-    """A page that was written."""
-
-    path: Path
-    answer: Sequence[str] = ()
-    """What the study says to its question, where it has one of its own."""
-
-
-def write(stores: frames.Stores, out: Path, study: str | None = None, ui: str = "") -> list[Written]:
-    """Write a page and tables to ``<out>/<study>`` for one study or all, and a comparison of several.
-
-    Args:
-        stores: where to read.
-        out: folder of the reports; made where there is none.
-        study: the study or experiment; default all.
-        ui: address of an MLflow UI to link to; empty for none.
-
-    Returns:
-        The pages: of several studies their comparison first, then that of the newest. Empty where nothing has been
-        recorded.
-    """
-    runs = frames.runs(stores, study)
-    newest = runs.groupby("study")["started"].max().sort_values(ascending=False)
-    written: list[Written] = []
-    pages: list[Page] = []
-    for name in newest.index:
-        of_study = runs[runs["study"] == name]
-        folder = out / folder_name(str(name))
-        replace(folder / "runs.csv", to_csv(of_study.dropna(axis="columns", how="all")))
-        page = build.page(stores, str(name), of_study, ui)
-        put(folder, page)
-        said = [sentence for part in page.parts for sentence in part.answer.sentences]
-        written.append(Written(folder / "index.html", said))
-        pages.append(page)
-    if len(pages) > 1:
-        put(out, comparison.page(pages, runs, link=lambda name: quote(folder_name(name)) + "/index.html"))
-        written.insert(0, Written(out / "index.html"))
-    return written
+from seqclf_core.files import atomic_write
 
 
 def put(folder: Path, page: Page) -> None:
@@ -90,16 +42,7 @@ def study_page(page: Page) -> str:
 
 def replace(path: Path, text: str) -> None:
     """Write a file in one step: who reads it sees the one before or this one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink()
-        raise
+    atomic_write(path, text.encode(errors="replace"))
 
 
 def now() -> str:

@@ -8,8 +8,9 @@ from markupsafe import Markup
 from reports.html import formatting, plots
 from reports.html.document import Column, Figure, Section, table
 from reports.pages.factorial_data import FactorialData
-from reports.pages.verdicts import level_of, mirrored, names, points, word
+from reports.pages.verdicts import level_of, names, points, word
 from reports.stats.contrasts import Contrast, cells
+from reports.stats.estimates import mirrored
 from reports.stats.generalisation import NewReviews, correct_answers, for_new_reviews
 
 POINT, between = formatting.point, formatting.between

@@ -10,9 +10,9 @@ from reports.html import formatting, plots
 from reports.html.document import Block, Column, Figure, Section, table
 from reports.pages.effects import POINT, between, cell_name, label
 from reports.pages.factorial_data import FactorialData
-from reports.pages.verdicts import level_of, mirrored, points
+from reports.pages.verdicts import level_of, points
 from reports.stats.contrasts import Contrast, family
-from reports.stats.estimates import Interval
+from reports.stats.estimates import Interval, mirrored
 from reports.stats.generalisation import trained_runs
 from reports.stats.optimisation import Slope, examples_to_reach, faster, median_examples, ratio, slope
 from reports.stats.over_blocks import validation_over_blocks

@@ -14,9 +14,9 @@ from reports.html import formatting, plots
 from reports.html.document import Column, Conclusion, Fact, Figure, Section, table
 from reports.pages.effects import POINT, between
 from reports.pages.factorial_data import finished_runs
-from reports.pages.verdicts import mirrored, points
+from reports.pages.verdicts import points
 from reports.stats.contrasts import POINTS
-from reports.stats.estimates import FEWEST_FOR_TEST
+from reports.stats.estimates import FEWEST_FOR_TEST, mirrored
 from reports.stats.factorial import Analysis, Effect, Plan, analyse
 from reports.stats.generalisation import split_gaps
 from reports.stats.over_blocks import fixed_parts

@@ -10,9 +10,9 @@ from reports.html import formatting, plots
 from reports.html.document import Column, Figure, Section, table
 from reports.pages.effects import POINT, between, label
 from reports.pages.factorial_data import FactorialData
-from reports.pages.verdicts import mirrored, names, points, word
+from reports.pages.verdicts import names, points, word
 from reports.stats.contrasts import Contrast
-from reports.stats.estimates import Interval
+from reports.stats.estimates import Interval, mirrored
 from reports.stats.sensitivity import Sensitivity, what_matters
 from reports.stats.tuning_budget import effects_by_budget
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports.stats.contrasts import Contrast
-from reports.stats.estimates import Interval
+from reports.stats.estimates import Interval, mirrored
 from reports.stats.factorial import ALPHA, Analysis, Effect
 from reports.stats.power import MOST_BLOCKS
 from reports.stats.training_rates import TrainingEffect
@@ -213,11 +213,6 @@ def points(interval: Interval, label: str = "") -> str:
     digits = 1 if all(abs(number) >= 0.05 for number in numbers) else 2
     value, low, high = (f"{number:.{digits}f}" for number in numbers)
     return f"{value} points [{label}{low}, {high}]"
-
-
-def mirrored(interval: Interval) -> Interval:
-    """Return the interval of the same difference, taken the other way round."""
-    return Interval(-interval.value, -interval.high, -interval.low, interval.level, interval.n)
 
 
 def about(count: int) -> str:

@@ -171,3 +171,8 @@ def holm(p: Array) -> Array:
     adjusted = np.empty_like(p)
     np.put_along_axis(adjusted, order, rising, axis=-1)
     return np.where(np.isnan(p).any(axis=-1, keepdims=True), np.nan, adjusted)
+
+
+def mirrored(interval: Interval) -> Interval:
+    """Return the interval of the same difference, taken the other way round."""
+    return Interval(-interval.value, -interval.high, -interval.low, interval.level, interval.n)

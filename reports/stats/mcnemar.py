@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
-from reports.pages.verdicts import mirrored, points
 from reports.stats.contrasts import POINTS
 from reports.stats.estimates import Interval, share_interval
 from seqclf_core.errors import UserError
@@ -29,18 +28,6 @@ class ModelComparison:
     """Points by which A is right more often on these reviews; exact, given how many they disagree on."""
     p: float
     """Two-sided, McNemar's exact test."""
-
-    def sentence(self, a: str = "run A", b: str = "run B") -> str:
-        """Say it in words, about these models on these reviews."""
-        counts = f"{self.only_a:,} only {a}, {self.only_b:,} only {b}, exact p = {self.p:.2g}"
-        size = self.difference
-        if self.p >= 0.05:
-            same = f"{a} and {b} cannot be told apart"
-            return f"On these {self.reviews:,} reviews {same}: {points(size)} ({counts})."
-        if size.value < 0:
-            a, b, size = b, a, mirrored(size)
-        more = f"{points(size)} more of these {self.reviews:,} reviews correctly"
-        return f"{a[0].upper()}{a[1:]} answers {more} than {b} ({counts})."
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> ModelComparison:

@@ -36,8 +36,8 @@ def main(arguments: Sequence[str]) -> None:
         UserError: if a run is not recorded, has no predictions, or had other data than the other.
     """
     options = parse(Options, arguments, "compare")
-    from reports.compare import comparison
     from reports.frames import Stores
+    from reports.pages.two_models import comparison
 
     stores = Stores.under(options.runs, options.tracking_uri)
     print(comparison(stores, options.a, options.b, options.most))

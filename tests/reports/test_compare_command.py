@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reports import frames
-from reports.compare import comparison
+from reports.pages.two_models import comparison
 from seqclf_core.errors import UserError
 from tests.reports.recorded_runs import MadeUp, write_predictions
 

@@ -12,6 +12,7 @@ import pytest
 from experiments.tracking import paths
 from reports.html import formatting, render
 from reports.pages import tables
+from reports.write import write_pages
 from tests.reports.recorded_runs import MadeUp, study_of
 
 ROOT = Path(__file__).parents[2]
@@ -19,17 +20,17 @@ ROOT = Path(__file__).parents[2]
 
 def test_pages_and_tables_are_written_for_every_study(fill, tmp_path):
     stores = fill([*study_of(2), MadeUp(0, study="../<b>", role="experiment")])
-    index, *pages = (page.path for page in render.write(stores, tmp_path / "report"))
+    index, *pages = (page.path for page in write_pages(stores, tmp_path / "report"))
     assert index == tmp_path / "report" / "index.html"
     assert {path.parent.parent for path in pages} == {tmp_path / "report"}
     links = set(re.findall(r'<a href="([^"]*)"', index.read_text()))
     assert {(index.parent / link).resolve() for link in links} == {path.resolve() for path in pages}
     table = pd.read_csv(tmp_path / "report" / "imdb" / "runs.csv")
     assert len(table) == 3
-    [only] = render.write(stores, tmp_path / "one", "imdb")
+    [only] = write_pages(stores, tmp_path / "one", "imdb")
     assert only.path == tmp_path / "one" / "imdb" / "index.html"
     assert not (tmp_path / "one" / "index.html").exists()
-    assert render.write(stores, tmp_path / "none", "no such study") == []
+    assert write_pages(stores, tmp_path / "none", "no such study") == []
 
 
 def test_a_page_is_replaced_whole_or_not_at_all(tmp_path):

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports.html import markdown, render
+from reports.html import markdown
+from reports.write import write_pages
 from tests.reports.recorded_lists import factors_of
 from tests.reports.recorded_runs import MadeUp, study_of
 
@@ -20,7 +21,7 @@ def folder(fill, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     (out / "imdb" / "figures").mkdir(parents=True)
     (out / "imdb" / "figures" / "99-of-before.svg").write_text("")
-    render.write(fill([*study_of(3), evil, *runs], notes=notes), out)
+    write_pages(fill([*study_of(3), evil, *runs], notes=notes), out)
     return out
 
 

@@ -14,6 +14,7 @@ from reports import frames
 from reports.html import render
 from reports.html.document import Page, StudySummary, Table
 from reports.pages import build, comparison
+from reports.write import write_pages
 from tests.reports.recorded_lists import factors_of, finalists_of, predict
 from tests.reports.recorded_runs import MadeUp, study_of
 
@@ -206,7 +207,7 @@ def test_studies_that_have_only_begun_are_listed(fill):
 
 
 def test_it_is_written_beside_the_pages(stores, tmp_path, rows):
-    [first, *_] = render.write(stores, tmp_path)
+    [first, *_] = write_pages(stores, tmp_path)
     assert first.path == tmp_path / "index.html"
     text = (tmp_path / "report.md").read_text()
     assert "On a part of the data" in text

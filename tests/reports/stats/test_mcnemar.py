@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 
+from reports.pages.two_models import sentence
 from reports.stats.mcnemar import compare, disagreements, ensemble
 from seqclf_core.errors import UserError
 
@@ -25,22 +26,22 @@ def test_mcnemar_counts_the_disagreements():
     assert found.p == pytest.approx(mcnemar([[70, 20], [5, 5]], exact=True).pvalue)
     assert found.difference.value == pytest.approx(15)
     assert 0 < found.difference.low < 15 < found.difference.high < 25
-    assert "Run A answers 15.0 points [" in found.sentence()
-    assert "more of these 100 reviews correctly than run B" in found.sentence()
+    assert "Run A answers 15.0 points [" in sentence(found)
+    assert "more of these 100 reviews correctly than run B" in sentence(found)
 
 
 def test_the_comparison_knows_no_side():
     one, other = compare(A, B), compare(B, A)
     assert other.p == one.p
     assert other.difference.low == pytest.approx(-one.difference.high)
-    assert other.sentence("run B", "run A").startswith("Run A answers 15.0 points [")
+    assert sentence(other, "run B", "run A").startswith("Run A answers 15.0 points [")
 
 
 def test_equal_models_cannot_be_told_apart():
     found = compare(A, A)
     assert found.p == 1
     assert (found.difference.low, found.difference.value, found.difference.high) == (0, 0, 0)
-    assert "cannot be told apart" in found.sentence()
+    assert "cannot be told apart" in sentence(found)
 
 
 def test_other_reviews_are_refused():

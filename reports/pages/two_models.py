@@ -6,7 +6,9 @@ import pandas as pd
 
 from reports import frames
 from reports.frames import Stores
-from reports.stats.mcnemar import compare, disagreements
+from reports.pages.verdicts import points
+from reports.stats.estimates import mirrored
+from reports.stats.mcnemar import ModelComparison, compare, disagreements
 from seqclf_core.errors import UserError
 
 
@@ -26,8 +28,21 @@ def comparison(stores: Stores, a: str, b: str, most: int = 10) -> str:
         raise UserError(f"{a} was given twice; a comparison needs two different runs.")
     answers = {key: _predictions(stores, key) for key in (a, b)}
     _check_data(stores, a, b)
-    sentence = compare(answers[a], answers[b]).sentence(f"run {a}", f"run {b}")
-    return f"{sentence}\n\n{_listed(answers[a], answers[b], a, b, most)}"
+    said = sentence(compare(answers[a], answers[b]), f"run {a}", f"run {b}")
+    return f"{said}\n\n{_listed(answers[a], answers[b], a, b, most)}"
+
+
+def sentence(found: ModelComparison, a: str = "run A", b: str = "run B") -> str:
+    """Say in words how two trained models compare, about these models on these texts."""
+    counts = f"{found.only_a:,} only {a}, {found.only_b:,} only {b}, exact p = {found.p:.2g}"
+    size = found.difference
+    if found.p >= 0.05:
+        same = f"{a} and {b} cannot be told apart"
+        return f"On these {found.reviews:,} reviews {same}: {points(size)} ({counts})."
+    if size.value < 0:
+        a, b, size = b, a, mirrored(size)
+    more = f"{points(size)} more of these {found.reviews:,} reviews correctly"
+    return f"{a[0].upper()}{a[1:]} answers {more} than {b} ({counts})."
 
 
 def _predictions(stores: Stores, key: str) -> pd.DataFrame:
