@@ -142,6 +142,7 @@ def test_a_command_that_does_not_exist_is_told_with_those_that_do():
 def test_installed_it_works_from_any_folder(tmp_path):
     """As a wheel, from another folder, without the current folder on Python's path."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+    pip += ["--ignore-installed"]  # else pip takes away the one that these tests run with
     copy = tmp_path / "source"
     copy.mkdir()
     for name in ("pyproject.toml", *PACKAGES):

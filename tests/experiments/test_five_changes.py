@@ -42,7 +42,7 @@ def test_the_second_is_the_classifier(config: ModelConfig) -> None:
     expected, bce = model(TOKENS, LENGTHS), LOSSES["bce"]
     torch.testing.assert_close(logits, expected)
     torch.testing.assert_close(loss, bce.sums(expected, torch.tensor([1, 0, 1])) / 3)
-    torch.testing.assert_close(probabilities[:, 0], bce.probability(expected))
+    torch.testing.assert_close(probabilities[:, 0], bce.log_odds(expected).sigmoid())
 
 
 def test_the_same_seed_shares_the_encoder() -> None:

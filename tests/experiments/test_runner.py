@@ -21,8 +21,7 @@ from seqclf_core.data.cache import load_corpus
 from seqclf_core.events import Progress
 from seqclf_core.models import SequenceTagger
 from seqclf_core.training.checkpoint import save_model
-
-TIMES = {"seconds", "tokens_per_second"}
+from tests.core import run_events
 
 
 @pytest.fixture
@@ -51,8 +50,7 @@ def after(checkpoints: int) -> Callable[[], bool]:
 
 
 def curve(path: Path) -> list[dict[str, object]]:
-    happened = [entry.event for entry in journal.read(path) if isinstance(entry, Happened)]
-    return [event.model_dump(exclude=TIMES) for event in happened]
+    return run_events.curve(entry.event for entry in journal.read(path) if isinstance(entry, Happened))
 
 
 def journals(session: Session) -> dict[str, bytes]:
@@ -173,20 +171,21 @@ def test_tagger_to_classifier_compares_with_the_same_seed_and_budget(
     session: Session, small: RunConfig, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = small.override({"train.epochs": 1})
-    runs = tagger_to_classifier.runs(base, lambda _: tmp_path)
-    said = capsys.readouterr().out
-    assert "- loss = nn.CrossEntropyLoss" in said
-    weights = tmp_path / "tagger" / "model.safetensors"
-    before = weights.stat().st_mtime_ns
-    assert tagger_to_classifier.runs(base, lambda _: tmp_path) == runs
-    assert weights.stat().st_mtime_ns == before
-    started, scratch = runs
+    runs = tagger_to_classifier.runs(base, lambda settings: session.paths.work(session.key(settings)))
+    tagger, started, scratch = runs
     assert scratch.config == base
-    assert started.config == base.override({"model.init_from": str(tmp_path / "tagger")})
-    assert float(started.tags["tagger.accuracy"]) > float(started.tags["tagger.baseline"])
+    folder = session.paths.work(session.key(tagger.config)) / "tagger"
+    assert started.config == base.override({"model.init_from": str(folder.absolute())})
 
     results = track_all(session, base, runs, never)
     said = tagger_to_classifier.comparison(results, load_corpus(base.data, cache))
+    assert "- loss = nn.CrossEntropyLoss" in said
+    weights = folder / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    again = track_all(session, base, runs, never)
+    assert [each.finished for each in again] == [each.finished for each in results]
+    assert weights.stat().st_mtime_ns == before
+    results = results[1:]
     for result in results:
         assert result.finished
         assert f"{result.finished.metrics['test/accuracy']:.4f}" in said

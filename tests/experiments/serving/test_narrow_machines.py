@@ -18,13 +18,13 @@ NOBODY = 65534
 AS_NOBODY = """
 import os, sys, importlib
 from pathlib import Path
-import experiments.serving.predict, experiments.serving.registry, experiments.serving.serve
+import experiments.serving.predict, experiments.serving.registry, experiments.serving.serve, seqclf_core.inference
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
 from studies.commands import champion, predict
 
 # What is imported late, and would need more rights than are left.
-experiments.serving.predict.Classifier.load(Path(sys.argv[1])).predict(["x"])
+seqclf_core.inference.Classifier.load(Path(sys.argv[1])).predict(["x"])
 for each in (champion, predict):
     try:
         each.main(["--runs", "/nonexistent"])

@@ -1,8 +1,12 @@
 """Small journals, and all that MLflow holds of them, for the tests beside this file."""
 
+from pathlib import Path
+
 from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
+from sqlalchemy import make_url
 
+from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.journal import Header, Outcome
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
@@ -88,6 +92,8 @@ def record_study(paths: RunPaths, trials: int) -> None:
 
 def everything_in(uri: str) -> dict[str, object]:
     """Return all that MLflow holds, by the run's key and without the ids that it draws at random."""
+    if uri.startswith("sqlite"):  # files of runs are found below RUNS
+        read_without_server(RunPaths(Path(str(make_url(uri).database)).parent).artifacts)
     client = MlflowClient(tracking_uri=uri)
     runs = [
         run

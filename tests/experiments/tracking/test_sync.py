@@ -44,7 +44,7 @@ def test_everything_arrives(paths):
         zip(times[2:5], (100, 200, 300), (0.25, 0.5, 0.75), strict=True)
     )
     assert run["latest"]["test/accuracy"] == 0.7
-    assert run["latest"]["best/val_accuracy"] == 0.5
+    assert run["latest"]["best/val_accuracy"] == 0.75
     assert run["files"] == ["config.json", "predictions"]
     assert run["predictions"] == ["predictions/test.parquet"]
     assert [(name, context) for name, _, _, context in run["inputs"]] == [("imdb", "train, val, test")]

@@ -130,7 +130,7 @@ def test_the_studys_own_run_says_what_came_out(paths):
         # Of the complete run, and while the study still goes on.
         assert own.info.status == "RUNNING"
         assert own.data.metrics == {
-            "best/val_accuracy": 0.5, "best/val_loss": 0.75, "test/accuracy": 0.7, "test/loss": 0.6,
+            "best/val_accuracy": 0.75, "best/val_loss": 0.5, "test/accuracy": 0.7, "test/loss": 0.6,
         }  # fmt: skip
         assert own.data.tags[names.DESCRIPTION] == "Which is best?"
         recorder.close("complete")

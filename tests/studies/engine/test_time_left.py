@@ -25,7 +25,7 @@ def recorded(study: str) -> list[tuple[RunConfig, float, float]]:
     runs = []
     for row in rows:
         config = RunConfig().override({name: row[name] for name in known if row[name]})
-        seconds = float(row["seconds"])
+        seconds = float(row["worked"])
         tokens = config.train.epochs * float(np.minimum(LENGTHS, config.data.max_length).sum())
         share = (
             1.0 if row["outcome"] == "complete" else min(1.0, seconds * float(row["tokens_per_second"]) / tokens)
