@@ -35,7 +35,7 @@ def test_pages_and_tables_are_written_for_every_study(fill, tmp_path):
 
 def test_a_page_is_replaced_whole_or_not_at_all(tmp_path):
     render.replace(tmp_path / "page", "before")
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         render.replace(tmp_path / "page", 7)  # fails while writing
     assert (tmp_path / "page").read_text() == "before"
     render.replace(tmp_path / "page", "a lone surrogate \ud800")
