@@ -78,9 +78,7 @@ class TaggedSplit(EncodedSplit):
     def batch(self, rows: NDArray[np.int64], device: torch.device) -> TaggedBatch:
         """Put these sentences side by side on the device."""
         batch = super().batch(rows, device)
-        width, lengths = batch.tokens.shape[1], self.lengths[rows]
-        positions = np.minimum(self.starts[rows][:, None] + np.arange(width), len(self.tags) - 1)
-        tags = np.where(np.arange(width) < lengths[:, None], self.tags[positions], NO_TAG)
+        tags = self.aligned(rows, self.tags, NO_TAG)
         return TaggedBatch(**vars(batch), tags=torch.from_numpy(tags).to(device))
 
 

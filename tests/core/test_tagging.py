@@ -52,6 +52,22 @@ def batch_of(folder: Path, count: int | None = None) -> TaggedBatch:
     return split.batch(np.arange(len(held_out)), torch.device("cpu"))
 
 
+def test_read_backward_every_token_keeps_its_tag(folder: Path) -> None:
+    tokenizer, held_out = Tokenizer.from_file(str(folder / TOKENIZER)), sentences()[1][:20]
+    batches = [
+        TaggedSplit(tokenizer, held_out, SMALL.override({"data.reading": reading})).batch(
+            np.arange(20), torch.device("cpu")
+        )
+        for reading in ("forward", "backward")
+    ]
+    for row, length in enumerate(batches[0].lengths.tolist()):
+        forward, backward = (
+            list(zip(each.tokens[row].tolist(), each.tags[row].tolist(), strict=True)) for each in batches
+        )
+        assert backward[:length] == forward[:length][::-1]
+        assert backward[length:] == forward[length:]
+
+
 def test_it_is_a_run_that_is_continued_to_the_same_end(tmp_path: Path) -> None:
     config = SMALL.override({"train.evals_per_epoch": 4})
     whole = [event for event in train_tagger(config, tmp_path / "whole") if not isinstance(event, Saved)]
