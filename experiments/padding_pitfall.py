@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from experiments.experiment import Experiment, NamedRun, Place, Result
 from seqclf_core.config import RunConfig
+from seqclf_core.training.predictions import decide
 
 if TYPE_CHECKING:
     from seqclf_core.data.cache import Corpus
@@ -60,7 +61,7 @@ def accuracy_by_length(predictions: Path, corpus: "Corpus", half: float) -> tupl
     read = pq.read_table(predictions)
     lengths = dict(zip(corpus.test.rows.tolist(), np.diff(corpus.test.offsets).tolist(), strict=True))
     short = np.array([lengths[row] <= half for row in read["row"].to_pylist()])
-    right = (read["probability"].to_numpy() >= 0.5) == (read["label"].to_numpy() == 1)
+    right = decide(read["probability"].to_numpy()) == (read["label"].to_numpy() == 1)
     on_short, on_long = (float(right[part].mean()) if part.any() else float("nan") for part in (short, ~short))
     return on_short, on_long
 

@@ -27,6 +27,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from seqclf_core.training.predictions import decide
+
 Predict = Callable[[Sequence[str]], Iterable[float]]
 
 BODY_BYTES = 1_000_000
@@ -137,7 +139,7 @@ def application(predict: Predict, token: str) -> Starlette:
         if not text.strip():
             return page(token, "The text is empty.", 400)
         (probability,) = await score([text])
-        label = "positive" if probability >= 0.5 else "negative"
+        label = "positive" if decide(probability) else "negative"
         return page(token, f"{label}: the probability that it is positive is {probability:.4f}")
 
     return Starlette(

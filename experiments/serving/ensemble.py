@@ -18,6 +18,7 @@ from experiments.serving.choosing import FinishedModel, finished_models
 from experiments.tracking.paths import RunPaths
 from seqclf_core.errors import UserError
 from seqclf_core.inference import save_ensemble
+from seqclf_core.training.predictions import decide
 
 Floats = npt.NDArray[np.float64]
 STEPS = 10_000
@@ -61,7 +62,7 @@ def make_ensemble(paths: RunPaths, keys: Sequence[str], folder: Path) -> tuple[F
     model = FinishedModel(
         folder=folder,
         key=first.key,
-        val_accuracy=float(((together >= 0.5) == (labels == 1)).mean()),
+        val_accuracy=float((decide(together) == (labels == 1)).mean()),
         val_loss=float(-np.log(np.clip(of_truth, 1e-12, 1)).mean()),
         data_scope="whole" if whole else "limited",
         pooling=first.pooling,

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from seqclf_core.errors import UserError
 from seqclf_core.inference import load_model
+from seqclf_core.training.predictions import decide
 
 AT_A_TIME = 256
 """Texts read and scored together; memory does not grow with a file's length."""
@@ -34,7 +35,7 @@ def predict(folder: Path, text: str | None, file: Path | None) -> None:
     print(f"model: {folder}", file=sys.stderr)
     while chunk:
         for each, probability in zip(chunk, model.predict(chunk), strict=True):
-            label = "positive" if probability >= 0.5 else "negative"
+            label = "positive" if decide(probability) else "negative"
             shown = "" if text is not None else "\t" + each[:60].replace("\t", " ")
             print(f"{label}\t{probability:.4f}{shown}", flush=True)
         chunk = list(islice(texts, AT_A_TIME))

@@ -16,6 +16,7 @@ from reports.stats.contrasts import POINTS
 from reports.stats.estimates import Interval
 from reports.stats.finalists import SelectionEffect, finalists, selection_effect
 from reports.stats.mcnemar import ensemble
+from seqclf_core.training.predictions import decide
 
 ALL = "all finalists"
 
@@ -117,7 +118,7 @@ def ensembles(done: pd.DataFrame, stores: frames.Stores) -> pd.DataFrame:
 
 
 def _accuracy(answers: pd.DataFrame) -> float:
-    return float(((answers["probability"] > 0.5) == (answers["label"] == 1)).mean())
+    return float((decide(answers["probability"]) == (answers["label"] == 1)).mean())
 
 
 def _champion(ranked: pd.DataFrame) -> Iterator[str]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from reports.stats.contrasts import POINTS, Factors, blocks, family
 from reports.stats.estimates import Array, mean_interval, share_interval, trimmed_interval
+from seqclf_core.training.predictions import decide
 
 BINS = 15
 SMALLEST = float(np.finfo(np.float32).eps)
@@ -89,7 +90,7 @@ def accuracy_by_length(
         (trimmed mean over blocks, points, ``level`` minus ``reference``) with its limits, unadjusted.
     """
     places = pd.Series(equal_bins(lengths.to_numpy(dtype=float), bins), index=lengths.index)
-    right = (predictions["probability"] > 0.5) == (predictions["label"] == 1)
+    right = decide(predictions["probability"]) == (predictions["label"] == 1)
     table = pd.DataFrame(
         {"key": predictions["key"], "bin": predictions["row"].map(places), "right": right.astype(float)}
     )

@@ -17,6 +17,7 @@ from reports.stats.contrasts import POINTS, Contrast, Factors, blocks, cells, fa
 from reports.stats.estimates import TRIM, Array, Interval, mean_interval, trimmed, trimmed_interval
 from reports.stats.training_rates import TRAINED
 from seqclf_core.errors import UserError
+from seqclf_core.training.predictions import decide
 
 FEWEST_RUNS = 20
 """Below this, how validation relates to test is not worth a number."""
@@ -45,7 +46,7 @@ def correct_answers(predictions: pd.DataFrame) -> pd.DataFrame:
     rows, reviews = pd.factorize(predictions["row"], sort=True)
     columns, keys = pd.factorize(predictions["key"], sort=True)
     right = np.full((len(reviews), len(keys)), np.nan)
-    right[rows, columns] = (predictions["probability"] > 0.5) == (predictions["label"] == 1)
+    right[rows, columns] = decide(predictions["probability"]) == (predictions["label"] == 1)
     if np.isnan(right).any() or right.size != len(predictions):
         raise UserError(
             f"{len(keys)} runs gave {len(predictions):,} answers to {len(reviews):,} reviews; each must answer "

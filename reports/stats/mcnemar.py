@@ -14,6 +14,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from reports.stats.contrasts import POINTS
 from reports.stats.estimates import Interval, share_interval
 from seqclf_core.errors import UserError
+from seqclf_core.training.predictions import decide
 
 
 @dataclass(frozen=True)
@@ -94,5 +95,5 @@ def _joined(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
         )
     both["label"] = both["label_a"]
     for side in ("a", "b"):
-        both[f"right_{side}"] = (both[f"probability_{side}"] > 0.5) == (both["label"] == 1)
+        both[f"right_{side}"] = decide(both[f"probability_{side}"]) == (both["label"] == 1)
     return both
