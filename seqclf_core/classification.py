@@ -82,7 +82,12 @@ def new_classifier(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
     if config.model.init_from is None:
         return SequenceClassifier(config.model, vocab_size, config.seed_of("init"))
     folder = Path(config.model.init_from)
-    tagger, _, _ = load_tagger(folder)
+    tagger, learned, _ = load_tagger(folder)
+    if learned.data.reading != config.data.reading:
+        raise UserError(
+            f"model.init_from={folder}: that tagger reads {learned.data.reading}, this model "
+            f"{config.data.reading}; set data.reading={learned.data.reading}, or start from another tagger"
+        )
     theirs = load_tokenizer(folder, tagger).get_vocab()
     ours = Tokenizer.from_file(str(corpus.tokenizer)).get_vocab()
     shared = sorted((theirs[token], ours[token]) for token in theirs.keys() & ours.keys())

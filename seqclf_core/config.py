@@ -154,6 +154,8 @@ class TrainConfig(Config):
     """Largest norm of the gradient; a longer one is scaled down to it."""
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay per step of the moving average of the weights, which is evaluated and kept; 0: the plain weights."""
+    next_words: int = Field(default=1, ge=1, le=256)
+    """Number of words after a token whose bag a language model guesses; 1: the next word alone."""
     evals_per_epoch: int = Field(default=2, ge=1)
     """Evaluations on the validation part per epoch."""
     patience: int = Field(default=6, ge=1)

@@ -121,8 +121,8 @@ class NextWordTask(Task[SequenceTagger]):
         return cls(config, model, texts, corpus.tokenizer, device)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tally]:
-        """Return the loss summed over the words that are guessed in a batch, and its tally."""
-        return next_word_loss(self.model, batch, PROPORTION)
+        """Return the loss summed over the tokens of a batch whose next words are guessed, and its tally."""
+        return next_word_loss(self.model, batch, PROPORTION, self.config.train.next_words)
 
     def finish(self, folder: Path) -> tuple[dict[str, float], dict[str, str]]:
         """Keep the model; there is no test score."""
@@ -133,13 +133,19 @@ class NextWordTask(Task[SequenceTagger]):
         return named_best(scores), {"tagger": TAGGER}
 
 
-def next_word_loss(model: SequenceTagger, batch: Batch, proportion: float) -> tuple[Tensor, Tally]:
-    """Return the loss of guessing the word after each token but a text's last, summed, and its tally.
+def next_word_loss(
+    model: SequenceTagger, batch: Batch, proportion: float, next_words: int = 1
+) -> tuple[Tensor, Tally]:
+    """Return the loss of guessing what follows each token but a text's last, summed, and its tally.
+
+    With several next words the target is their bag: each of those that the text still has is equally probable, and
+    a guess is right if it is one of them.
 
     Args:
         model: words whose id is no output of its head count as ``UNK``.
         batch: of texts.
         proportion: of the tokens, in (0, 1], whose next word is guessed while training; else all are.
+        next_words: how many words after a token make its target, at least 1.
     """
     states = model.encoder(batch.tokens, batch.lengths).flatten(2)[:, :-1]  # (B, T-1, H)
     following = batch.tokens[:, 1:]
@@ -149,12 +155,14 @@ def next_word_loss(model: SequenceTagger, batch: Batch, proportion: float) -> tu
             proportion, generator=model.choice_generator
         )
         chosen &= drawn.bool()
-    words = following[chosen]  # (N,)
+    words = F.pad(following, (0, next_words - 1), value=PAD).unfold(1, next_words, 1)[chosen]  # (N, K)
+    real = words != PAD
     words = torch.where(words < model.head.out_features, words, UNK)
     with torch.autocast(words.device.type, torch.bfloat16, enabled=model.encoder.bf16):
         logits = model.head(states[chosen])  # (N, tags)
-    loss = F.cross_entropy(logits.float(), words, reduction="sum")
-    correct = (logits.argmax(dim=1) == words).sum()
+    surprise = -logits.float().log_softmax(dim=1).gather(1, words)  # (N, K)
+    loss = ((surprise * real).sum(dim=1) / real.sum(dim=1)).sum()
+    correct = ((logits.argmax(dim=1)[:, None] == words) & real).any(dim=1).sum()
     return loss, Tally(loss.detach().double(), correct, len(words))
 
 

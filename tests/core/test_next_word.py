@@ -53,6 +53,8 @@ def test_it_learns_what_follows_and_starts_a_classifier(settings: RunConfig, tmp
     classifier = settings.override({"model.init_from": str(tmp_path / "tagger"), "train.epochs": 1})
     *_, end = run(classifier, tmp_path / "classifier", cache)
     assert isinstance(end, Finished)
+    with pytest.raises(UserError, match=r"set data\.reading=forward"):
+        list(run(classifier.override({"data.reading": "backward"}), tmp_path / "backward", cache))
 
 
 @pytest.mark.parametrize("checkpoints", [1, 3])
@@ -95,6 +97,32 @@ def test_every_word_but_a_texts_first_is_decided_once() -> None:
     torch.testing.assert_close(loss, F.cross_entropy(logits, following, reduction="sum"))
     assert tally.count == 3
     assert int(tally.correct) == int((logits.argmax(dim=1) == following).sum())
+
+
+def test_a_bag_holds_the_next_words_that_the_text_still_has() -> None:
+    model = SequenceTagger(ModelConfig(embed_dim=4, hidden_dim=4), vocab_size=12, tags=6, seed=1).eval()
+    texts = chunks(np.array([3, 9, 4, 2, 5, 5, 4], dtype=np.uint16), np.array([0, 4, 7]))
+    batch = EncodedSplit(texts, DataConfig()).batch(np.array([0, 1]), CPU)
+    loss, tally = next_word_loss(model, batch, 1, next_words=2)
+    logits = model(batch.tokens, batch.lengths)
+    bags = [(0, 0, [UNK, 4]), (0, 1, [4, 2]), (0, 2, [2]), (1, 0, [5, 4]), (1, 1, [4])]
+    surprise = [-logits[text, at].log_softmax(dim=0)[bag].mean() for text, at, bag in bags]
+    torch.testing.assert_close(loss, torch.stack(surprise).sum())
+    assert tally.count == len(bags)
+    assert int(tally.correct) == sum(int(logits[text, at].argmax()) in bag for text, at, bag in bags)
+
+
+@pytest.mark.parametrize("next_words", [1, 3])
+def test_a_model_of_previous_words_is_one_of_next_words_on_reversed_text(next_words: int) -> None:
+    model = SequenceTagger(ModelConfig(embed_dim=4, hidden_dim=4), vocab_size=12, tags=12, seed=1).eval()
+    tokens, offsets = np.array([3, 9, 4, 2, 5, 7, 8], dtype=np.uint16), np.array([0, 4, 7])
+    turned = np.concatenate([tokens[:4][::-1], tokens[4:][::-1]])
+    rows = np.array([1, 0])
+    backward = EncodedSplit(chunks(tokens, offsets), DataConfig(reading="backward")).batch(rows, CPU)
+    forward = EncodedSplit(chunks(turned, offsets), DataConfig()).batch(rows, CPU)
+    (loss, tally), (expected, same) = (next_word_loss(model, each, 1, next_words) for each in (backward, forward))
+    torch.testing.assert_close(loss, expected)
+    assert (tally.count, int(tally.correct)) == (same.count, int(same.correct))
 
 
 def test_in_training_a_share_of_the_words_is_drawn() -> None:
