@@ -134,12 +134,6 @@ def build_study(
         ),
         counted=("BLOCKS", len(cells[0])),
         subject=asked if params.design == "full" else f"a fraction of {asked}",
-        notes={
-            names.BLOCKS: str(blocks),
-            names.FACTORS: asked,
-            names.COMPARED: names.TEST_ACCURACY,
-            names.MARGIN: str(params.margin),
-        },
     )
 
 

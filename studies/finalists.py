@@ -108,15 +108,15 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
         planned=tuple(planned),
         fixed_trials=True,
         plan=StudyPlan(
-            study_type="finalists", of=params.of, best=params.best, seeds=params.seeds, outcome=names.TEST_ACCURACY
+            study_type="finalists",
+            of=params.of,
+            of_data=search.digest,
+            best=params.best,
+            seeds=params.seeds,
+            outcome=names.TEST_ACCURACY,
         ),
         counted=("SEEDS", params.best),
         subject=", ".join(candidate.key for candidate in chosen),
-        notes={
-            names.OF: params.of,
-            names.SEEDS: str(params.seeds),
-            names.SEARCH_DIGEST: search.digest,
-        },
     )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from experiments.tracking import names
 from studies import factors
 from studies.study import Study
 
@@ -42,5 +41,4 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
         question="Which validation part predicts the test score?",
         base=BASE,
         plan=study.plan.model_copy(update={"study_type": "splits", "declared": ()}),
-        notes={names.BLOCKS: str(params.blocks), names.SPLITS: kinds},
     )

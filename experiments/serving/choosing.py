@@ -18,6 +18,7 @@ from experiments.serving.selection import RankKey, rank_key
 from experiments.tracking import journal, names
 from experiments.tracking.journal import Closed, Entry, Happened
 from experiments.tracking.paths import RunPaths, set_mlflow_environment
+from experiments.tracking.plan import StudyPlan
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
 
@@ -248,7 +249,8 @@ def finalists(paths: RunPaths, name: str | None = None) -> list[Finalist]:
     found: list[Finalist] = []
     for folder in [paths.journals / name] if name else sorted(paths.journals.glob("*")):
         entries = journal.read(folder / "study.jsonl")
-        if not entries or names.OF not in journal.opened(entries).header.tags:
+        plan = StudyPlan.from_tags(journal.opened(entries).header.tags) if entries else None
+        if plan is None or not plan.of:
             continue
         if isinstance(entries[-1], Closed):
             found += _finalists_of(paths, folder.name)

@@ -10,9 +10,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from experiments.tracking import names
+from seqclf_core.errors import UserError
 
 StudyType = Literal["search", "factors", "finalists", "splits", "labels", "variance"]
 Level = str | int | float | bool | None
@@ -76,6 +77,8 @@ class StudyPlan(_Value):
     """Contrasts declared beforehand, simple effects among them: one family of tests."""
     of: str = ""
     """Search whose best settings run again: its name, or the folder of its published report."""
+    of_data: str = ""
+    """Digest of that search's data."""
     best: int = 0
     """Number of its best settings."""
     seeds: int = 0
@@ -90,10 +93,16 @@ class StudyPlan(_Value):
         """Return the plan of a study from the tags of its own run; None where they hold none.
 
         Raises:
-            pydantic.ValidationError: if the tag holds something else, as one that a newer version wrote.
+            UserError: if the tag holds something else, as one that a newer version wrote.
         """
         text = tags.get(names.PLAN)
-        return cls.model_validate_json(text) if text else None
+        try:
+            return cls.model_validate_json(text) if text else None
+        except ValidationError as error:
+            raise UserError(
+                f"The study {tags.get(names.STUDY, '')!r} has a plan that cannot be read: {text!r}. Expected the "
+                f"tag {names.PLAN}, as this version's studies write it."
+            ) from error
 
 
 def new_uid() -> str:

@@ -1,8 +1,9 @@
 """A study's frames -> its page: what ran, in words and numbers, then the sections for each data set."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,9 +11,10 @@ import pandas as pd
 from reports import frames
 from reports.html import formatting
 from reports.html.document import Conclusion, Fact, Page, Part, Section
-from reports.pages import background, search, tables
+from reports.pages import background, factors, finalists, search, splits, tables
 from reports.pages.search import StudyData
 from reports.pages.summary import PARTS, standing
+from reports.records.study_run import StudyRun, read_study_run
 
 RESULTS: list[Callable[[StudyData], Section | None]] = [
     search.leaderboard,
@@ -26,6 +28,14 @@ BACKGROUND: list[Callable[[StudyData], Section | None]] = [
     background.data,
     background.repeat,
 ]
+ANSWERS: Mapping[str, Callable[[StudyRun, pd.DataFrame, pd.DataFrame, frames.Stores], Conclusion]] = {
+    "factors": factors.answer,
+    "splits": splits.answer,
+    "finalists": finalists.answer,
+}
+"""What answers a type of study's own question from its run, its trials, their curves and the stores."""
+ACROSS_SPLITS = ("splits",)
+"""Types of study that compare runs on different splits; elsewhere scores stay with their data."""
 KINDS = {"whole": "the whole data", "limited": "a part of the data", "synthetic": "synthetic data"}
 OUTCOMES = ("complete", "pruned", "failed", "running")
 
@@ -39,69 +49,43 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
         runs: its rows of ``frames.runs``, the parent run among them.
         ui: address of an MLflow UI to link to; empty for none.
     """
-    parents, children = runs[runs["role"] == "study"], runs[runs["role"] != "study"]
-    answering = _answering(parents)
-    searched = bool((children["role"] == "trial").any()) and not answering
+    own, children = read_study_run(runs), runs[runs["role"] != "study"]
+    answer_of = ANSWERS.get(own.plan.study_type) if own else None
+    searched = bool((children["role"] == "trial").any()) and not answer_of
     curves = frames.curves(stores, study)
-    # Whoever asks how to split compares runs on different splits, by their gaps; else scores stay with their data.
-    across = "splits" in parents and bool(parents["splits"].notna().any())
+    across = own is not None and own.plan.study_type in ACROSS_SPLITS
     apart = [children] if across else tables.comparable(children)
     groups = list(apart) if len(children) else []
-    parts, unfinished = [], interim(parents, children)
+    parts, unfinished = [], interim(own, children)
     for group in groups:
         material = StudyData(
             name=study,
             runs=group,
             curves=curves[curves["key"].isin(group["key"])],
             searched=searched,
-            command=_text(parents, "command"),
+            command=own.command if own else _text(children, "command"),
             ui=ui,
         )
-        answer = answering(material.runs, material.curves, stores) if answering else None
+        answer = answer_of(own, material.runs, material.curves, stores) if own and answer_of else None
         part = _part(material, answer, alone=len(groups) == 1)
         parts.append(replace(part, standing=standing(material, answer, bool(unfinished))))
     return Page(
         title=study,
-        kind="Study" if len(parents) else "Experiment",
-        question=_text(parents, "question"),
+        kind="Study" if own else "Experiment",
+        question=own.plan.question if own else _text(children, "question"),
         interim=unfinished,
         parts=parts,
     )
 
 
-def interim(parents: pd.DataFrame, children: pd.DataFrame) -> str:
+def interim(own: StudyRun | None, children: pd.DataFrame) -> str:
     """Return why the records are not complete, empty where they are."""
     running = int((children["outcome"] == "running").sum())
     if running:
         return f"{formatting.plural(running, 'run is', 'runs are')} not finished; figures will change."
-    if (parents["outcome"] == "running").any():
+    if own and own.running:
         return "The study is not finished; figures will change."
     return ""
-
-
-def _answering(parents: pd.DataFrame) -> Callable[[pd.DataFrame, pd.DataFrame, frames.Stores], Conclusion] | None:
-    """Return what answers a study's own question from runs and curves; None for a search and for experiments."""
-    # scipy and statsmodels take seconds to import, which a search need not wait for.
-    for row in parents.head(1).to_dict("records"):
-        parent = {str(name): value for name, value in row.items()}
-        if _has(parent, "blocks", "factors"):
-            from reports.pages import factors
-
-            return partial(factors.answer, parent)
-        if _has(parent, "blocks", "splits"):
-            from reports.pages import splits
-
-            return partial(splits.answer, parent)
-        if _has(parent, "of", "seeds"):
-            from reports.pages import finalists
-
-            return partial(finalists.answer, parent)
-    return None
-
-
-def _has(parent: Mapping[str, Any], *tags: str) -> bool:
-    """Say whether a parent run was created with these."""
-    return all(pd.notna(parent.get(tag)) for tag in tags)
 
 
 def _part(material: StudyData, answer: Conclusion | None, alone: bool) -> Part:
@@ -179,7 +163,7 @@ def work(material: StudyData) -> list[Fact]:
     ]
 
 
-def _kind(run: "pd.Series[Any]") -> str:
+def _kind(run: pd.Series[Any]) -> str:
     return KINDS.get(str(run["data_scope"]), "unknown data")
 
 

@@ -3,12 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
-from experiments.tracking import names
 from experiments.tracking.plan import StudyPlan
 from reports import frames
 from reports.records.reviews import known_reviews
@@ -16,7 +13,6 @@ from reports.stats.contrasts import Factors, simple_effect
 from reports.stats.factorial import Analysis, Plan
 from reports.stats.sensitivity import Range
 from reports.stats.training_rates import TRAINED
-from seqclf_core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -61,35 +57,12 @@ class FactorialData:
         return runs[(100 * worst >= TRAINED) & ~gaps]
 
 
-def read_plan(parent: Mapping[str, Any]) -> StudyPlan:
-    """Return what was fixed when the study was created.
-
-    Args:
-        parent: the study's own run, a row of ``frames.runs``.
-
-    Raises:
-        UserError: if it carries no plan that can be read.
-    """
-    text = parent.get(names.PLAN.removeprefix(names.PREFIX))
-    try:
-        plan = StudyPlan.from_tags({names.PLAN: text} if isinstance(text, str) else {})
-    except ValidationError as error:
-        raise UserError(
-            f"The study {parent['study']!r} has a plan that cannot be read: {text!r}. Expected the tag "
-            f"{names.PLAN}, as `make factors` writes it."
-        ) from error
-    if plan is None:
-        raise UserError(f"The study {parent['study']!r} has no plan: its run carries no tag {names.PLAN}.")
-    return plan
-
-
-def plan_of(parent: Mapping[str, Any], runs: pd.DataFrame) -> Plan:
+def plan_of(plan: StudyPlan, runs: pd.DataFrame) -> Plan:
     """Return what a factors study was created to ask, and how many blocks have been started since.
 
     Raises:
-        UserError: if its plan cannot be read, or speaks of cells that it does not have.
+        UserError: if the plan speaks of cells that it does not have.
     """
-    plan = read_plan(parent)
     factors = {name: tuple(map(str, levels)) for name, levels in plan.factors.items()}
     started = runs["block"].nunique() if "block" in runs else 0
     return Plan(

@@ -1,15 +1,15 @@
 """A factors study's answer: verdicts in words, then the sections that show what they rest on."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
 from reports import frames
 from reports.html.document import Conclusion, Fact, Section
 from reports.pages import effects, fitting, probabilities, tuned
-from reports.pages.factorial_data import FactorialData, finished_runs, plan_of, read_plan
+from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
 from reports.pages.verdicts import verdicts
+from reports.records.study_run import StudyRun
 from reports.stats.estimates import FEWEST_FOR_TEST
 from reports.stats.factorial import Analysis, analyse
 from reports.stats.sensitivity import ranges
@@ -28,9 +28,7 @@ SECTIONS: list[Callable[[FactorialData], Section | None]] = [
 ]
 
 
-def answer(
-    parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores
-) -> Conclusion:
+def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Conclusion:
     """Answer a factors study.
 
     Args:
@@ -40,13 +38,13 @@ def answer(
         stores: where predictions are.
 
     Raises:
-        UserError: if the plan cannot be read, or the runs are not those of its cells.
+        UserError: if the runs are not those of the plan's cells.
     """
-    plan = plan_of(parent, runs)
+    plan = plan_of(parent.plan, runs)
     done = finished_runs(runs, plan.factors)
     if done.empty:
         return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."], sort="factors")
-    study = FactorialData(done, plan, analyse(done, plan), curves, stores, ranges(read_plan(parent).searched))
+    study = FactorialData(done, plan, analyse(done, plan), curves, stores, ranges(parent.plan.searched))
     count = study.analysis.finished
     facts = [Fact("Complete blocks", f"{count} of {plan.wanted}", f"{plan.planned} planned")]
     files = {"effects.csv": effects_table(study.analysis), "training_rates.csv": study.analysis.rates}

@@ -1,7 +1,6 @@
 """A finalists study's answer: how good a search's best settings are on fresh seeds, and what selection did."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -12,6 +11,7 @@ from reports.html.document import Column, Conclusion, Fact, Figure, Score, Secti
 from reports.pages import tables
 from reports.pages.effects import POINT, between
 from reports.pages.verdicts import points
+from reports.records.study_run import StudyRun
 from reports.stats.contrasts import POINTS
 from reports.stats.estimates import Interval
 from reports.stats.finalists import SelectionEffect, finalists, selection_effect
@@ -21,9 +21,7 @@ from seqclf_core.training.predictions import decide
 ALL = "all finalists"
 
 
-def answer(
-    parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores
-) -> Conclusion:
+def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Conclusion:
     """Answer a finalists study.
 
     Args:
@@ -39,8 +37,8 @@ def answer(
         return Conclusion(["No finalist has a finished run yet."], sort="finalists")
     done = done.assign(config=done["finalist"], search_value=done["search_value"].astype(float))
     ranked, selection, together = finalists(done), search_selection(done, parent, stores), ensembles(done, stores)
-    wanted = int(parent["seeds"]) * runs["finalist"].nunique()
-    if len(done) < wanted and parent["outcome"] == "running":
+    wanted = parent.plan.seeds * runs["finalist"].nunique()
+    if len(done) < wanted and parent.running:
         sentences = [f"Interim, no champion: {len(done)} of {wanted} runs are complete."]
         scores = []
     else:
@@ -79,15 +77,13 @@ def _scores(ranked: pd.DataFrame, together: pd.DataFrame) -> Iterator[Score]:
         yield Score(name, basis, 1, best["val"], best["test"])
 
 
-def search_selection(
-    done: pd.DataFrame, parent: Mapping[str, Any], stores: frames.Stores
-) -> SelectionEffect | str:
+def search_selection(done: pd.DataFrame, parent: StudyRun, stores: frames.Stores) -> SelectionEffect | str:
     """Return what selection did to the search's scores, or why it cannot be known."""
     recorded = frames.runs(stores)
-    if set(done["digest"]) != {parent["search_digest"]}:
-        return f"The search {parent['of']} had other data, so that its scores are not to be compared with these."
-    if pd.notna(changed := parent.get("changed")):
-        return f"The search {parent['of']} had another {changed}: its scores are not to be compared with these."
+    if set(done["digest"]) != {parent.plan.of_data}:
+        return f"The search {parent.plan.of} had other data, so that its scores are not to be compared with these."
+    if changed := parent.changed:
+        return f"The search {parent.plan.of} had another {changed}: its scores are not to be compared with these."
     with_blocks = recorded["block"].notna() if "block" in recorded else pd.Series(False, index=recorded.index)
     drawn = recorded[with_blocks & (recorded["digest"] == done["digest"].iloc[0])]
     return selection_effect(dict(zip(done["config"], done["search_value"], strict=True)), done, drawn)

@@ -5,7 +5,6 @@ accuracies themselves are of different training and validation parts, and stand 
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from reports.html.document import Column, Conclusion, Fact, Figure, Section, tab
 from reports.pages.effects import POINT, between
 from reports.pages.factorial_data import finished_runs
 from reports.pages.verdicts import points
+from reports.records.study_run import StudyRun
 from reports.stats.contrasts import POINTS
 from reports.stats.estimates import FEWEST_FOR_TEST, mirrored
 from reports.stats.factorial import Analysis, Effect, Plan, analyse
@@ -24,9 +24,7 @@ from reports.stats.over_blocks import fixed_parts
 FACTOR = "data.split_method"
 
 
-def answer(
-    parent: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores
-) -> Conclusion:
+def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Conclusion:
     """Answer a splits study.
 
     Args:
@@ -35,11 +33,11 @@ def answer(
         curves: theirs.
         stores: not read.
     """
-    kinds = str(parent["splits"]).partition("=")[2].split(",")
+    kinds = [str(level) for level in parent.plan.factors[FACTOR]]
     done = finished_runs(runs, {FACTOR: kinds})
     done = done.assign(gap=done["best/val_accuracy"] - done["test/accuracy"])
     started = int(runs["block"].nunique()) if "block" in runs else 0
-    plan = Plan({FACTOR: kinds}, int(parent["blocks"]), started, outcome="gap", equivalence=())
+    plan = Plan({FACTOR: kinds}, parent.plan.blocks, started, outcome="gap", equivalence=())
     if done.empty:
         return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."])
     analysis = analyse(done, plan)

@@ -28,7 +28,6 @@ _RENAMED = {
     names.COMMIT: "commit",
     names.ENDED: "finish",
     names.RANK: "search_rank",
-    names.COMPARED: "compared",  # what a factors study compares; a run's own outcome is another thing
     **{f"used.{name}": name for name in ("digest", "source", "split_method", "group_column")},
 }
 

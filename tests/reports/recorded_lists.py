@@ -11,8 +11,6 @@ from reports import frames
 from seqclf_core.events import DataSummary
 from tests.reports.recorded_runs import SIZES, MadeUp, write_predictions
 
-FACTORS = "model.pooling=last,mean model.loss=bce,cross_entropy"
-
 LEVELS = {"model.pooling": ("last", "mean"), "model.loss": ("bce", "cross_entropy")}
 SEARCHED = {
     name: json.dumps({"name": kind, "attributes": {"low": low, "high": high, "log": log, "step": None}})
@@ -58,10 +56,6 @@ def factors_of(blocks: int, planned: int | None = None, diverged: int | None = N
         ),
     )
     notes = plan.tags() | {
-        "seqclf.blocks": str(planned or blocks),
-        "seqclf.factors": FACTORS,
-        "seqclf.outcome": "test/accuracy",
-        "seqclf.margin": "0.3",
         "seqclf.question": "What do pooling and loss change, and how sure are we?",
         "seqclf.command": "python -m studies factors",
     }
@@ -81,8 +75,8 @@ def finalists_of(best: int = 3, seeds: int = 5) -> tuple[list[MadeUp], dict]:
             }
             changes = {**settings, "seed": 1001 + seed}
             runs.append(MadeUp(len(runs), study="finalists", changes=changes, tags=tags, evaluations=4))
-    notes = {"seqclf.of": "imdb", "seqclf.seeds": str(seeds), "seqclf.search_digest": runs[0].digest}
-    return runs, {"finalists": notes}
+    plan = StudyPlan(study_type="finalists", of="imdb", of_data=runs[0].digest, best=best, seeds=seeds)
+    return runs, {"finalists": plan.tags()}
 
 
 def predict(stores: frames.Stores, runs: list[MadeUp], rows: int) -> None:

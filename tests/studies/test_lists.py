@@ -197,7 +197,7 @@ def test_finalists_of_a_published_search_are_those_of_the_search_itself(
     sync_once(search.paths.runs)
     frames.runs(frames.Stores.under(search.paths.runs)).to_csv(tmp_path / "runs.csv", index=False)
     published = finalists.build_study(replace(question, of=str(tmp_path)), 0, "sqlite:///not read")
-    assert published.notes["seqclf.search_digest"] == own.notes["seqclf.search_digest"]
+    assert published.plan.of_data == own.plan.of_data
     for one, other in zip(own.planned, published.planned, strict=True):
         assert (one.name, one.tags) == (other.name, other.tags)
         base = published.base.override({"model.init_from": own.base.model.init_from})

@@ -19,6 +19,7 @@ from experiments.serving.registry import ALIAS, MODEL_NAME, make_champion
 from experiments.tracking import names
 from experiments.tracking.journal import Header
 from experiments.tracking.paths import RunPaths
+from experiments.tracking.plan import StudyPlan
 from experiments.tracking.recorder import Recorder
 from experiments.tracking.sync import sync_once
 from reports.stats.finalists import finalists as ranked_by_report
@@ -60,7 +61,13 @@ def record_finalists(paths: RunPaths, config: RunConfig, cache: Path, study: str
     steady = config.override({"train.epochs": 1, "train.lr": 0.01})
     lucky, unlucky = config.override({"train.epochs": 3}), config.override({"train.lr": 1e-7})
     runs = [("imdb/0000", steady, 1), ("imdb/0001", lucky, 1), ("imdb/0000", steady, 2), ("imdb/0001", unlucky, 2)]
-    header = Header(key=f"{study}/study", name=study, experiment=study, role="study", tags={"seqclf.of": "imdb"})
+    header = Header(
+        key=f"{study}/study",
+        name=study,
+        experiment=study,
+        role="study",
+        tags=StudyPlan(study_type="finalists", of="imdb").tags(),
+    )
     with Recorder.open(paths.journal(header.key), header) as recorder:
         for number, (finalist, settings, seed) in enumerate(runs):
             key = f"{study}/{number:04d}"
@@ -180,6 +187,7 @@ import os, shutil
 from mlflow import MlflowClient
 from experiments.serving.registry import make_champion
 from experiments.tracking.paths import RunPaths
+from experiments.tracking.plan import StudyPlan
 from pathlib import Path
 
 def dying(called):

@@ -10,9 +10,9 @@ from reports.html.document import Page, Table
 from reports.pages import build, comparison
 from reports.pages.effects import label, new_reviews
 from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
-from reports.pages.factors import answer
 from reports.pages.probabilities import by_length
 from reports.records.reviews import known_reviews
+from reports.records.study_run import read_study_run
 from reports.stats.contrasts import family
 from reports.stats.factorial import analyse
 from seqclf_core.errors import UserError
@@ -131,14 +131,13 @@ def test_a_study_that_has_only_begun_has_a_page(finished):
 
 def test_a_plan_that_is_none_is_refused(finished):
     runs = frames.runs(finished, "factors")
-    parent = runs[runs["role"] == "study"].iloc[0].to_dict() | {"plan": "<script>"}
     with pytest.raises(UserError, match="cannot be read"):
-        answer(parent, runs, runs.iloc[:0], finished)
+        build.page(finished, "factors", runs.assign(plan="<script>"))
 
 
 def test_without_the_encoded_reviews_it_says_what_is_left_out(finished):
     runs = frames.runs(finished, "factors")
-    plan = plan_of(runs[runs["role"] == "study"].iloc[0].to_dict(), runs)
+    plan = plan_of(read_study_run(runs).plan, runs)
     done = finished_runs(runs, plan.factors)
     study = FactorialData(done, plan, analyse(done, plan), runs.iloc[:0], replace(finished, cache=None))
     assert "Left out" in by_length(study).sentences[0]

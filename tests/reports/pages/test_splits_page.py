@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from experiments.tracking.plan import StudyPlan
 from reports import frames
 from reports.html import render
 from reports.html.document import Page
@@ -31,12 +32,13 @@ def splits_of(
             )  # fmt: skip
             run.val = run.val - run.val.max() + run.test + OPTIMISM[kind] + draw.normal(0, 0.002)
             runs.append(run)
-    notes = {
-        "seqclf.blocks": str(planned or blocks),
-        "seqclf.splits": "data.split_method=group,random,contiguous",
-        "seqclf.question": "Which validation part predicts the test score?",
-    }
-    return runs, {"splits": notes}
+    plan = StudyPlan(
+        study_type="splits",
+        question="Which validation part predicts the test score?",
+        factors={"data.split_method": KINDS},
+        blocks=planned or blocks,
+    )
+    return runs, {"splits": plan.tags()}
 
 
 def page_of(stores: frames.Stores) -> Page:

@@ -1,0 +1,45 @@
+"""A study's own run, the parent of its trials: what the study set out to do, and whether it is at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from experiments.tracking import names
+from experiments.tracking.plan import StudyPlan
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """What the run of a study says besides its trials."""
+
+    study: str
+    plan: StudyPlan
+    command: str
+    """What a person types to run it again."""
+    changed: str
+    """Settings that differ from those of the study's file, empty where none does."""
+    running: bool
+
+
+def read_study_run(runs: pd.DataFrame) -> StudyRun | None:
+    """Return the study's own run among those of one study; None among runs of an experiment.
+
+    Args:
+        runs: rows of ``frames.runs``.
+
+    Raises:
+        UserError: if its plan cannot be read, as that of a newer version.
+    """
+    for row in runs[runs["role"] == "study"].head(1).to_dict("records"):
+        texts = {str(name): value for name, value in row.items() if isinstance(value, str)}
+        tags = {names.PREFIX + name: value for name, value in texts.items()}
+        return StudyRun(
+            study=texts["study"],
+            plan=StudyPlan.from_tags(tags) or StudyPlan(question=texts.get("question", "")),
+            command=texts.get("command", ""),
+            changed=texts.get("changed", ""),
+            running=texts["outcome"] == "running",
+        )
+    return None
