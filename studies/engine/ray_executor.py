@@ -1,4 +1,4 @@
-"""The executor for many machines: one actor of a Ray cluster per slot, one call per event.
+"""The executor for many machines: one actor of a Ray cluster per slot (``ray_slot``), one call per event.
 
 Ray restarts and retries nothing here: an actor that dies is a ``WorkerDied`` to the scheduler, which starts the
 run again wherever there is room. The encoded reviews travel to each machine's cache once. Where RUNS is a folder
@@ -11,35 +11,31 @@ Import this module after ``ray_cluster.prepare``: Ray reads the environment when
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray._private import worker
 from ray.exceptions import ActorDiedError, RayActorError, RayError
 
 from seqclf_core.data.cache import load_corpus
-from seqclf_core.data.travel import Files, key_of, pack, unpack
+from seqclf_core.data.travel import Files, key_of, pack
 from seqclf_core.errors import DataError, UserError
-from seqclf_core.events import Finished, Progress, Saved
+from seqclf_core.events import Finished, Saved
 from seqclf_core.files import atomic_write
-from seqclf_core.run import CHECKPOINT
-from seqclf_core.slot import Slot, environment, last_words
+from seqclf_core.slot import environment
 from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, Unfit, WorkerDied, parse_message
-from studies.engine.ray_cluster import CACHE, LOCAL, WORKER_ENVIRONMENT, default_cache, split_address
+from studies.engine.ray_cluster import WORKER_ENVIRONMENT, split_address
+from studies.engine.ray_slot import LIFE, About, RaySlot, read_files, write_files
 
 BEAT_SECONDS = 10.0
 """Every slot hears this often that its study is still there."""
@@ -54,8 +50,6 @@ HEAD_SECONDS = 30.0
 GONE = (
     "Nothing that was recorded is lost: start it again, or leave --ray (RAY=) out, and the same command goes on."
 )
-LIFE = "life"
-"""The concurrency group in which an actor answers while a run is at work."""
 
 
 def connect(address: str) -> None:
@@ -85,133 +79,6 @@ def connect(address: str) -> None:
                 f"(seqclf node --ray {address} --token FILE)"
             )
         raise UserError(f"the cluster at {address} cannot be used: {reason}") from error
-
-
-@dataclass(frozen=True)
-class About:
-    """What an actor says of itself when it is ready."""
-
-    host: str
-    process: int
-    node: str
-    environment: dict[str, str]
-    shared: bool
-    """Whether it sees the folder with all that is recorded."""
-
-
-class RaySlot:
-    """A slot on another machine. Its state: the slot, and when somebody last asked for something."""
-
-    def __init__(self, orphan_seconds: float) -> None:
-        torch.set_num_threads(1)
-        self._slot = Slot()
-        self._orphan_seconds = orphan_seconds
-        self._heard = time.monotonic()
-        self._parent = os.getppid()
-        self._cache = Path(os.environ.get(CACHE) or default_cache())
-        self._folder: Path | None = None
-        """The run's own folder here, where the folder with all that is recorded is not shared."""
-        self._own: Path | None = None
-        self._evaluated = False
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self) -> None:
-        """End this process when its node has gone, or nobody has asked for anything in a long while."""
-        while os.getppid() == self._parent and time.monotonic() - self._heard < self._orphan_seconds:
-            time.sleep(min(1.0, self._orphan_seconds / 4))
-        if self._own:
-            shutil.rmtree(self._own, ignore_errors=True)
-        os._exit(1)
-
-    def beat(self) -> None:
-        """Hear that the study is still there."""
-        self._heard = time.monotonic()
-
-    def ready(self, mark: str, secret: str) -> About:
-        """Say what this slot is, once it can work.
-
-        Args:
-            mark: a file in the folder with all that is recorded.
-            secret: what it holds.
-        """
-        self._heard = time.monotonic()
-        try:
-            shared = Path(mark).read_text(encoding="utf-8") == secret
-        except OSError:
-            shared = False
-        shared = shared and os.environ.get(LOCAL) != "1"
-        if not shared:
-            self._own = Path(tempfile.mkdtemp(prefix="seqclf-slot-"))
-        node = ray.get_runtime_context().get_node_id()
-        return About(socket.gethostname(), os.getpid(), node, environment(), shared)
-
-    def run(
-        self,
-        config: Mapping[str, object],
-        folder: str,
-        key: str,
-        corpus: list[ray.ObjectRef],
-        files: list[ray.ObjectRef],
-    ) -> tuple[str, Files | None]:
-        """Begin a run; return its first line, and files where there are some to be brought back.
-
-        Args:
-            config: the run's settings.
-            folder: the run's own, where it is shared.
-            key: of the encoded reviews.
-            corpus: a reference to them; a list, so that they are not brought here unless they are needed.
-            files: a reference to what the run left on another machine, if it did; a list likewise.
-        """
-        self._heard = time.monotonic()
-        self._evaluated = False
-        try:
-            place = Path(folder)
-            if self._own:
-                place = self._folder = self._own / "run"
-                shutil.rmtree(place, ignore_errors=True)
-                place.mkdir()
-                for reference in files:
-                    write_files(place, ray.get(reference))
-            opened = unpack(key, self._cache, lambda: ray.get(corpus[0]))
-        except Exception as error:
-            return last_words(error if isinstance(error, OSError | DataError) else OSError(str(error))), None
-        return self._with_files(self._slot.run(config, place, self._cache, opened))
-
-    def go(self) -> tuple[str, Files | None]:
-        """Let the run go on to its next event."""
-        self._heard = time.monotonic()
-        return self._with_files(self._slot.go())
-
-    def stop(self) -> tuple[str, Files | None]:
-        """End the run where it is."""
-        self._heard = time.monotonic()
-        return self._slot.stop(), None
-
-    def _with_files(self, line: str) -> tuple[str, Files | None]:
-        """Add the files that must outlive this machine: the checkpoint after an evaluation, and all at the end."""
-        message = parse_message(line)
-        if self._folder is None:
-            return line, None
-        if isinstance(message, Finished):
-            return line, read_files(self._folder)
-        if isinstance(message, Progress):
-            self._evaluated = True
-        if isinstance(message, Saved) and self._evaluated:
-            self._evaluated = False
-            return line, read_files(self._folder, CHECKPOINT)
-        return line, None
-
-
-def read_files(folder: Path, pattern: str = "**/*") -> Files:
-    """Read files below a folder, those whose names begin with a dot left out: path within it -> content."""
-    found = (path for path in sorted(folder.glob(pattern)) if path.is_file() and not path.name.startswith("."))
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
-def write_files(folder: Path, files: Files) -> None:
-    """Write what ``read_files`` read."""
-    for name, content in files.items():
-        atomic_write(folder / name, content)
 
 
 @dataclass
