@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from reports.html.svg import ACCENT, INK, LINE, MUTED, OTHER, PAPER, RULE, limits, panel, shortened
+from reports.html.svg import ACCENT, INK, LINE, MUTED, OTHER, PAPER, RULE, SMALL, limits, panel, shortened
 
 COLOURS = (ACCENT, OTHER, INK, MUTED)
 """Of lines that are told apart; more than four take the same again, dashed."""
@@ -54,7 +54,7 @@ def paired(table: pd.DataFrame, labels: Labels) -> Markup:
         axes.set_ylim(low, high)
         if cut:
             axes.annotate(
-                f"{cut} cut off below", (0.02, 0.03), xycoords="axes fraction", color=MUTED, fontsize=9.5
+                f"{cut} cut off below", (0.02, 0.03), xycoords="axes fraction", color=MUTED, fontsize=SMALL
             )
         _label(axes, labels)
 
@@ -128,7 +128,7 @@ def _standing(axes: Axes, row: int, part: str, score: Mapping[str, Any], left: f
     name = " · ".join(text for text in (score["study"], score["scored"]) if text)
     axes.annotate(
         shortened(name, 52), (0, row), (2, 9), xycoords=("axes fraction", "data"), textcoords="offset points",
-        fontsize=9.5, color=INK,
+        fontsize=SMALL, color=INK,
     )  # fmt: skip
     if pd.isna(value):
         return
@@ -160,7 +160,7 @@ def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = F
                     table["x"], table["low"], table["high"], color=style["color"], alpha=0.14, linewidth=0
                 )
         if len(series) > 1:
-            axes.legend(frameon=False, fontsize=9.5, handlelength=1.6, labelcolor=INK)
+            axes.legend(frameon=False, fontsize=SMALL, handlelength=1.6, labelcolor=INK)
         _label(axes, labels)
 
     return panel(draw, labels.title)
@@ -204,10 +204,10 @@ def binned(table: pd.DataFrame, factor: str, names: Mapping[str, str], labels: L
             style = _style(number)
             axes.plot(x, group["accuracy"], marker="o", markersize=4, label=names[str(level)], **style)
             axes.vlines(x, group["low"], group["high"], color=style["color"], linewidth=1)
-        axes.set_xticks(range(len(bins)), [f"{each:,}" for each in bins], fontsize=9.5)
+        axes.set_xticks(range(len(bins)), [f"{each:,}" for each in bins], fontsize=SMALL)
         low, high = axes.get_ylim()
         axes.set_ylim(low, high + 0.11 * -(-count // 2) * (high - low))  # room for the legend, above all points
-        axes.legend(frameon=False, fontsize=9.5, handlelength=1.6, labelcolor=INK, loc="upper left", ncols=2)
+        axes.legend(frameon=False, fontsize=SMALL, handlelength=1.6, labelcolor=INK, loc="upper left", ncols=2)
         _label(axes, labels)
 
     return panel(draw, labels.title)

@@ -32,19 +32,20 @@ VARIABLES = {
     OTHER: "--other",
     PAPER: "--paper",
 }
-WIDTH = 360  # CSS pixels, about a phone's
+WIDTH = 350  # CSS pixels: what a phone of 390 has between its margins, so that text is seen as large as drawn
+SMALL = 11.5  # CSS pixels: the smallest text of a figure
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
     "svg.hashsalt": "seqclf",  # ids are the same every time
     "text.parse_math": False,  # a $ in a name is a $
-    "font.size": 11,
-    "axes.titlesize": 11.5,
+    "font.size": 12,
+    "axes.titlesize": 12.5,
     "axes.titlelocation": "left",
     "axes.titlecolor": INK,
     "axes.titlepad": 9,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
-    "axes.labelsize": 10.5,
+    "axes.labelsize": SMALL,
     "axes.linewidth": 0.7,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -56,8 +57,8 @@ STYLE: Any = {
     "grid.linewidth": 0.7,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
     "xtick.major.size": 3,
     "ytick.major.size": 0,
     "xtick.major.width": 0.7,
@@ -200,7 +201,7 @@ def _draw_level(axes: Axes, row: int, scores: "pd.Series[float]", left: float, f
         axes.vlines(scores.median(), row - 0.42, row + 0.1, color=INK, linewidth=1.6)
     if outside:
         label = f"‹ {outside} more" if filled else f"‹ {outside} pruned"
-        axes.annotate(label, (left, y), fontsize=9.5, color=MUTED, va="center")
+        axes.annotate(label, (left, y), fontsize=SMALL, color=MUTED, va="center")
 
 
 def shares(values: "pd.Series[float]", title: str) -> Markup:
