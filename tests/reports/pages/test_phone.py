@@ -45,7 +45,8 @@ MEASURE = """() => {
 def report(fill, tmp_path_factory) -> Path:
     """Write a page of every sort, some with names longer than a screen."""
     (factors, plan), (finalists, notes), (splits, parts) = factors_of(8), finalists_of(), splits_of(8)
-    long = MadeUp(24, name="a-name-without-any-space" * 4, tags={"device": "x" * 90}, params={"model.note": "y" * 90})
+    name, note = "a-name-without-any-space" * 4, {"model.note": "y" * 90}
+    long = MadeUp(24, name=name, tags={"device": "x" * 90}, params=note)
     failed = MadeUp(25, "failed", tags={"seqclf.reason": "DataError: " + "z" * 120})
     alone = MadeUp(26, study="one", role="experiment")
     runs = [*study_of(14), long, failed, *factors, *finalists, *splits, alone]
