@@ -5,13 +5,18 @@
     frames.curves(study="imdb")                        # one row per evaluation
     frames.trials(frames.Stores.under("/elsewhere/runs"))
     frames.predictions(["imdb/0007"])                  # one row per review
+    frames.texts(study="imdb")                         # the reviews, to be merged with predictions
 
 Reading never writes, works while a study is writing, and gives empty tables with the right columns where nothing
-has been recorded yet.
+has been recorded yet. A folder that is not there raises: it is a typing error, and no study without runs. Times
+are in UTC.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -21,7 +26,8 @@ import pandas as pd
 from experiments.tracking import names
 from experiments.tracking.paths import ARTIFACT_ROOT, RunPaths, artifact_folder, sqlite_path
 from reports.records import frames_from_mlflow
-from reports.records.database import Recorded, connect, for_reading, has_table, readable
+from reports.records.database import Recorded, check_folder, connect, for_reading, has_table, readable
+from reports.records.reviews import read_texts
 from seqclf_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 TRIALS = ["study", "number", "state", "value", "started", "ended", "intermediate"]
 PREDICTIONS = ["key", "part", "row", "label", "probability"]
 PARTS = ("val", "test")
+ROLES = ("trial", "experiment", "study")
 
 
 @dataclass(frozen=True)
@@ -51,15 +58,13 @@ class Stores:
         return folder and RunPaths(folder).artifacts
 
     @classmethod
-    def under(
-        cls, folder: str | Path = "runs", tracking: str | None = None, storage: str | None = None
-    ) -> "Stores":
+    def under(cls, folder: str | Path = "runs", tracking: str | None = None, storage: str | None = None) -> Stores:
         """Return the stores given, else $MLFLOW_TRACKING_URI and $SEQCLF_OPTUNA_URI, else the folder's own."""
         paths = RunPaths(Path(folder))
         return cls(paths.tracking_uri(tracking), paths.storage_uri(storage), paths.cache.absolute())
 
 
-def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame:
+def runs(stores: Stores | None = None, study: str | None = None, role: str | None = None) -> pd.DataFrame:
     """Return one row per run, in order of their start; a study's own parent run has role ``study``.
 
     A tagger that a classifier starts from is left out: its scores are of words, and compare with none of these.
@@ -71,6 +76,7 @@ def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame
     Args:
         stores: where to read; default ``runs/``.
         study: the study or experiment to read; default all.
+        role: only runs of this role: trial, experiment or study; default all.
 
     Returns:
         Who and what happened (``key``, ``name``, ``study``, ``role``, ``trial``, ``outcome`` ...), every setting
@@ -81,10 +87,13 @@ def runs(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame
         ``block`` in a factors study. ``finish`` is how training ended: completed, early_stop or diverged.
 
     Raises:
-        UserError: if the tracking URI is of no known sort, or does not answer.
+        UserError: if the tracking URI is of no known sort or does not answer, or RUNS is not there.
     """
+    if role not in (None, *ROLES):
+        raise UserError(f"There is no role {role!r}; expected one of {', '.join(ROLES)}.")
     table = frames_from_mlflow.runs_table(connect((stores or Stores.under()).tracking).recorded(study))
-    return table[table["role"] != "tagger"].reset_index(drop=True)
+    kept = table["role"] != "tagger" if role is None else table["role"] == role
+    return table[kept].reset_index(drop=True)
 
 
 def curves(
@@ -122,7 +131,7 @@ def trials(stores: Stores | None = None, study: str | None = None) -> pd.DataFra
 
     Returns:
         ``study``, ``number``, ``state`` (COMPLETE, PRUNED, FAIL, RUNNING, WAITING), ``value`` (NaN where there is
-        none), ``started`` and ``ended`` (local time, as Optuna stores them), ``intermediate`` (a dict, evaluation
+        none), ``started`` and ``ended`` (UTC), ``intermediate`` (a dict, evaluation
         -> value), and the settings under their dotted names.
     """
     storage = _storage((stores or Stores.under()).storage)
@@ -133,8 +142,8 @@ def trials(stores: Stores | None = None, study: str | None = None) -> pd.DataFra
             "number": trial.number,
             "state": trial.state.name,
             "value": trial.value if trial.value is not None else float("nan"),
-            "started": trial.datetime_start,
-            "ended": trial.datetime_complete,
+            "started": _utc(trial.datetime_start),
+            "ended": _utc(trial.datetime_complete),
             "intermediate": trial.intermediate_values,
             **trial.params,
         }
@@ -143,7 +152,8 @@ def trials(stores: Stores | None = None, study: str | None = None) -> pd.DataFra
         for trial in storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False)
     ]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=TRIALS)
-    return table.astype({"study": "str", "number": "int64", "state": "str", "value": float})
+    times = dict.fromkeys(["started", "ended"], "datetime64[us, UTC]")
+    return table.astype({"study": "str", "number": "int64", "state": "str", "value": float, **times})
 
 
 def predictions(keys: Sequence[str], stores: Stores | None = None, parts: Sequence[str] = PARTS) -> pd.DataFrame:
@@ -177,6 +187,36 @@ def predictions(keys: Sequence[str], stores: Stores | None = None, parts: Sequen
     return pd.concat(found, ignore_index=True)[PREDICTIONS] if found else pd.DataFrame(columns=PREDICTIONS)
 
 
+def texts(stores: Stores | None = None, study: str | None = None, source: str | None = None) -> pd.DataFrame:
+    """Return the texts that runs read, from where they read them: with ``predictions`` they show who erred where.
+
+        said = frames.predictions(["imdb/0007"]).merge(frames.texts(study="imdb"), on=["part", "row", "label"])
+
+    Args:
+        stores: where runs are recorded; default ``runs/``.
+        study: the study or experiment whose texts are wanted; default all, if they read the same.
+        source: where the texts are now; default where the runs found them.
+
+    Returns:
+        One row per text: ``part`` (train, val or test; those left out are missing), ``row`` (in the source's own
+        part, as in ``predictions``), ``label`` (0 or 1), ``group``, such as the movie (missing where there are
+        none), and ``text``.
+
+    Raises:
+        UserError: if no run has read any data, runs of different data are asked for, or the texts are not there
+            any more or are others now, which their digest tells.
+    """
+    recorded = connect((stores or Stores.under()).tracking).recorded(study)
+    read = recorded.tags[recorded.tags["key"] == f"{names.USED}digest"]
+    digests = read["value"].unique()
+    if len(digests) != 1:
+        of = f" of {study}" if study else ""
+        found = "have read no data yet" if not len(digests) else f"read {len(digests)} different data sets"
+        raise UserError(f"The runs{of} {found}; name a study with runs on one data set: frames.texts(study=...).")
+    params = recorded.params[recorded.params["run_id"] == read["run_id"].iloc[-1]]
+    return read_texts(dict(zip(params["key"], params["value"], strict=True)), str(digests[0]), source)
+
+
 def _keys(recorded: Recorded) -> dict[str, str]:
     """Return MLflow's run id -> our key."""
     tags = recorded.tags[recorded.tags["key"] == names.KEY]
@@ -199,10 +239,16 @@ def _prediction_files(stores: Stores, run_id: str, artifacts: str) -> list[Path]
     return [file for part in PARTS if (file := folder / f"{part}.parquet").is_file()]
 
 
-def _storage(url: str) -> "RDBStorage | None":
+def _utc(moment: datetime | None) -> pd.Timestamp | None:
+    """Return a time as Optuna gives it, which is in this machine's zone without saying so, in UTC."""
+    return None if moment is None else pd.Timestamp(moment.astimezone(UTC))
+
+
+def _storage(url: str) -> RDBStorage | None:
     """Open Optuna's storage for reading, None where there is none yet."""
     from optuna.storages import RDBStorage
 
+    check_folder(url)
     with readable(url):
         if not has_table(url, "alembic_version"):  # made last
             return None

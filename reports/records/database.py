@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from experiments.tracking import names
+from experiments.tracking.paths import sqlite_path
 from seqclf_core.errors import UserError
 
 RUN_COLUMNS = ["run_id", "study", "experiment_id", "name", "status", "start", "end", "artifacts"]
@@ -72,7 +73,7 @@ def connect(uri: str) -> Tracking:
     """Choose the reader for a tracking URI.
 
     Raises:
-        UserError: if it is neither a database URL nor http(s).
+        UserError: if it is neither a database URL nor http(s), or that of a file in a folder that is not there.
     """
     if uri.startswith(("http://", "https://")):
         # Read when mlflow is imported: a server that is away must not hold a report for four minutes of retries.
@@ -82,6 +83,7 @@ def connect(uri: str) -> Tracking:
 
         return ServerTracking(uri)
     if "://" in uri and not uri.startswith("file:"):
+        check_folder(uri)
         return DatabaseTracking(uri)
     raise UserError(
         f"The tracking URI {uri!r} cannot be read. Expected a database such as sqlite:///runs/mlflow.db or "
@@ -127,6 +129,20 @@ def for_reading(url: str) -> tuple[str, dict[str, Any]]:
         return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=SQLITE_WAIT, check_same_thread=False)
 
     return "sqlite://", {"creator": open_file}
+
+
+def check_folder(url: str) -> None:
+    """Refuse a SQLite file in a folder that is not there: a typing error, and not a study without runs.
+
+    Raises:
+        UserError: if there is no such folder.
+    """
+    file = sqlite_path(url)
+    if file and not file.parent.is_dir():
+        raise UserError(
+            f"{file.parent}: there is no such folder, so nothing is recorded there. Name the folder of the runs, "
+            "such as --runs runs, or in Python frames.Stores.under('runs')."
+        )
 
 
 def has_table(url: str, name: str) -> bool:

@@ -1,11 +1,63 @@
-"""What is known about the reviews themselves: their lengths and movies, from the cache of encoded reviews."""
+"""What is known about the texts themselves: lengths and movies from the cache, the words from where they came."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
+from seqclf_core.config import ReviewsConfig
+from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import DataSummary
+
+TEXTS = ["part", "row", "label", "group", "text"]
+
+
+def read_texts(params: Mapping[str, str], digest: str, source: str | None = None) -> pd.DataFrame:
+    """Read the texts of a run again from where it took them, and divide them as it did.
+
+    Args:
+        params: the run's settings as MLflow has them, by their dotted names.
+        digest: of its data.
+        source: where the texts are now; None: where the run found them.
+
+    Returns:
+        ``TEXTS``; ``frames.texts`` says what they mean.
+
+    Raises:
+        UserError: if they are not there any more, or are others now.
+    """
+    from seqclf_core.data.encoding import divide  # scikit-learn: a second that other tables do without
+    from seqclf_core.data.reviews import load_reviews
+
+    known = {name: params[f"data.{name}"] for name in ReviewsConfig.model_fields if f"data.{name}" in params}
+    given = {name: None if value == "None" else value for name, value in known.items()}
+    try:
+        config = ReviewsConfig.model_validate(given | ({"source": source} if source else {}))
+        reviews = load_reviews(config)
+        division = divide(reviews, config)
+    except (DataError, ValidationError) as error:
+        raise UserError(
+            f"The texts of these runs cannot be read again: {error} If they lie elsewhere now, name the place: "
+            "frames.texts(..., source='/there')."
+        ) from error
+    if division.digest != digest:
+        raise UserError(
+            f"{config.source}: these are not the texts that the runs read: their digest is {division.digest[:8]}, "
+            f"that of the runs {digest[:8]}. Put the old ones back, or name their place: "
+            "frames.texts(..., source='/there')."
+        )
+    train = reviews.train.to_pandas()
+    parts = {
+        "train": train.iloc[division.train],
+        "val": train.iloc[division.val],
+        "test": reviews.test.to_pandas(),
+    }
+    table = pd.concat([rows.assign(part=part) for part, rows in parts.items()], ignore_index=True)
+    return table.reindex(columns=TEXTS).astype({"group": "str", "text": "str"})
 
 
 def known_reviews(cache: Path | None, digest: str, part: str = "test") -> pd.DataFrame | None:

@@ -6,6 +6,7 @@ A file of its own, since scikit-learn takes a second to import: a start that fin
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +14,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqclf_core.config import DataConfig
+from seqclf_core.config import DataConfig, ReviewsConfig
 from seqclf_core.data.reviews import Reviews, draw_balanced
-from seqclf_core.data.splits import AT_RANDOM, split
+from seqclf_core.data.splits import AT_RANDOM, SplitMethod, split
 from seqclf_core.data.vocabulary import build_tokenizer, split_words, word_ids
 from seqclf_core.events import DataSummary
 
 Rows = NDArray[np.int64]
 
 
-def write_entry(reviews: Reviews, config: DataConfig, folder: Path) -> None:
-    """Write ``<split>.<array>.npy`` for each array of each split, ``tokenizer.json`` and ``summary.json``.
+@dataclass(frozen=True)
+class Division:
+    """Which rows of the training table are for training and which for validation."""
+
+    train: Rows
+    val: Rows
+    method: SplitMethod
+    digest: str
+    """Of the texts and of how they are split, as runs record it."""
+    duplicates: dict[str, int]
+    """Numbers of texts that occur twice, before any are dropped."""
+
+
+def divide(reviews: Reviews, config: ReviewsConfig) -> Division:
+    """Divide training texts into those to train on and those for validation; some may be left out.
 
     Raises:
         DataError: if the texts cannot be split as asked.
     """
     labels = column(reviews.train, "label")
-    groups = _group_codes(reviews)
-    train, val, method = split(labels, groups.get("train"), config, reviews.own_val)
+    train, val, method = split(labels, _group_codes(reviews).get("train"), config, reviews.own_val)
     codes = _text_codes(reviews)
     duplicates = count_duplicates(codes["train"][train], codes["train"][val], codes["test"])
     if config.duplicates == "drop":
@@ -40,6 +53,21 @@ def write_entry(reviews: Reviews, config: DataConfig, folder: Path) -> None:
         seed = [config.split_seed, config.train_limit_seed]
         name = f"{reviews.source}: the training split"
         train = train[draw_balanced(labels[train], config.train_limit, seed, name, "train-limit")]
+    side = np.full(len(labels), 2, dtype=np.uint8)  # 2: left out
+    side[train], side[val] = 0, 1
+    digest = hashlib.sha256(reviews.digest.encode() + side.tobytes()).hexdigest()
+    return Division(train, val, method, digest, duplicates)
+
+
+def write_entry(reviews: Reviews, config: DataConfig, folder: Path) -> None:
+    """Write ``<split>.<array>.npy`` for each array of each split, ``tokenizer.json`` and ``summary.json``.
+
+    Raises:
+        DataError: if the texts cannot be split as asked.
+    """
+    division = divide(reviews, config)
+    train, val = division.train, division.val
+    groups = _group_codes(reviews)
 
     words = split_words(pa.chunked_array([*reviews.train["text"].chunks, *reviews.test["text"].chunks]))
     tokenizer = build_tokenizer(words.names, words.take(train)[0], config.vocab_size)
@@ -63,21 +91,19 @@ def write_entry(reviews: Reviews, config: DataConfig, folder: Path) -> None:
             if values is not None:
                 np.save(folder / f"{name}.{array}.npy", values)
 
-    side = np.full(len(labels), 2, dtype=np.uint8)  # 2: left out
-    side[train], side[val] = 0, 1
     limited = config.limit is not None or config.train_limit is not None
-    at_random = config.split_method == "auto" and method == "random"
+    at_random = config.split_method == "auto" and division.method == "random"
     summary = DataSummary(
         source=reviews.source,
         data_scope="synthetic" if reviews.synthetic else "limited" if limited else "whole",
-        digest=hashlib.sha256(reviews.digest.encode() + side.tobytes()).hexdigest(),
+        digest=division.digest,
         sizes={name: len(rows) for name, (_, _, rows, _) in splits.items()},
-        split_method=method,
-        group_column=reviews.group_column if method == "group" else None,
+        split_method=division.method,
+        group_column=reviews.group_column if division.method == "group" else None,
         skipped=reviews.skipped,
         vocab_size=tokenizer.get_vocab_size(),
-        duplicates=duplicates,
-        notes=(*reviews.notes, *_notes(duplicates, config), *((AT_RANDOM,) if at_random else ())),
+        duplicates=division.duplicates,
+        notes=(*reviews.notes, *_notes(division.duplicates, config), *((AT_RANDOM,) if at_random else ())),
     )
     (folder / "summary.json").write_text(summary.model_dump_json(indent=1), encoding="utf-8")
 

@@ -1,19 +1,23 @@
 """What was recorded comes back as tables: by SQL and over HTTP alike, while others write, and from nothing."""
 
+import json
 import shutil
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from sqlalchemy import create_engine, text
 
-from reports import frames
+from reports import figures, frames
 from reports.records.database import shown
 from reports.records.frames_from_mlflow import typed
 from seqclf_core.config import RunConfig
+from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
 from tests.reports.recorded_runs import MadeUp, study_of, write_predictions
 
@@ -49,6 +53,10 @@ def test_runs_has_one_row_per_run_with_settings_of_their_own_types(recorded):
     assert pd.api.types.is_bool_dtype(table["model.bidirectional"])
     assert str(table["started"].dtype) == "datetime64[us, UTC]"
     assert table["started"].is_monotonic_increasing
+    trials = frames.runs(stores, role="trial")
+    assert set(trials["key"]) == {run.key for run in made if run.role == "trial"}
+    with pytest.raises(UserError, match="expected one of trial"):
+        frames.runs(stores, role="trails")
 
 
 def test_only_a_complete_run_has_a_score(recorded):
@@ -89,6 +97,18 @@ def test_trials_are_those_of_optuna(recorded):
     assert table.loc[1, "intermediate"][1] == pytest.approx(made[1].val[0])
     assert pd.isna(table.loc[0, "value"])
     assert list(table["train.lr"]) == [run.changes["train.lr"] for run in made[:13]]
+
+
+def test_times_of_trials_are_in_utc(recorded, monkeypatch):
+    found = {}
+    for zone in ("UTC", "JST-9"):  # Optuna gives the time of the machine's own zone, without saying so
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        found[zone] = frames.trials(recorded[0], "imdb")
+        assert str(found[zone]["started"].dtype) == str(found[zone]["ended"].dtype) == "datetime64[us, UTC]"
+    monkeypatch.undo()
+    time.tzset()
+    pd.testing.assert_frame_equal(found["UTC"], found["JST-9"])
 
 
 def test_predictions_name_run_and_part(recorded):
@@ -169,6 +189,60 @@ def test_a_column_takes_the_narrowest_type(texts, dtype):
     column = typed(pd.Series(texts))
     assert str(column.dtype) == dtype
     assert list(column.isna()) == [text == "None" for text in texts]
+
+
+def test_a_folder_that_is_not_there_raises_and_is_no_empty_table(tmp_path):
+    missing = frames.Stores.under(tmp_path / "rums")
+    for read in (frames.runs, frames.curves, frames.trials, frames.texts):
+        with pytest.raises(UserError, match="rums: there is no such folder"):
+            read(missing)
+
+
+def test_texts_are_those_that_the_runs_read_with_their_split_row_label_and_group(
+    fill, small, cache, reviews_folder, tmp_path
+):
+    corpus = load_corpus(small.data, cache)
+    source = {"data.source": str(reviews_folder)}
+    stores = fill([MadeUp(0, changes=source, digest=corpus.summary.digest)])
+    table = frames.texts(stores)
+    assert list(table) == ["part", "row", "label", "group", "text"]
+    for part, split in {"train": corpus.train, "val": corpus.val, "test": corpus.test}.items():
+        of_part = table[table["part"] == part]
+        assert list(of_part["row"]) == list(split.rows)
+        assert list(of_part["label"]) == list(split.labels)
+        file = reviews_folder / f"{'test' if part == 'test' else 'train'}.jsonl"
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        assert list(of_part["text"]) == [lines[row]["text"] for row in split.rows]
+        assert list(of_part["group"]) == [lines[row]["movie"] for row in split.rows]
+
+    moved = shutil.copytree(reviews_folder, tmp_path / "moved")
+    pd.testing.assert_frame_equal(frames.texts(stores, source=str(moved)), table)
+    test = moved / "test.jsonl"
+    test.write_text(test.read_text().replace("film", "movie", 1))
+    with pytest.raises(UserError, match="not the texts that the runs read"):
+        frames.texts(stores, source=str(moved))
+    with pytest.raises(UserError, match=r"cannot be read again.*no such folder"):
+        frames.texts(stores, source=str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="read no data yet"):
+        frames.texts(stores, study="no such study")
+    two = fill([MadeUp(0), MadeUp(1, study="other", digest="aa" * 32)])
+    with pytest.raises(UserError, match="2 different data sets"):
+        frames.texts(two)
+
+
+def test_figures_are_axes_that_show_what_was_recorded(recorded):
+    stores, made = recorded
+    curve = frames.curves(stores, keys=["imdb/0001", "imdb/0002"])
+    axes = figures.curves(curve, "val/loss", Figure().add_subplot())
+    assert [line.get_label() for line in axes.lines] == ["imdb/0001", "imdb/0002"]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), made[1].val_loss)
+    drawn = figures.scatter(frames.runs(stores, role="trial"), "train.lr", axes=Figure().add_subplot())
+    complete = [run for run in made if run.outcome == "complete" and run.role == "trial"]
+    points = drawn.collections[0].get_offsets()
+    assert sorted(points[:, 0]) == pytest.approx(sorted(run.changes["train.lr"] for run in complete))
+    assert figures.scatter(frames.runs(stores), "model.pooling", axes=Figure().add_subplot()).get_xlabel()
+    with pytest.raises(UserError, match="val/f1"):
+        figures.curves(curve, "val/f1")
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns"])
