@@ -57,7 +57,8 @@ def read_texts(params: Mapping[str, str], digest: str, source: str | None = None
         "test": reviews.test.to_pandas(),
     }
     table = pd.concat([rows.assign(part=part) for part, rows in parts.items()], ignore_index=True)
-    return table.reindex(columns=TEXTS).astype({"group": "str", "text": "str"})
+    named: pd.DataFrame = table.reindex(columns=TEXTS)
+    return named.astype({"group": "str", "text": "str"})
 
 
 def known_reviews(cache: Path | None, digest: str, part: str = "test") -> pd.DataFrame | None:
