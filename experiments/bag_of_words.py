@@ -5,21 +5,21 @@ make experiment NAME=bag_of_words
 On IMDB: validation accuracy 0.8745, test accuracy 0.8851; a minute on one processor.
 """
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
+from sklearn.linear_model import LogisticRegression
 
 from experiments.experiment import Experiment, NamedRun, Place
+from experiments.linear import Fitted, fit_and_score, vectorizer
 from seqclf_core.config import Config, Settings
 from seqclf_core.events import Event
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from experiments.linear import Fitted
 
 
 class BagConfig(Config):
@@ -42,12 +42,8 @@ def runs(config: BagSettings, _: Place) -> list[NamedRun]:
     return [NamedRun("bag of words", config)]
 
 
-def fit(config: BagConfig, texts: Sequence[str], labels: "NDArray[np.int64]") -> "Fitted":
+def fit(config: BagConfig, texts: Sequence[str], labels: NDArray[np.int64]) -> Fitted:
     """Learn a weight for each word."""
-    from sklearn.linear_model import LogisticRegression
-
-    from experiments.linear import Fitted, vectorizer
-
     words = vectorizer(1, config.min_count)
     model = LogisticRegression(C=config.c, max_iter=1000).fit(words.fit_transform(texts), labels)
     return Fitted(
@@ -58,10 +54,6 @@ def fit(config: BagConfig, texts: Sequence[str], labels: "NDArray[np.int64]") ->
 
 def stream(config: BagSettings, folder: Path, cache: Path) -> Iterator[Event]:
     """Do the run."""
-    from functools import partial
-
-    from experiments.linear import fit_and_score
-
     return fit_and_score(config.data, partial(fit, config.model), folder, cache)
 
 

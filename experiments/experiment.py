@@ -1,19 +1,18 @@
 """What an experiment is: base settings, the runs that are made of them, and what is said about their results."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from experiments.tracking.journal import Closed
 from seqclf_core.config import RunConfig, Settings
+from seqclf_core.data.cache import Corpus
+from seqclf_core.events import Event, Finished
 
-if TYPE_CHECKING:
-    from experiments.tracking.journal import Closed
-    from seqclf_core.data.cache import Corpus
-    from seqclf_core.events import Event, Finished
-
-
-Stream = Callable[[Any, Path, Path], "Iterator[Event]"]
+Stream = Callable[[Any, Path, Path], Iterator[Event]]
 """(settings, the run's own folder, cache) -> what happens in the run; ``seqclf_core.run.run`` says more."""
 
 
@@ -22,13 +21,6 @@ Place = Callable[[Settings], Path]
 
 TAGGER = "tagger"
 """The model folder that a tagger's run leaves in its own."""
-
-
-def train(config: RunConfig, folder: Path, cache: Path) -> "Iterator[Event]":
-    """Train the classifier of these settings."""
-    from seqclf_core.run import run  # torch: seconds, not paid for a run that ended before
-
-    return run(config, folder, cache)
 
 
 @dataclass(frozen=True)
@@ -53,9 +45,9 @@ class Result:
     key: str
     folder: Path
     """Its own: model and predictions."""
-    closed: "Closed | None"
+    closed: Closed | None
     """How it ended; None: it was stopped, and the same command goes on with it."""
-    finished: "Finished | None"
+    finished: Finished | None
     """Its scores, if it is complete."""
 
 
@@ -72,12 +64,12 @@ class Experiment:
     """One line: what is learned from it."""
     base: Settings
     """Settings that the command line changes."""
+    stream: Stream
+    """Does one run: ``seqclf_core.run.run`` where it trains a classifier."""
     runs: Callable[[Any, Place], list[NamedRun]] = only_one
     """(settings, where runs have their folders) -> its runs, done in this order. The same settings give the same
     runs."""
     varies: frozenset[str] = frozenset()
     """Settings that ``runs`` sets itself, so that the command line must not."""
-    stream: Stream = train
-    """Does one run."""
-    conclude: Callable[[Sequence[Result], "Corpus"], str] | None = None
+    conclude: Callable[[Sequence[Result], Corpus], str] | None = None
     """Says what the results show, once all runs are complete."""

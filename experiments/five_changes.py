@@ -4,6 +4,8 @@
 last state and BCE does (tests hold both); only dropout is left out. The diff is made of their source.
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Sequence
 

@@ -4,13 +4,16 @@ The parts, rows and their order are those of every other run on the same data, s
 review by review. Whole reviews are read: there is no vocabulary size and no cut.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -20,9 +23,6 @@ from seqclf_core.data.reviews import Reviews, load_reviews
 from seqclf_core.events import Event, Finished, Progress, Started
 from seqclf_core.training.metrics import measure, named, named_best
 from seqclf_core.training.predictions import write_predictions
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 MARKS = r'".,()!?;:'
 TOKEN = rf"[^\s{MARKS}]+|[{MARKS}]"
@@ -117,7 +117,7 @@ def texts_of(corpus: Corpus, reviews: Reviews) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def by_row(table: "pa.Table") -> dict[int, str]:
+def by_row(table: pa.Table) -> dict[int, str]:
     """Return row in the source -> text."""
     return dict(zip(table["row"].to_pylist(), table["text"].to_pylist(), strict=True))
 

@@ -5,19 +5,18 @@ make experiment NAME=majority
 On IMDB, whose labels are balanced: test accuracy 0.5000; seconds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from experiments.experiment import Experiment, NamedRun, Place
+from experiments.linear import Fitted, fit_and_score
 from seqclf_core.config import Settings
 from seqclf_core.events import Event
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from experiments.linear import Fitted
 
 
 def runs(config: Settings, _: Place) -> list[NamedRun]:
@@ -25,12 +24,8 @@ def runs(config: Settings, _: Place) -> list[NamedRun]:
     return [NamedRun("majority class", config)]
 
 
-def fit(_: Sequence[str], labels: "NDArray[np.int64]") -> "Fitted":
+def fit(_: Sequence[str], labels: NDArray[np.int64]) -> Fitted:
     """Learn how many reviews are positive."""
-    import numpy as np
-
-    from experiments.linear import Fitted
-
     positive = labels.mean()
     odds = float(np.log(positive / (1 - positive)))
     return Fitted(parameters=1, log_odds=lambda texts: np.full(len(texts), odds))
@@ -38,8 +33,6 @@ def fit(_: Sequence[str], labels: "NDArray[np.int64]") -> "Fitted":
 
 def stream(config: Settings, folder: Path, cache: Path) -> Iterator[Event]:
     """Do the run."""
-    from experiments.linear import fit_and_score
-
     return fit_and_score(config.data, fit, folder, cache)
 
 

@@ -15,23 +15,23 @@ minutes on one processor, 1.2 GB of memory. Alpha, beta and c are the paper's, f
 part --model.beta 0.5 does better (0.9110).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
+from sklearn.linear_model import LogisticRegression
 
 from experiments.experiment import Experiment, NamedRun, Place, Result
+from experiments.linear import Fitted, fit_and_score, vectorizer
 from seqclf_core.config import Config, Settings
+from seqclf_core.data.cache import Corpus
 from seqclf_core.events import Event
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from experiments.linear import Fitted
-    from seqclf_core.data.cache import Corpus
 
 PUBLISHED = 0.9122
 """Test accuracy on IMDB with bigrams: Wang & Manning (2012), table 5."""
@@ -68,7 +68,7 @@ def runs(config: NbsvmSettings, _: Place) -> list[NamedRun]:
     ]
 
 
-def log_count_ratio(present: Any, labels: "NDArray[np.int64]", alpha: float) -> "NDArray[np.float64]":
+def log_count_ratio(present: Any, labels: NDArray[np.int64], alpha: float) -> NDArray[np.float64]:
     """Return the paper's r, equation 2: (V,) for V features.
 
     Args:
@@ -76,20 +76,13 @@ def log_count_ratio(present: Any, labels: "NDArray[np.int64]", alpha: float) -> 
         labels: (N,) 0 or 1.
         alpha: added to every count.
     """
-    import numpy as np
-
     counts = [alpha + np.asarray(present[labels == label].sum(axis=0)).ravel() for label in (0, 1)]
     negative, positive = (each / each.sum() for each in counts)
     return np.asarray(np.log(positive / negative))
 
 
-def fit(config: NbsvmConfig, texts: Sequence[str], labels: "NDArray[np.int64]") -> "Fitted":
+def fit(config: NbsvmConfig, texts: Sequence[str], labels: NDArray[np.int64]) -> Fitted:
     """Learn the ratios, then a weight on each of them."""
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
-    from experiments.linear import Fitted, vectorizer
-
     words = vectorizer(config.ngrams, config.min_count)
     present = words.fit_transform(texts)
     ratios = log_count_ratio(present, labels, config.alpha)
@@ -105,13 +98,11 @@ def fit(config: NbsvmConfig, texts: Sequence[str], labels: "NDArray[np.int64]") 
 
 def stream(config: NbsvmSettings, folder: Path, cache: Path) -> Iterator[Event]:
     """Do one run."""
-    from experiments.linear import fit_and_score
-
     with_val = config.learn_from == "train_and_val"
     return fit_and_score(config.data, partial(fit, config.model), folder, cache, with_val)
 
 
-def comparison(results: Sequence[Result], corpus: "Corpus") -> str:
+def comparison(results: Sequence[Result], corpus: Corpus) -> str:
     """Say how the second run compares with what was published, where it is on the same reviews."""
     whole = results[-1].finished
     assert whole

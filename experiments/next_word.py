@@ -13,19 +13,18 @@ with little dropout, as ``TAGGER`` below says.
 make study STUDY=transfer TAGGER=...    # searches how to go on from the tagger; its folder is printed
 """
 
+from __future__ import annotations
+
 import shlex
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from experiments import experiment
 from experiments.experiment import Experiment, NamedRun, Place, Result
 from seqclf_core.config import RunConfig
+from seqclf_core.data.cache import Corpus
 from seqclf_core.errors import UserError
-
-if TYPE_CHECKING:
-    from seqclf_core.data.cache import Corpus
-    from seqclf_core.events import Event
+from seqclf_core.next_word import train_language_model
+from seqclf_core.run import run
 
 TAGGER = {
     "model.word_dropout": 0.1,
@@ -63,19 +62,12 @@ def runs(config: RunConfig, place: Place) -> list[NamedRun]:
             "--model.bidirectional: a tagger of next words reads forward only, else it sees the next word"
         )
     settings = config.override(TAGGER)
-    tagger = NamedRun("next-word tagger", settings, tagger_stream=train)
+    tagger = NamedRun("next-word tagger", settings, tagger_stream=train_language_model)
     started = config.override({"model.init_from": str((place(settings) / experiment.TAGGER).absolute())})
     return [tagger, NamedRun("from the tagger", started), NamedRun("from scratch", config)]
 
 
-def train(config: RunConfig, folder: Path, cache: Path) -> "Iterator[Event]":
-    """Train the tagger of these settings."""
-    from seqclf_core.next_word import train_language_model  # torch: seconds, not paid for a run that ended before
-
-    return train_language_model(config, folder, cache)
-
-
-def comparison(results: Sequence[Result], _: "Corpus") -> str:
+def comparison(results: Sequence[Result], _: Corpus) -> str:
     """Say what the tagger learned, and what starting from it changed."""
     tagger, *classifiers = results
     assert tagger.finished
@@ -101,6 +93,7 @@ def comparison(results: Sequence[Result], _: "Corpus") -> str:
 EXPERIMENT = Experiment(
     purpose="Does reading without labels help? A tagger of next words starts the classifier.",
     base=BASE,
+    stream=run,
     runs=runs,
     varies=frozenset({"model.init_from"}),
     conclude=comparison,

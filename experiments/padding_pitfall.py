@@ -11,16 +11,19 @@ Three runs with the same data, seed and budget:
   hardly shows: until somebody scores reviews in other batches.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.parquet as pq
 
 from experiments.experiment import Experiment, NamedRun, Place, Result
 from seqclf_core.config import RunConfig
+from seqclf_core.data.cache import Corpus
+from seqclf_core.run import run
 from seqclf_core.training.predictions import decide
-
-if TYPE_CHECKING:
-    from seqclf_core.data.cache import Corpus
 
 
 def runs(config: RunConfig, _: Place) -> list[NamedRun]:
@@ -35,7 +38,7 @@ def runs(config: RunConfig, _: Place) -> list[NamedRun]:
     ]
 
 
-def table(results: Sequence[Result], corpus: "Corpus") -> str:
+def table(results: Sequence[Result], corpus: Corpus) -> str:
     """Show the accuracies of complete runs, also by length of the test reviews."""
     config = results[0].run.config
     assert isinstance(config, RunConfig)
@@ -53,11 +56,8 @@ def table(results: Sequence[Result], corpus: "Corpus") -> str:
     return "\n".join(lines)
 
 
-def accuracy_by_length(predictions: Path, corpus: "Corpus", half: float) -> tuple[float, float]:
+def accuracy_by_length(predictions: Path, corpus: Corpus, half: float) -> tuple[float, float]:
     """Return the accuracy on test reviews of up to ``half`` tokens and on longer ones; NaN for no reviews."""
-    import numpy as np
-    import pyarrow.parquet as pq
-
     read = pq.read_table(predictions)
     lengths = dict(zip(corpus.test.rows.tolist(), np.diff(corpus.test.offsets).tolist(), strict=True))
     short = np.array([lengths[row] <= half for row in read["row"].to_pylist()])
@@ -70,6 +70,7 @@ EXPERIMENT = Experiment(
     purpose="What does it cost to read the state at the end of the padded row?",
     # Patience: no run stops before the others.
     base=RunConfig().override({"model.embed_dim": 64, "model.hidden_dim": 64, "train.patience": 1000}),
+    stream=run,
     runs=runs,
     varies=frozenset({"model.pooling", "data.pad"}),
     conclude=table,

@@ -1,5 +1,7 @@
 """What a person sees while a run works: a line per evaluation and, on a terminal, a bar with the time left."""
 
+from __future__ import annotations
+
 import math
 import time
 from datetime import timedelta
@@ -29,7 +31,7 @@ class Display:
         self._examples = 0
         self._worked, self._since = 0.0, time.monotonic()
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> Display:
         self._bar.start()
         return self
 

@@ -7,6 +7,8 @@ Runs are known by their settings and data, so the same command goes on with the 
 others. Several runs of one command stand under a parent run.
 """
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -16,7 +18,7 @@ from secrets import token_hex
 
 from rich.console import Console
 
-from experiments.experiment import TAGGER, NamedRun, Result, Stream, train
+from experiments.experiment import TAGGER, NamedRun, Result, Stream
 from experiments.progress import Display, result_line
 from experiments.tracking import journal, names
 from experiments.tracking.journal import Closed, Header
@@ -39,7 +41,7 @@ class Session:
     data: DataSummary
     paths: RunPaths
     console: Console
-    stream: Stream = train
+    stream: Stream
     """Does one run."""
 
     def id(self, config: Settings) -> str:

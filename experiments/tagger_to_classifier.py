@@ -9,17 +9,15 @@ trains two classifiers with the same data, seed and budget: one starts with the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from experiments import experiment
 from experiments.experiment import Experiment, NamedRun, Place, Result
+from experiments.five_changes import five_changes
 from seqclf_core.config import RunConfig
-
-if TYPE_CHECKING:
-    from seqclf_core.data.cache import Corpus
-    from seqclf_core.events import Event
+from seqclf_core.data.cache import Corpus
+from seqclf_core.run import run
+from seqclf_core.tagging import score_tagger, train_tagger
 
 TAGGER = {
     "data.source": "synthetic",
@@ -40,23 +38,13 @@ CAVEAT = """
 def runs(config: RunConfig, place: Place) -> list[NamedRun]:
     """Make the three runs; the second begins with the first one's model."""
     settings = config.override(TAGGER)
-    tagger = NamedRun("tagger", settings, tagger_stream=train)
+    tagger = NamedRun("tagger", settings, tagger_stream=train_tagger)
     started = config.override({"model.init_from": str((place(settings) / experiment.TAGGER).absolute())})
     return [tagger, NamedRun("from the tagger", started), NamedRun("from scratch", config)]
 
 
-def train(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:
-    """Train the tagger of these settings."""
-    from seqclf_core.tagging import train_tagger  # torch: seconds, not paid for a run that ended before
-
-    return train_tagger(config, folder, cache)
-
-
 def comparison(results: Sequence[Result], _: Corpus) -> str:
     """Say what the tagger learned, what makes a classifier of it, and what starting from it changed."""
-    from experiments.five_changes import five_changes
-    from seqclf_core.tagging import score_tagger
-
     score = score_tagger(results[0].folder / experiment.TAGGER)
     lines = [
         f"  The tagger is right on {score.accuracy:.1%} of {score.tokens:,} tokens of sentences it has not seen;",
@@ -81,6 +69,7 @@ EXPERIMENT = Experiment(
     purpose="From a tagger to a classifier: five changes, and does what the tagger learned help?",
     # Patience: neither run stops before the other.
     base=RunConfig().override({"model.embed_dim": 64, "model.hidden_dim": 64, "train.patience": 1000}),
+    stream=run,
     runs=runs,
     varies=frozenset({"model.init_from"}),
     conclude=comparison,

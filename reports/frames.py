@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pandas as pd
+from optuna.storages import RDBStorage
 
 from experiments.tracking import names
 from experiments.tracking.paths import ARTIFACT_ROOT, RunPaths, artifact_folder, sqlite_path
@@ -29,9 +29,6 @@ from reports.records import frames_from_mlflow
 from reports.records.database import Recorded, check_folder, connect, for_reading, has_table, readable
 from reports.records.reviews import read_texts
 from seqclf_core.errors import UserError
-
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
 
 TRIALS = ["study", "number", "state", "value", "started", "ended", "intermediate"]
 PREDICTIONS = ["key", "part", "row", "label", "probability"]
@@ -230,7 +227,7 @@ def _prediction_files(stores: Stores, run_id: str, artifacts: str) -> list[Path]
     elif place.scheme in ("", "file"):
         folder = Path(unquote(place.path)) / "predictions"
     else:
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # noqa: PLC0415 - seconds, for artifacts on a server alone
 
         client = MlflowClient(stores.tracking)
         if not client.list_artifacts(run_id, "predictions"):
@@ -246,8 +243,6 @@ def _utc(moment: datetime | None) -> pd.Timestamp | None:
 
 def _storage(url: str) -> RDBStorage | None:
     """Open Optuna's storage for reading, None where there is none yet."""
-    from optuna.storages import RDBStorage
-
     check_folder(url)
     with readable(url):
         if not has_table(url, "alembic_version"):  # made last

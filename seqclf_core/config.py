@@ -4,6 +4,8 @@ The same name is the command-line flag (``--train.lr``), the Optuna parameter, t
 report's column. This module imports no torch, so that every ``--help`` answers at once.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Iterator, Mapping

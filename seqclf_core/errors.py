@@ -1,5 +1,7 @@
 """Errors whose message is meant for the user: what was given, what was expected, what to do."""
 
+from __future__ import annotations
+
 import errno
 import re
 

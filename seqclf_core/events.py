@@ -1,5 +1,7 @@
 """What a run tells its caller: plain frozen values that serialise to one line of JSON each."""
 
+from __future__ import annotations
+
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter

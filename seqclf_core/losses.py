@@ -7,6 +7,8 @@ A target may be a label, 0 or 1, or a probability of the positive label in [0, 1
 the cross-entropy between the two distributions.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -5,6 +5,8 @@ purpose, two runs that differ only in pooling or loss start from the same encode
 order and drop the same words.
 """
 
+from __future__ import annotations
+
 import hashlib
 
 import torch

@@ -145,7 +145,7 @@ def champion_folder(paths: RunPaths, champion: Champion, tracking_uri: str | Non
     """
     if not copy_of(paths, champion).exists():
         set_mlflow_environment()
-        from experiments.serving.fetching import fetch_champion  # MLflow takes seconds, and is rarely needed
+        from experiments.serving.fetching import fetch_champion  # noqa: PLC0415 - MLflow: seconds, rarely needed
 
         fetch_champion(paths, champion, tracking_uri)
     return verified(paths, champion)

@@ -8,6 +8,8 @@ A run that somebody deleted in MLflow stays deleted. Only this module writes to 
 a second.
 """
 
+from __future__ import annotations
+
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence

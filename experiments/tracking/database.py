@@ -4,6 +4,8 @@ MLflow makes its tables in dozens of steps; a process killed among them leaves a
 after (about half of the kills within the second that it takes). So it is made under another name and then renamed.
 """
 
+from __future__ import annotations
+
 import logging
 import sqlite3
 import time
@@ -79,7 +81,7 @@ def _has_content(path: Path) -> bool:
 
 
 def _make(path: Path) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - seconds, once for a RUNS
 
     for name in ("mlflow.store.db.utils", "alembic"):  # which tell of every step
         logging.getLogger(name).setLevel(logging.WARNING)

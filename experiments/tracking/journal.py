@@ -6,6 +6,8 @@ is written; they never go backwards within a journal, and within one process the
 clock says, whatever happens to the computer's clock.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import time

@@ -1,5 +1,7 @@
 """A journal's entries in MLflow's words: parameters, data set inputs, metrics, tags. Pure functions."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath

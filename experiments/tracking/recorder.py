@@ -9,6 +9,8 @@ A run that goes on after an interruption replays its events; those that the jour
 so the loop above is the same for the first start and for every later one.
 """
 
+from __future__ import annotations
+
 import getpass
 import os
 import subprocess

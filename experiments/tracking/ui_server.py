@@ -23,6 +23,8 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 
+from experiments.tracking.paths import ARTIFACT_ROOT
+
 HOSTS = ("127.0.0.1", "localhost")
 TOKEN_VARIABLE = "SEQCLF_UI_TOKEN"
 URI_VARIABLE = "SEQCLF_UI_TRACKING_URI"
@@ -127,15 +129,14 @@ def main(port: int, artifacts: Path) -> None:
     threading.Thread(target=end_with_the_owner, daemon=True).start()
     token, uri = os.environ.pop(TOKEN_VARIABLE), os.environ.pop(URI_VARIABLE)
     # What `mlflow server` would set for its own workers; read when MLflow's application is imported.
-    from mlflow.server.constants import (
+    from mlflow.server.constants import (  # noqa: PLC0415
         ARTIFACT_ROOT_ENV_VAR,
         ARTIFACTS_DESTINATION_ENV_VAR,
         BACKEND_STORE_URI_ENV_VAR,
         SERVE_ARTIFACTS_ENV_VAR,
     )
 
-    from experiments.tracking.artifacts import serve_only_below
-    from experiments.tracking.paths import ARTIFACT_ROOT
+    from experiments.tracking.artifacts import serve_only_below  # noqa: PLC0415 - imports MLflow, too
 
     os.environ |= {
         BACKEND_STORE_URI_ENV_VAR: uri,
@@ -149,7 +150,7 @@ def main(port: int, artifacts: Path) -> None:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     serve_only_below(artifacts)
-    from mlflow.server.fastapi_app import app
+    from mlflow.server.fastapi_app import app  # noqa: PLC0415 - reads the environment set above
 
     guarded = Guard(app, token, port)
     uvicorn.run(guarded, host=HOSTS[0], port=port, log_level="warning", server_header=False, proxy_headers=False)

@@ -3,6 +3,8 @@
 Texts are plain text and are escaped where a page is written; only a figure's SVG is markup, and that is our own.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

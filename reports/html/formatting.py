@@ -1,5 +1,7 @@
 """Numbers and times as a person reads them."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any, SupportsFloat
@@ -54,7 +56,7 @@ def setting(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def alike(column: "pd.Series[Any]") -> Callable[[Any], str]:
+def alike(column: pd.Series[Any]) -> Callable[[Any], str]:
     """Return how to write the values of a setting below each other: fractions with one number of decimals.
 
     >>> write = alike(pd.Series([0.3, 0.09, 0.412345]))

@@ -3,6 +3,8 @@
 Everything recorded is text here too: what Markdown or the HTML in it would take for markup is escaped.
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 from typing import Any

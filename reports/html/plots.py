@@ -3,6 +3,8 @@
 Each is one panel of ``reports.html.svg``; tables in, markup out.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

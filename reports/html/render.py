@@ -4,6 +4,8 @@ A page asks for nothing from anywhere: styles, script and figures are in it. Eve
 settings, tags) is escaped by Jinja2, and a content security policy lets no script run but our own.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 from datetime import UTC, datetime

@@ -4,6 +4,8 @@ Every figure is one small panel, drawn at the width of a phone; the page sets pa
 room. Colours are drawn as stand-ins and replaced by CSS variables. Text stays text, in the page's own font.
 """
 
+from __future__ import annotations
+
 import io
 import re
 import warnings
@@ -146,7 +148,7 @@ def _draw_curves(
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def limits(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", upward: bool) -> tuple[float, float]:
+def limits(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], upward: bool) -> tuple[float, float]:
     """Return limits that hold all values but those far off: a run that diverges must not flatten the others."""
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -189,7 +191,7 @@ def levels(runs: pd.DataFrame, setting: str) -> Markup:
     return panel(draw, f"Validation accuracy by {setting}", 88 + 44 * len(names))
 
 
-def _draw_level(axes: Axes, row: int, scores: "pd.Series[float]", left: float, filled: bool) -> None:
+def _draw_level(axes: Axes, row: int, scores: pd.Series[float], left: float, filled: bool) -> None:
     inside = scores[scores >= left].sort_values()
     outside = len(scores) - len(inside)
     spread = (np.arange(len(inside)) * 0.618 % 1 - 0.5) * (0.34 if filled else 0.2)  # even, and always the same
@@ -204,7 +206,7 @@ def _draw_level(axes: Axes, row: int, scores: "pd.Series[float]", left: float, f
         axes.annotate(label, (left, y), fontsize=SMALL, color=MUTED, va="center")
 
 
-def shares(values: "pd.Series[float]", title: str) -> Markup:
+def shares(values: pd.Series[float], title: str) -> Markup:
     """Draw shares of 1 as bars, in the order given, the number at each bar's end."""
 
     def draw(axes: Axes) -> None:

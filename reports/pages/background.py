@@ -1,5 +1,7 @@
 """The sections of a report that say how it was done: cost, failures, data and split, and how to repeat it."""
 
+from __future__ import annotations
+
 import shlex
 from typing import Any
 
@@ -88,7 +90,7 @@ def data(material: StudyData) -> Section | None:
     return Section("Data and split", [s for s in sentences if s], [table(sizes, columns, "Parts of the data")])
 
 
-def _read(run: "pd.Series[Any]") -> str:
+def _read(run: pd.Series[Any]) -> str:
     return f"Source: {run['source']}. Digest of texts, labels and split: {run['digest'][:16]}."
 
 
@@ -97,7 +99,7 @@ def _several(splits: pd.DataFrame) -> str:
     return f"Source: {sources}, split in {len(splits)} ways; the digest of each is in runs.csv."
 
 
-def _sizes(reviews: "pd.Series[Any]") -> str:
+def _sizes(reviews: pd.Series[Any]) -> str:
     low, high = (formatting.count(size) for size in (reviews.astype(int).min(), reviews.astype(int).max()))
     return low if low == high else f"{low} to {high}"
 
@@ -136,7 +138,7 @@ def repeat(material: StudyData) -> Section | None:
     return Section("Repeat it", sentences, blocks)
 
 
-def run_command(run: "pd.Series[Any]") -> str:
+def run_command(run: pd.Series[Any]) -> str:
     """Return the command that does one run again: every setting that is not the default.
 
     A run without the settings of an LSTM, such as that of a linear baseline, is done by what was typed then.

@@ -4,6 +4,8 @@ Scores mean something only beside others on the same data, so limited, synthetic
 they are of different sorts: a mean over seeds is what settings are worth, the best of many is high partly by luck.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd

@@ -1,5 +1,7 @@
 """Sections of a factors study on what it asked: effects, also for other reviews, and who trains at all."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import pandas as pd

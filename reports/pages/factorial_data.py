@@ -1,5 +1,7 @@
 """What a factors study was created to ask, and its blocks: what the sections of its page read."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

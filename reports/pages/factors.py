@@ -1,5 +1,7 @@
 """A factors study's answer: verdicts in words, then the sections that show what they rest on."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 
 import pandas as pd

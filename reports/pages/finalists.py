@@ -1,5 +1,7 @@
 """A finalists study's answer: how good a search's best settings are on fresh seeds, and what selection did."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import pandas as pd

@@ -1,5 +1,7 @@
 """Sections of a factors study on fitting: cost, learning rate, what more trials buy, validation and test."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np

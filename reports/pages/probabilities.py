@@ -1,5 +1,7 @@
 """Sections of a factors study from stored predictions: accuracy by length of review, and honest probabilities."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 

@@ -5,6 +5,8 @@ A section is a function that takes the ``Material`` and returns a ``Section``, o
 those on how it was done.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -39,7 +41,7 @@ class StudyData:
         """What the runs cost."""
         return tables.spent(self.runs, self.curves)
 
-    def link(self, run: "pd.Series[Any]") -> str:
+    def link(self, run: pd.Series[Any]) -> str:
         """Return the address of a run in the MLflow UI."""
         return f"{self.ui}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}"
 
@@ -134,9 +136,9 @@ def choices(material: StudyData) -> Section | None:
     )
 
 
-def _is_number(column: "pd.Series[Any]") -> bool:
+def _is_number(column: pd.Series[Any]) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column))
 
 
-def _few_names(column: "pd.Series[Any]") -> bool:
+def _few_names(column: pd.Series[Any]) -> bool:
     return not _is_number(column) and column.nunique() <= 8

@@ -4,6 +4,8 @@ What is compared is the gap, validation accuracy minus test accuracy, of runs on
 accuracies themselves are of different training and validation parts, and stand beside it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 
 import pandas as pd

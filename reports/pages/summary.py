@@ -4,6 +4,8 @@ The page of a study makes them once, of what it shows itself; ``reports/pages/co
 by side.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
@@ -15,6 +17,7 @@ from reports.html import formatting
 from reports.html.document import Conclusion, Score, StudySummary
 from reports.pages import tables
 from reports.pages.search import StudyData
+from reports.stats.estimates import mean_interval
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 """What a person calls the parts of the data."""
@@ -51,7 +54,7 @@ def standing(material: StudyData, answer: Conclusion | None, interim: bool) -> S
     )
 
 
-def _sizes(run: "pd.Series[Any]") -> Iterator[str]:
+def _sizes(run: pd.Series[Any]) -> Iterator[str]:
     for part, name in PARTS.items():
         if pd.notna(run[f"used.{part}"]):
             yield f"{formatting.count(run[f'used.{part}'])} {name}"
@@ -92,10 +95,6 @@ def _mean(name: str, runs: pd.DataFrame) -> Score:
     if len(runs) == 1:
         run = runs.iloc[0]
         return Score(name, "one run", 1, 100 * run["best/val_accuracy"], 100 * run["test/accuracy"])
-    from reports.stats.estimates import (
-        mean_interval,  # scipy takes a second, which most experiments need not wait for
-    )
-
     val, test = (
         mean_interval(100 * runs[name].to_numpy(dtype=float)) for name in ("best/val_accuracy", "test/accuracy")
     )

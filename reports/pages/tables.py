@@ -1,5 +1,7 @@
 """What a report says in numbers: pure functions, the frames of ``reports.frames`` in, small tables out."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np

@@ -4,6 +4,8 @@ Mean pooling beats last state by 0.8 points [0.4, 1.2] on these 25,000 reviews, 
 No difference larger than 0.3 points between BCE and cross-entropy: -0.05 points [-0.20, 0.10] (90 % ...
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 

@@ -5,6 +5,8 @@ is opened read-only, so that a report can neither create a database nor keep a s
 Only runs that carry our tag ``seqclf.key`` are seen: a shared server may hold those of others.
 """
 
+from __future__ import annotations
+
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -79,7 +81,7 @@ def connect(uri: str) -> Tracking:
         # Read when mlflow is imported: a server that is away must not hold a report for four minutes of retries.
         for name, value in CLIENT_SETTINGS.items():
             os.environ.setdefault(name, value)
-        from reports.records.server import ServerTracking
+        from reports.records.server import ServerTracking  # noqa: PLC0415 - MLflow, which reads the above
 
         return ServerTracking(uri)
     if "://" in uri and not uri.startswith("file:"):

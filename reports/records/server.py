@@ -1,5 +1,7 @@
 """What an MLflow server holds about our runs, asked through MLflow's client. Importing mlflow takes seconds."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """Do probabilities mean what they say, and which reviews does a model get wrong?"""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,6 +5,8 @@ a block's cells whose weights add up to 0, so whatever all cells of a block shar
 the unit: it gives one value per contrast, however many runs it took.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce

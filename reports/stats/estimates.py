@@ -5,6 +5,8 @@ Closed forms also take many samples at once, blocks along the last axis, which i
 Never a percentile or BCa bootstrap here: at 12 blocks it covers 90-91 % where it says 95 %.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 

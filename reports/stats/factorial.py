@@ -9,6 +9,8 @@ study. They hold for the reviews they were measured on; reports/stats/generalisa
 new ones.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,6 +5,8 @@ Fresh seeds on the same split show the first; a gap to the test part, against th
 second.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,6 +4,8 @@ All runs of a study are scored on the same test reviews. Which reviews those are
 more blocks do not average it away, and neither do more seeds.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from itertools import combinations

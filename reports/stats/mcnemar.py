@@ -5,6 +5,8 @@ over many runs, in reports/stats/factorial.py. And a pair that was picked by its
 them.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

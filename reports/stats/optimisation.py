@@ -1,5 +1,7 @@
 """BCE against cross-entropy (or any two levels) as optimisation: how fast, how many examples, at which rates?"""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations

@@ -3,6 +3,8 @@
 All of it is planning: it supposes normal contrasts, and a spread that stays what it was.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 

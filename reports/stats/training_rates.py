@@ -4,6 +4,8 @@ An arm that sometimes stays at 50 % moves a mean by many points without being wo
 of runs that trained is a result of its own, and the only one where a cell fails often.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """What more trials buy: the median best score after n random trials, with a band that holds for all n at once."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from functools import cache

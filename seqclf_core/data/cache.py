@@ -94,7 +94,8 @@ def load_corpus(config: DataConfig, cache: Path) -> Corpus:
 
 def _encode_corpus(config: DataConfig, folder: Path) -> Corpus:
     """Read, split and encode texts, unless they are known by their content; the folder's lock is held."""
-    from seqclf_core.data import encoding, reviews  # scikit-learn: a second that other starts do without
+    # scikit-learn and the readers: a second that every worker does without, since the texts are encoded by then.
+    from seqclf_core.data import encoding, reviews  # noqa: PLC0415
 
     texts = reviews.load_reviews(config)
     settings = config.model_dump(mode="json", exclude=CUT_LATER | {"source"})

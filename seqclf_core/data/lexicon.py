@@ -1,6 +1,8 @@
 """The words of the embedded texts: what the synthetic reviews and the tagged sentences are made of."""
 
 # fmt: off
+from __future__ import annotations
+
 GOOD = (
     "good", "great", "fine", "lovely", "brilliant", "moving", "funny", "clever", "charming", "touching",
     "gripping", "fresh", "superb", "warm", "bold", "honest", "elegant", "witty", "tender", "rich",

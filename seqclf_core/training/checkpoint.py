@@ -4,6 +4,8 @@ Weights never travel as pickle: safetensors for numbers, JSON for the rest. Ever
 and then renamed, so that whoever reads sees the old one or the new one.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil

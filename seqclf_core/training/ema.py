@@ -4,6 +4,8 @@ An exponential moving average, after the uniform one of Polyak & Juditsky (1992)
 of the weights; it changes nothing of the training.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 

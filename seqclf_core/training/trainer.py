@@ -4,6 +4,8 @@ A pause is not a special case: all that the loop knows is in its ``State``, whic
 Training goes on from any step to the same end, bit for bit on a CPU with one thread.
 """
 
+from __future__ import annotations
+
 import math
 import time
 from collections.abc import Iterator

@@ -283,7 +283,7 @@ def join(address: str, token: Path | None) -> ModuleType:
             or this machine is no node of the cluster.
     """
     prepare(address, token or default_token())
-    from studies.engine import ray_executor  # Ray, which reads the environment when it is imported
+    from studies.engine import ray_executor  # noqa: PLC0415 - Ray, which reads the environment set above
 
     ray_executor.connect(address)
     return ray_executor

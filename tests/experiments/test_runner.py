@@ -20,6 +20,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.events import Progress
 from seqclf_core.models import SequenceTagger
+from seqclf_core.run import run
 from seqclf_core.training.checkpoint import save_model
 from tests.core import run_events
 
@@ -31,7 +32,7 @@ def session(small: RunConfig, tmp_path: Path, cache: Path) -> Session:
     paths.cache.symlink_to(cache)
     return Session(
         name="test", question="Does it?", command="make it", data=load_corpus(small.data, cache).summary,
-        paths=paths, console=Console(file=io.StringIO(), width=200),
+        paths=paths, console=Console(file=io.StringIO(), width=200), stream=run,
     )  # fmt: skip
 
 
