@@ -68,7 +68,7 @@ def scatter(runs: pd.DataFrame, x: str, y: str = names.BEST_VAL_ACCURACY, axes: 
 
 def new_axes(width: float = 6.4, height: float = 4.0) -> Axes:
     """Return the axes of a new figure, which a notebook shows at the end of its cell."""
-    from matplotlib import pyplot as plt  # it chooses a way to show figures; files need none
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - it chooses a way to show figures; files need none
 
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 

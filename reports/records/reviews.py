@@ -10,6 +10,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from seqclf_core.config import ReviewsConfig
+from seqclf_core.data.encoding import divide
+from seqclf_core.data.reviews import load_reviews
 from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import DataSummary
 
@@ -30,9 +32,6 @@ def read_texts(params: Mapping[str, str], digest: str, source: str | None = None
     Raises:
         UserError: if they are not there any more, or are others now.
     """
-    from seqclf_core.data.encoding import divide  # scikit-learn: a second that other tables do without
-    from seqclf_core.data.reviews import load_reviews
-
     known = {name: params[f"data.{name}"] for name in ReviewsConfig.model_fields if f"data.{name}" in params}
     given = {name: None if value == "None" else value for name, value in known.items()}
     try:
