@@ -68,6 +68,7 @@ def run_experiment(
         if all(ended(session, run) for run in runs):
             results, all_sent = track_all(session, base, runs, stopping), True
         else:
+            paths.remember_stores(tracking_uri=paths.tracking_uri(tracking_uri))
             sync = start_sync(paths.runs, tracking_uri)
             # Should anything below fail, the sync process hears the end of this one and ends by itself.
             results = track_all(session, base, runs, stopping)

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from experiments.tracking.stores import recall, remember, same, say_once
 from seqclf_core.errors import UserError
 from seqclf_core.masking import mask
 
@@ -181,17 +182,52 @@ class RunPaths:
         return sqlite_uri(self.optuna_database)
 
     def storage_uri(self, given: str | None = None) -> str:
-        """Return the Optuna database to use: the one given, else $SEQCLF_OPTUNA_URI, else the one here."""
-        return given or os.environ.get("SEQCLF_OPTUNA_URI") or self.optuna_uri
+        """Return Optuna's database: the one given, else $SEQCLF_OPTUNA_URI, else as remembered, else that here."""
+        given = given or os.environ.get("SEQCLF_OPTUNA_URI")
+        return self._address("Optuna's database", given, recall(self.stores).storage, self.optuna_database)
+
+    def tracking_uri(self, given: str | None = None) -> str:
+        """Return the MLflow to use: given, else $MLFLOW_TRACKING_URI, else as remembered, else the one here."""
+        given = given or os.environ.get("MLFLOW_TRACKING_URI")
+        return self._address("MLflow", given, recall(self.stores).tracking_uri, self.mlflow_database)
+
+    def _address(self, what: str, given: str | None, remembered: str | None, own: Path) -> str:
+        """Choose an address; where one is given that leads elsewhere than what is recorded here so far, say so."""
+        if given is None:
+            return remembered or sqlite_uri(own)
+        known = remembered or (sqlite_uri(own) if own.exists() else None)
+        if known and not same(given, known):
+            say_once(
+                f"{what} is {mask(given)} for this command. What {self.runs} recorded so far is in {mask(known)}."
+            )
+        return given
+
+    def remember_stores(self, storage: str | None = None, tracking_uri: str | None = None) -> None:
+        """Remember the stores that are recorded in from now on, as far as they are elsewhere.
+
+        Args:
+            storage: address of Optuna's database; None leaves what is known of it.
+            tracking_uri: address of MLflow; None leaves what is known of it.
+        """
+        new: dict[str, str | None] = {}
+        if storage is not None:
+            new["storage"] = None if same(storage, sqlite_uri(self.optuna_database)) else storage
+        if tracking_uri is not None:
+            own = same(tracking_uri, sqlite_uri(self.mlflow_database))
+            new["tracking_uri"] = None if own else tracking_uri
+            new["artifacts"] = None if own else self._artifacts_of(tracking_uri)
+        remember(self.stores, recall(self.stores), **new)
+
+    def _artifacts_of(self, uri: str) -> str:
+        if uri.startswith(("http://", "https://")):
+            return ARTIFACT_ROOT
+        folder = self.artifacts_of(uri)
+        return self.artifacts.name if folder == self.artifacts else str(folder.absolute())
 
     def artifacts_of(self, uri: str) -> Path:
         """Return the folder of runs' files for an MLflow: beside a SQLite file, else the one here."""
         file = sqlite_path(uri)
         return file.with_name(self.artifacts.name) if file else self.artifacts
-
-    def tracking_uri(self, given: str | None = None) -> str:
-        """Return the MLflow to use: the one given, else $MLFLOW_TRACKING_URI, else the database here."""
-        return given or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(self.mlflow_database)
 
 
 def sqlite_uri(path: Path) -> str:

@@ -69,7 +69,11 @@ def _explained(url: URL, error: Exception) -> str:
     said = " ".join(str(getattr(error, "orig", None) or error).split())
     where = f"{url.host or 'localhost'}:{url.port or 5432}"
     if "password authentication failed" in said or "no password supplied" in said or "role" in said:
-        return f"the server at {where} does not let user {url.username!r} in: look at the user's name and password"
+        where_from = "" if url.password else ", which is looked for in ~/.pgpass and $PGPASSWORD"
+        return (
+            f"the server at {where} does not let user {url.username!r} in: look at the user's name and "
+            f"password{where_from}"
+        )
     if "does not exist" in said:
         return f"the server at {where} has no database {url.database!r}: make it (createdb {url.database})"
     if "refused" in said or "timeout" in said or "timed out" in said or "No such file" in said:

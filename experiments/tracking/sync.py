@@ -19,6 +19,7 @@ from experiments.tracking import journal
 from experiments.tracking.client import MlflowWriter, SyncError
 from experiments.tracking.database import remove_stray_folder
 from experiments.tracking.paths import STUDY_ID, RunPaths
+from experiments.tracking.stores import recall
 
 LOCK_SECONDS = 60.0
 """How long one sync waits for another one."""
@@ -116,6 +117,12 @@ class Sync:
             if ended:
                 self._journals.forget(path)
         remove_stray_folder(self._uri)
+        if (
+            result.runs
+            and recall(self._paths.stores).tracking_uri is None
+            and not self._paths.mlflow_database.exists()
+        ):
+            self._paths.remember_stores(tracking_uri=self._uri)  # the first runs, and they are elsewhere
         if self._writer and not in_a_row:
             with suppress(SyncError):  # the next pass, or that of a later change, does it
                 self._writer.write_best_scores()

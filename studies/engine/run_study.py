@@ -92,6 +92,7 @@ def run_study(
             print(f"            {note}.", flush=True)
         with explained():
             opened = open_study(opened_storage, name, study, corpus.summary)
+        paths.remember_stores(storage, paths.tracking_uri(tracking_uri))
         announce(study, corpus, left, slots)
         sync = start_sync(paths.runs, tracking_uri)
         scheduler = Scheduler(

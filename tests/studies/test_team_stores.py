@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,17 +18,21 @@ import mlflow
 import pytest
 import requests
 
+from experiments.serving.choosing import champion_to_serve
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import sync_once
+from reports import frames
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
+from studies.commands import champion, clean, compare, doctor, predict, report, sync, ui
 from studies.engine.ownership import owned
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import open_storage, open_study
 from studies.study import Study
-from tests.postgres import PostgreSQL
+from tests.postgres import PASSWORD, PostgreSQL
 from tests.studies.engine.cluster import free_port
 from tests.studies.engine.stepping import OpenScheduler, outcomes, run_all, scores
+from tests.studies.engine.study_command import Command
 
 pytestmark = pytest.mark.skipif(
     find_spec("psycopg") is None or find_spec("moto") is None, reason="psycopg or moto is not installed"
@@ -148,3 +154,57 @@ def test_a_second_owner_of_a_shared_study_is_told_who_the_first_is(
             pass
     with owned(RunPaths(tmp_path / "bob"), "test", uri):
         pass
+
+
+@pytest.mark.timeout(180)
+def test_every_command_finds_the_stores_that_a_study_was_recorded_in(
+    team: tuple[PostgreSQL, str, dict[str, str]],
+    reviews_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    postgres, server, _ = team
+    database = postgres.create("remembered")
+    runs = tmp_path / "runs"
+    monkeypatch.setenv("SEQCLF_OPTUNA_URI", database)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    command = Command(reviews_folder, runs, 2, ["--train.epochs", "1", "--train.evals-per-epoch", "1"])
+    command.start()
+    code, output = command.end()
+    assert code == 0, output
+    known = (runs / "stores.json").read_text()
+    assert json.loads(known) == {
+        "storage": database.replace(f":{PASSWORD}", ""), "tracking_uri": server, "artifacts": "mlflow-artifacts:/"
+    }  # fmt: skip
+
+    for name in ("SEQCLF_OPTUNA_URI", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    at = ["--runs", str(runs)]
+    assert sync.main(at) == 0
+    assert "Sent to MLflow: 0 entries" in capsys.readouterr().out
+    assert doctor.main(at) == 0
+    assert "agree" in capsys.readouterr().out
+    assert clean.main(at) == 0
+    report.main(at)
+    assert (runs / "report" / "test" / "index.html").exists()
+    champion.main(at)
+    assert f"in {server}" in capsys.readouterr().out
+    shutil.rmtree(runs / "champion")
+    predict.main([*at, "--text", "a superb film"])
+    assert champion_to_serve(RunPaths(runs), None).is_dir()
+    compare.main(["--a", "test/0000", "--b", "test/0001", *at])
+    assert ui.main(at) == 0
+    assert server in capsys.readouterr().out
+    assert len(frames.trials(frames.Stores.under(runs))) == 2
+    assert not list(runs.glob("*.db*")), "a second store was made"
+    assert (runs / "stores.json").read_text() == known
+
+    other = f"sqlite:///{tmp_path}/other.db"
+    assert sync.main([*at, "--tracking-uri", other]) == 0
+    said = capsys.readouterr().err
+    assert f"MLflow is {other} for this command. What {runs} recorded so far is in {server}." in said
+    monkeypatch.delenv("PGPASSWORD")
+    with pytest.raises(UserError, match=r"looked for in ~/\.pgpass and \$PGPASSWORD"):
+        doctor.main(at)
