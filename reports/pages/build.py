@@ -34,8 +34,9 @@ ANSWERS: Mapping[str, Callable[[StudyRun, pd.DataFrame, pd.DataFrame, frames.Sto
     "finalists": finalists.answer,
 }
 """What answers a type of study's own question from its run, its trials, their curves and the stores."""
-ACROSS_SPLITS = ("splits",)
-"""Types of study that compare runs on different splits; elsewhere scores stay with their data."""
+ACROSS_SPLITS = ("factors", "splits", "labels", "variance")
+"""Types of study that draw other splits or texts of one source for different runs, and compare what such runs
+have in common; elsewhere scores stay with their data."""
 KINDS = {"whole": "the whole data", "limited": "a part of the data", "synthetic": "synthetic data"}
 OUTCOMES = ("complete", "pruned", "failed", "running")
 
@@ -54,7 +55,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     searched = bool((children["role"] == "trial").any()) and not answer_of
     curves = frames.curves(stores, study)
     across = own is not None and own.plan.study_type in ACROSS_SPLITS
-    apart = [children] if across else tables.comparable(children)
+    apart = tables.comparable(children, "source" if across else "digest")
     groups = list(apart) if len(children) else []
     parts, unfinished = [], interim(own, children)
     for group in groups:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from reports import frames
 from reports.html.document import Conclusion, Fact, Section
-from reports.pages import effects, fitting, probabilities, tuned
+from reports.pages import effects, fitting, fraction, probabilities, tuned
 from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
 from reports.pages.verdicts import verdicts
+from reports.pages.wording import conditions, extended
 from reports.records.study_run import StudyRun
 from reports.stats.estimates import FEWEST_FOR_TEST
 from reports.stats.factorial import Analysis, analyse
@@ -42,6 +43,8 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     Raises:
         UserError: if the runs are not those of the plan's cells.
     """
+    if parent.plan.design == "fraction":
+        return fraction.answer(parent, runs)
     plan = plan_of(parent.plan, runs)
     done = finished_runs(runs, plan.factors)
     if done.empty:
@@ -73,24 +76,7 @@ def said(study: FactorialData) -> Iterator[str]:
             yield str(verdict)
         yield conditions(study.runs)
     if plan.extended and (analysis.interim or analysis.too_few):  # a verdict says it itself
-        yield (
-            f"Extended after looking: {plan.planned} blocks were planned and {plan.wanted} were started, so that "
-            "more than 5 % of such verdicts err."
-        )
-
-
-def conditions(runs: pd.DataFrame) -> str:
-    """Say what a random setting is here: how long runs learn, and how much of a text they read."""
-    shown = []
-    for name, unit in (("train.epochs", "epochs"), ("data.max_length", "tokens of a review kept")):
-        values = runs[name].dropna().unique().tolist() if name in runs else []
-        if len(values) == 1:
-            shown.append(f"{values[0]:g} {unit}")
-    where = f" ({', '.join(shown)})" if shown else ""
-    return (
-        f"These are effects at a random setting{where}, drawn once for each block; between arms that are tuned, "
-        "see the tuning budget."
-    )
+        yield extended(plan)
 
 
 def effects_table(analysis: Analysis) -> pd.DataFrame:

@@ -150,9 +150,14 @@ def tuning(study: FactorialData) -> Section | None:
 
 def validation(study: FactorialData) -> Section | None:
     """Say how far validation accuracy can be trusted."""
+    return validation_section(study.runs)
+
+
+def validation_section(runs: pd.DataFrame) -> Section:
+    """Say how far the validation accuracy of the runs of blocks can be trusted."""
     title = "Validation against test"
-    found = validation_over_blocks(study.runs)
-    runs = trained_runs(study.runs)
+    found = validation_over_blocks(runs)
+    runs = trained_runs(runs)
     if found is None:
         return Section(
             title,

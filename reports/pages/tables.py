@@ -22,21 +22,25 @@ def varied(runs: pd.DataFrame) -> list[str]:
     return [name for name in settings(runs) if len(runs[name].drop_duplicates()) > 1]
 
 
-def comparable(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def comparable(runs: pd.DataFrame, by: str = "digest") -> Iterator[pd.DataFrame]:
     """Give the runs apart by kind and digest of their data: scores on different data are not to be compared.
 
     A run that ended before its data were read has no digest and goes with the data that most runs had.
+
+    Args:
+        runs: rows of ``frames.runs``.
+        by: digest, of the texts and their split; or source, where runs of different splits are compared.
     """
-    data = runs[["data_scope", "digest"]]
+    data = runs[["data_scope", by]]
     known = data.dropna()
     if known.empty:
         yield runs
         return
     counts = known.value_counts()
-    kind, digest = counts.index[0]
-    data = data.fillna({"data_scope": kind, "digest": digest})
-    for kind, digest in counts.index:
-        yield runs[(data["data_scope"] == kind) & (data["digest"] == digest)]
+    kind, most = counts.index[0]
+    data = data.fillna({"data_scope": kind, by: most})
+    for kind, each in counts.index:
+        yield runs[(data["data_scope"] == kind) & (data[by] == each)]
 
 
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -23,14 +23,25 @@ def matters(study: FactorialData) -> Section | None:
         return None
     means = study.analysis.blocks.table.mean(axis=1)
     shared = study.runs.groupby("block").first()
-    found = what_matters(means, shared, study.ranges)
-    if found is None:
-        return None
     factors = [
         (label(effect.contrast), effect.trimmed.value, effect.trimmed.low, effect.trimmed.high)
         for effect in study.analysis.effects
         if not effect.contrast.is_interaction and not effect.contrast.at
     ]
+    return matters_section(what_matters(means, shared, study.ranges), factors)
+
+
+def matters_section(
+    found: Sensitivity | None, factors: Sequence[tuple[str, float, float, float]]
+) -> Section | None:
+    """Show settings and factors, the largest effect first; None where nothing is known of the settings.
+
+    Args:
+        found: what the shared settings do.
+        factors: name, effect, and its limits.
+    """
+    if found is None:
+        return None
     settings = [
         (f"{word(row['setting'])}, {row['from']:g} to {row['to']:g}", row["effect"], row["low"], row["high"])
         for row in found.table.to_dict("records")

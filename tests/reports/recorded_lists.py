@@ -9,6 +9,7 @@ import numpy as np
 from experiments.tracking.plan import Contrast, StudyPlan
 from reports import frames
 from seqclf_core.events import DataSummary
+from studies import fractions
 from tests.reports.recorded_runs import SIZES, MadeUp, write_predictions
 
 LEVELS = {"model.pooling": ("last", "mean"), "model.loss": ("bce", "cross_entropy")}
@@ -60,6 +61,48 @@ def factors_of(blocks: int, planned: int | None = None, diverged: int | None = N
         "seqclf.command": "python -m studies factors",
     }
     return runs, {"factors": notes}
+
+
+SIX = {
+    "model.pooling": ("last", "mean"),
+    "train.head_lr_scale": (1.0, 2.0),
+    "data.keep": ("head", "tail"),
+    "data.max_length": (200, 400),
+    "model.bidirectional": (False, True),
+    "train.ema_decay": (0.0, 0.999),
+}
+
+
+def fraction_of(blocks: int, planned: int | None = None) -> tuple[list[MadeUp], dict]:
+    """Make complete blocks of a fraction, each on a split of its own, and the tags of their parent."""
+    runs = []
+    for block in range(blocks):
+        draw = np.random.default_rng([7, block])
+        shared = {
+            "train.lr": float(np.exp(draw.uniform(np.log(5e-4), np.log(1e-2)))),
+            "model.hidden_dim": int(draw.integers(32, 128)),
+            "model.embed_dim": int(draw.integers(32, 128)),
+            "model.loss": "bce",
+            "seed": int(draw.integers(1000)),
+        }
+        for cell in fractions.cells(SIX)[block % 2]:
+            changes = {**shared, **dict(zip(SIX, cell, strict=True))}
+            tags = {"seqclf.block": str(block), "seqclf.ended": "completed"}
+            digest = f"{block:02x}" * 32
+            runs.append(MadeUp(len(runs), study="six", changes=changes, tags=tags, evaluations=4, digest=digest))
+    plan = StudyPlan(
+        uid="e" * 16,
+        study_type="factors",
+        factors=SIX,
+        blocks=planned or blocks,
+        design="fraction",
+        aliases=fractions.aliases(list(SIX)),
+        outcome="test/accuracy",
+        margin=0.3,
+        searched=SEARCHED,
+        declared=tuple(Contrast(factor=name, levels=(levels[1], levels[0])) for name, levels in SIX.items()),
+    )
+    return runs, {"six": plan.tags()}
 
 
 def finalists_of(best: int = 3, seeds: int = 5) -> tuple[list[MadeUp], dict]:

@@ -112,6 +112,15 @@ def test_a_block_with_a_missing_cell_is_left_out_and_counted(fill):
     assert any("1 block with a missing cell" in sentence for sentence in page.parts[0].sections[0].sentences)
 
 
+def test_blocks_that_each_have_a_split_of_their_own_are_one_study(fill):
+    runs, notes = factors_of(6)
+    for run in runs:
+        run.digest = f"{int(run.tags['seqclf.block']):02x}" * 32
+    page = page_of(fill(runs, notes=notes))
+    assert len(page.parts) == 1
+    assert page.parts[0].answer.sentences[0].rstrip(".").endswith("6 blocks")
+
+
 def test_a_study_without_a_finished_run_has_a_page(fill):
     runs, notes = factors_of(1, 3)
     for run in runs:
