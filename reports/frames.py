@@ -14,7 +14,8 @@ are in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ from optuna.storages import RDBStorage
 
 from experiments.tracking import names
 from experiments.tracking.paths import ARTIFACT_ROOT, RunPaths, artifact_folder, sqlite_path
+from experiments.tracking.paths import PREDICTIONS as PREDICTED
 from reports.records import frames_from_mlflow
 from reports.records.database import Recorded, check_folder, connect, for_reading, has_table, readable
 from reports.records.reviews import read_texts
@@ -32,6 +34,7 @@ from seqclf_core.errors import UserError
 
 TRIALS = ["study", "number", "state", "value", "started", "ended", "intermediate"]
 PREDICTIONS = ["key", "part", "row", "label", "probability"]
+ERRORS = ["key", "part", "row", "label", "probability", "first", "tokens", "contributions", "method"]
 PARTS = ("val", "test")
 ROLES = ("trial", "experiment", "study")
 
@@ -169,19 +172,39 @@ def predictions(keys: Sequence[str], stores: Stores | None = None, parts: Sequen
     Raises:
         UserError: if no run has one of these keys.
     """
-    stores = stores or Stores.under()
-    recorded = connect(stores.tracking).recorded(None)
-    run_ids = {key: run_id for run_id, key in _keys(recorded).items()}
-    places = recorded.runs.set_index("run_id")["artifacts"]
-    if unknown := sorted(set(keys) - set(run_ids)):
-        raise UserError(f"No run is recorded under {', '.join(unknown)}. See frames.runs()['key'] for all keys.")
     found = [
-        pd.read_parquet(file).assign(key=key, part=file.stem)
-        for key in keys
-        for file in _prediction_files(stores, run_ids[key], str(places[run_ids[key]]))
-        if file.stem in parts
+        pd.read_parquet(file).assign(key=key, part=part)
+        for key, folder in _prediction_folders(keys, stores or Stores.under())
+        for part in PARTS
+        if part in parts and (file := folder / f"{part}.parquet").is_file()
     ]
     return pd.concat(found, ignore_index=True)[PREDICTIONS] if found else pd.DataFrame(columns=PREDICTIONS)
+
+
+def errors(keys: Sequence[str], stores: Stores | None = None) -> pd.DataFrame:
+    """Return the most confident errors of runs on the validation split, token by token.
+
+    Args:
+        keys: of the runs; one that kept none, such as a baseline or one that did not end, gives no rows.
+        stores: where to read; default ``runs/``.
+
+    Returns:
+        One row per error, the most confident first: ``key``, ``part`` (val), ``row``, ``label``, ``probability``,
+        as in ``predictions``; ``first`` (how many tokens at the head of the text the model did not read),
+        ``tokens`` (those that it read; ``[UNK]`` is a word that it does not know) and ``contributions`` (what each
+        adds to the log-odds of the positive label, by ``method``).
+
+    Raises:
+        UserError: if no run has one of these keys.
+    """
+    found = [
+        {"key": key, "part": told["part"], "method": told["method"], **error}
+        for key, folder in _prediction_folders(keys, stores or Stores.under())
+        if (file := folder / "errors.json").is_file()
+        for told in [json.loads(file.read_bytes())]
+        for error in told["errors"]
+    ]
+    return pd.DataFrame(found, columns=ERRORS)
 
 
 def texts(stores: Stores | None = None, study: str | None = None, source: str | None = None) -> pd.DataFrame:
@@ -220,20 +243,31 @@ def _keys(recorded: Recorded) -> dict[str, str]:
     return dict(zip(tags["run_id"], tags["value"], strict=True))
 
 
-def _prediction_files(stores: Stores, run_id: str, artifacts: str) -> list[Path]:
+def _prediction_folders(keys: Sequence[str], stores: Stores) -> Iterator[tuple[str, Path]]:
+    """Yield key and folder of predictions of those of these runs that have one."""
+    recorded = connect(stores.tracking).recorded(None)
+    run_ids = {key: run_id for run_id, key in _keys(recorded).items()}
+    places = recorded.runs.set_index("run_id")["artifacts"]
+    if unknown := sorted(set(keys) - set(run_ids)):
+        raise UserError(f"No run is recorded under {', '.join(unknown)}. See frames.runs()['key'] for all keys.")
+    for key in keys:
+        folder = _prediction_folder(stores, run_ids[key], str(places[run_ids[key]]))
+        if folder and folder.is_dir():
+            yield key, folder
+
+
+def _prediction_folder(stores: Stores, run_id: str, artifacts: str) -> Path | None:
     place = urlsplit(artifacts)
     if artifacts.startswith(ARTIFACT_ROOT) and stores.artifacts:
-        folder = artifact_folder(stores.artifacts, artifacts) / "predictions"
-    elif place.scheme in ("", "file"):
-        folder = Path(unquote(place.path)) / "predictions"
-    else:
-        from mlflow import MlflowClient  # noqa: PLC0415 - seconds, for artifacts on a server alone
+        return artifact_folder(stores.artifacts, artifacts) / PREDICTED
+    if place.scheme in ("", "file"):
+        return Path(unquote(place.path)) / PREDICTED
+    from mlflow import MlflowClient  # noqa: PLC0415 - seconds, for artifacts on a server alone
 
-        client = MlflowClient(stores.tracking)
-        if not client.list_artifacts(run_id, "predictions"):
-            return []
-        folder = Path(client.download_artifacts(run_id, "predictions"))
-    return [file for part in PARTS if (file := folder / f"{part}.parquet").is_file()]
+    client = MlflowClient(stores.tracking)
+    if not client.list_artifacts(run_id, PREDICTED):
+        return None
+    return Path(client.download_artifacts(run_id, PREDICTED))
 
 
 def _utc(moment: datetime | None) -> pd.Timestamp | None:

@@ -16,6 +16,7 @@ from seqclf_core.errors import UserError
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.training.checkpoint import load_tagger, load_tokenizer, save_model
+from seqclf_core.training.contributions import ERRORS, write_errors
 from seqclf_core.training.device import pick_device, use_bf16
 from seqclf_core.training.evaluation import log_odds
 from seqclf_core.training.metrics import measure, named, named_best
@@ -61,14 +62,19 @@ class ClassificationTask(Task[SequenceClassifier]):
         return measure(self.val.labels, log_odds(self.model, self.form, self.val, self.device))
 
     def finish(self, folder: Path) -> tuple[dict[str, float], dict[str, str]]:
-        """Keep the model, score validation again and test for once, and keep the predictions of both."""
+        """Keep the model, score validation again and test for once; keep both predictions, and what misled it."""
         save_model(folder / MODEL, self.model, self.config, self.corpus.tokenizer, tags=[])
         files, scores = {"model": MODEL}, {}
         for name, split in {"val": self.corpus.val, "test": self.corpus.test}.items():
-            odds = log_odds(self.model, self.form, EncodedSplit(split, self.config.data), self.device)
+            encoded = EncodedSplit(split, self.config.data)
+            odds = log_odds(self.model, self.form, encoded, self.device)
             files[f"{name}_predictions"] = f"predictions/{name}.parquet"
             write_predictions(folder / files[f"{name}_predictions"], split, odds)
             scores[name] = measure(split.labels, odds)
+            if name == "val":  # of the test split nobody should learn what to change
+                files["errors"] = ERRORS
+                tokens = self.corpus.tokenizer
+                write_errors(folder / ERRORS, self.model, self.form, split, encoded, odds, tokens, self.device)
         return {**named_best(scores["val"]), **named("test", scores["test"])}, files
 
 

@@ -84,8 +84,8 @@ class Finished(_Value):
     learned from the validation split too), ``test/loss``, ``test/accuracy`` (missing for a tagger);
     ``total_seconds`` of work."""
     files: dict[str, str]
-    """Name -> path within the run's folder: model (a folder), val_predictions, test_predictions; a run without one
-    of them, such as a baseline, leaves it out."""
+    """Name -> path within the run's folder: model (a folder), val_predictions, test_predictions, errors (the most
+    confident ones on validation, token by token); a run without one of them, such as a baseline, leaves it out."""
 
 
 Event = Annotated[Started | Saved | Progress | Finished, Field(discriminator="event")]

@@ -26,7 +26,7 @@ from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.database import prepare_database, set_damaged_aside
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
 from experiments.tracking.overview import described, write_best, write_views
-from experiments.tracking.paths import ARTIFACT_ROOT, REPORT, RunPaths
+from experiments.tracking.paths import ARTIFACT_ROOT, PREDICTIONS, REPORT, RunPaths
 from experiments.tracking.servers import check_database, database_url
 from experiments.tracking.views import color
 from seqclf_core.errors import UserError
@@ -195,8 +195,9 @@ class MlflowWriter:
         for start in range(0, max(len(metrics), 1), METRICS_PER_BATCH):
             self._client.log_batch(run_id, metrics[start : start + METRICS_PER_BATCH], tags=tags)
         if isinstance(last, Closed):
-            for path in sorted((self._paths.work(header.key) / "predictions").glob("*.parquet")):
-                self._client.log_artifact(run_id, str(path), "predictions")
+            kept = self._paths.work(header.key) / PREDICTIONS
+            for path in sorted([*kept.glob("*.parquet"), *kept.glob("*.json")]):
+                self._client.log_artifact(run_id, str(path), PREDICTIONS)
             self._client.set_terminated(run_id, STATUS[last.outcome], last.time)
             self._search(header, keep=run_id)
             if parent:

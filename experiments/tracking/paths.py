@@ -28,6 +28,8 @@ from seqclf_core.masking import mask
 REPORT = "report"
 """Folder of pages: under RUNS, and among the files of a study's run in MLflow."""
 PAGE = "index.html"
+PREDICTIONS = "predictions"
+"""Folder of predictions, and of what misled the model: of a run, and among its files in MLflow."""
 STUDY_ID = "study"
 """The id of a study's own run; its key is ``<name>/study``."""
 
