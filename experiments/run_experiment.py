@@ -22,6 +22,7 @@ from seqclf_core.data.cache import load_corpus
 from seqclf_core.data.sources import resolve
 from seqclf_core.environment import huge_pages_notice
 from seqclf_core.errors import UserError
+from seqclf_core.files import make_folder
 from seqclf_core.masking import mask
 
 SYNC_SECONDS, STOPPED_SYNC_SECONDS = 60.0, 5.0
@@ -105,7 +106,7 @@ def only_one(paths: RunPaths, key: str) -> Iterator[None]:
         UserError: if another one does.
     """
     lock = paths.work(f"{key}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(lock.parent)
     try:
         with FileLock(lock, timeout=0):
             yield

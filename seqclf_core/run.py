@@ -12,7 +12,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import Corpus, load_corpus
 from seqclf_core.errors import NotFiniteError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Started
-from seqclf_core.files import atomic_write
+from seqclf_core.files import atomic_write, make_folder
 from seqclf_core.training.device import device_name
 from seqclf_core.training.task import Model, Task
 from seqclf_core.training.trainer import Trainer
@@ -60,7 +60,7 @@ def run_task(config: RunConfig, folder: Path, make_task: Callable[[], Task[Model
         folder: the run's own.
         make_task: reads the data and makes the model; not called for a run that has ended before.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if finished := recorded(folder, config):
         yield from finished
         return

@@ -19,6 +19,27 @@ from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepositor
 from mlflow.tracking import get_tracking_uri
 
 from experiments.tracking.paths import ARTIFACT_SCHEME, artifact_folder, sqlite_path
+from seqclf_core.files import make_folder, sync
+
+
+class OnDisk(LocalArtifactRepository):
+    """Local files that last through a power cut: what MLflow's database says of them is never ahead of them."""
+
+    def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
+        """Copy a file among those of a run, and bring it and the folders above onto the disk."""
+        folder = Path(self.artifact_dir, artifact_path or "")
+        make_folder(folder)
+        super().log_artifact(local_file, artifact_path)  # type: ignore[no-untyped-call]
+        sync(folder / Path(local_file).name)
+        sync(folder)
+
+    def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
+        """Copy a folder among the files of a run, and bring all that is in it onto the disk."""
+        folder = Path(self.artifact_dir, artifact_path or "")
+        make_folder(folder)
+        super().log_artifacts(local_dir, artifact_path)  # type: ignore[no-untyped-call]
+        for path in (*folder.rglob("*"), folder):
+            sync(path)
 
 
 def read_without_server(artifacts: Path) -> None:
@@ -36,7 +57,7 @@ def read_without_server(artifacts: Path) -> None:
             return MlflowArtifactsRepository(artifact_uri, tracking_uri, registry_uri)
         file = sqlite_path(tracking_uri)
         folder = artifact_folder(file.with_name(artifacts.name) if file else artifacts, artifact_uri)
-        return LocalArtifactRepository(folder.absolute().as_uri())
+        return OnDisk(folder.absolute().as_uri())
 
     _artifact_repository_registry.register(ARTIFACT_SCHEME, repository)  # type: ignore[no-untyped-call]
 
@@ -45,7 +66,7 @@ def serve_only_below(root: Path) -> None:
     """Let MLflow in this process read and write local files below one folder only, and follow no links there."""
     root = root.absolute()
 
-    class Below(LocalArtifactRepository):
+    class Below(OnDisk):
         """Local files below the folder."""
 
         def __init__(
@@ -66,7 +87,11 @@ def serve_only_below(root: Path) -> None:
 
         def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
             refuse_foreign(Path(self.artifact_dir, artifact_path or ""), root)
-            super().log_artifact(local_file, artifact_path)  # type: ignore[no-untyped-call]
+            super().log_artifact(local_file, artifact_path)
+
+        def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
+            refuse_foreign(Path(self.artifact_dir, artifact_path or ""), root)
+            super().log_artifacts(local_dir, artifact_path)
 
     for scheme in ("", "file"):
         _artifact_repository_registry.register(scheme, Below)  # type: ignore[no-untyped-call]

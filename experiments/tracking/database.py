@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from experiments.tracking.paths import ARTIFACT_ROOT, sqlite_path, sqlite_uri
-from seqclf_core.files import sync
+from seqclf_core.files import make_folder, sync
 
 
 def prepare_database(uri: str) -> None:
@@ -23,14 +23,16 @@ def prepare_database(uri: str) -> None:
     path = sqlite_path(uri)
     if path is None or _has_content(path):
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with FileLock(f"{path}.lock"):
         if not _has_content(path):
             new = path.with_name(f"{path.name}.new")
             for left in path.parent.glob(f"{new.name}*"):  # by a killed process; SQLite's own journal is among it
                 left.unlink()
             _make(new)
+            sync(new)
             new.rename(path)
+            sync(path.parent)
 
 
 def set_damaged_aside(uri: str) -> Path | None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from experiments.tracking.paths import RunPaths
+from seqclf_core.files import make_folder
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -56,7 +57,7 @@ class SyncProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         """Start it in a session of its own, so that Ctrl-C does not reach it; it writes to ``sync.log``."""
-        self._paths.runs.mkdir(parents=True, exist_ok=True)
+        make_folder(self._paths.runs)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         if self._uri:  # it may hold a password, and any user of the machine can see arguments
             environment["MLFLOW_TRACKING_URI"] = self._uri

@@ -1,13 +1,12 @@
 """What a run leaves on disk: checkpoints to go on from, and model folders to predict with.
 
-Weights never travel as pickle: safetensors for numbers, JSON for the rest. Every file is written beside its place
-and then renamed, so that whoever reads sees the old one or the new one.
+Weights never travel as pickle: safetensors for numbers, JSON for the rest. Every file is written beside its place,
+brought onto the disk and then renamed, so that whoever reads sees the old one or the new one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch import Tensor
 from seqclf_core.config import ModelConfig, RunConfig
 from seqclf_core.data.vocabulary import read_tokenizer
 from seqclf_core.errors import SavedError
-from seqclf_core.files import open_plain
+from seqclf_core.files import atomic_path, open_plain
 from seqclf_core.models import SequenceClassifier, SequenceTagger
 
 WEIGHTS = "model.safetensors"
@@ -34,24 +33,11 @@ TOKENIZER = "tokenizer.json"
 SETTINGS_BYTES, HEADER_BYTES, TOKENIZER_BYTES, WEIGHTS_BYTES = 2**20, 2**20, 2**26, 2**31
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, and onto the disk."""
-    beside = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, object]) -> None:
-    """Write tensors, and JSON about them, into one file, whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
+    """Write tensors, and JSON about them, into one file, whole or not at all, and onto the disk."""
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, beside, metadata={"about": json.dumps(about)})
-    with beside.open("rb+") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata={"about": json.dumps(about)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
@@ -80,7 +66,7 @@ def save_model(
     tokenizer: Path,
     tags: list[str],
 ) -> None:
-    """Write a model folder: weights, settings and tokenizer. An older one in its place is replaced.
+    """Write a model folder onto the disk: weights, settings and tokenizer. An older one in its place is replaced.
 
     Args:
         folder: to write.
@@ -89,16 +75,13 @@ def save_model(
         tokenizer: the ``tokenizer.json`` of its vocabulary.
         tags: what a tagger's outputs mean; empty for a classifier.
     """
-    beside = folder.with_name(f".{folder.name}.{os.uname().nodename}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    write_tensors(beside / WEIGHTS, model.state_dict(), {"format": 1})
-    shutil.copyfile(tokenizer, beside / TOKENIZER)
     vocab_size = model.encoder.embedding.num_embeddings
     settings = {"format": 1, "config": config.model_dump(mode="json"), "vocab_size": vocab_size, "tags": tags}
-    write_text(beside / SETTINGS, json.dumps(settings, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.replace(folder)
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        write_tensors(temporary / WEIGHTS, model.state_dict(), {"format": 1})
+        shutil.copyfile(tokenizer, temporary / TOKENIZER)
+        (temporary / SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
 def read_settings(folder: Path) -> tuple[RunConfig, int, list[str]]:

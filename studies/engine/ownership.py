@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.servers import check_database, database_url
 from seqclf_core.errors import UserError
+from seqclf_core.files import make_folder
 from seqclf_core.masking import mask
 
 APPLICATION = "seqclf"
@@ -43,7 +44,7 @@ def owned(paths: RunPaths, name: str, storage: str = "") -> Iterator[None]:
     folder = paths.work(name)
     note = folder / "owner.json"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = FileLock(folder / "owner.lock", timeout=0)
         lock.acquire()
     except Timeout as error:

@@ -16,6 +16,7 @@ from typing import IO
 from seqclf_core.environment import worker_environment
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished
+from seqclf_core.files import make_folder
 from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, Unfit, WorkerDied, parse_message
 
 
@@ -39,7 +40,7 @@ class Processes:
         self._refused: list[tuple[str, Unfit]] = []
         self._busy: dict[str, _Worker] = {}
         self._stillborn = 0
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(log.parent)
         for slot in range(slots):
             self._spawn(slot)
 

@@ -23,6 +23,7 @@ from experiments.tracking.plan import StudyPlan, new_uid
 from experiments.tracking.servers import check_database, database_url
 from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary
+from seqclf_core.files import make_folder, sync
 from studies.study import Planned, Study
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -57,7 +58,7 @@ def open_storage(uri: str) -> RDBStorage:
             "and run the same command again."
         ) from error
     if sqlite:
-        _begin_immediately(storage.engine)
+        _write_durably(storage.engine)
     return storage
 
 
@@ -65,7 +66,7 @@ def _make(path: Path) -> None:
     """Make a SQLite database whole or not at all: a kill amid its dozens of statements would leave it unusable."""
     if path.exists() and path.stat().st_size > 0:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with FileLock(f"{path}.lock"):
         if path.exists() and path.stat().st_size > 0:
             return
@@ -75,15 +76,22 @@ def _make(path: Path) -> None:
         RDBStorage(sqlite_uri(new)).engine.dispose()
         with closing(sqlite3.connect(new)) as database:
             database.execute("PRAGMA journal_mode = WAL")  # reports never wait for the owner
+        sync(new)
         new.rename(path)
+        sync(path.parent)
 
 
-def _begin_immediately(engine: Engine) -> None:
-    """Take SQLite's write lock when a transaction begins, so that it waits there instead of failing halfway."""
+def _write_durably(engine: Engine) -> None:
+    """Let SQLite take its write lock when a transaction begins, and bring every one that ends onto the disk.
+
+    Else a writer could fail halfway, where it would only have to wait; and where somebody built SQLite to be fast,
+    a power cut could take back what Optuna was told.
+    """
 
     @event.listens_for(engine, "connect")
-    def _no_implicit_begin(connection: Any, _: object) -> None:
+    def _prepare(connection: Any, _: object) -> None:
         connection.isolation_level = None
+        connection.execute("PRAGMA synchronous = FULL")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:

@@ -6,8 +6,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -32,11 +32,13 @@ class Command:
         self.clock = runs.with_name(f"{runs.name}.clock")
         self.clock.parent.mkdir(parents=True, exist_ok=True)
         self.clock.write_text("0")
+        self.environment: dict[str, str] = {}
 
     def start(self, largest_file: int | None = None) -> None:
         """Start it; a ``largest_file``, in bytes, lets writes beyond it fail as on a full disk."""
         limit = ["sh", "-c", f'ulimit -f {largest_file // 512}; exec "$@"', "sh"] if largest_file else []
         environment = {**os.environ, "SHIFTED_CLOCK": str(self.clock), "PYTHONPATH": str(ROOT / "tests" / "clock")}
+        environment |= self.environment
         self.process = subprocess.Popen(
             [*limit, *self.arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             stdin=subprocess.DEVNULL, env=environment,
@@ -57,6 +59,21 @@ class Command:
         assert self.process is not None
         family = psutil.Process(self.process.pid)
         return [*family.children(recursive=True), family]
+
+    @contextmanager
+    def held(self) -> Iterator[list[psutil.Process]]:
+        """Hold all of them still, and let those that still live go on.
+
+        Raises:
+            psutil.NoSuchProcess: if one ends right now.
+        """
+        held = self.everybody()
+        for process in held:
+            process.suspend()
+        yield held
+        for process in reversed(held):
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def step_clock(self, seconds: int) -> None:
         """Let the clock of all its processes step, from now on."""
