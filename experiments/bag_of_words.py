@@ -7,17 +7,15 @@ On IMDB: validation accuracy 0.8745, test accuracy 0.8851; a minute on one proce
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 
 from experiments.experiment import Experiment, NamedRun, Place
-from experiments.linear import Fitted, fit_and_score, vectorizer
+from experiments.linear import Fitted, Labelled, fit_and_score, vectorizer
 from seqclf_core.config import Config, Settings
 from seqclf_core.events import Event
 
@@ -42,10 +40,11 @@ def runs(config: BagSettings, _: Place) -> list[NamedRun]:
     return [NamedRun("bag of words", config)]
 
 
-def fit(config: BagConfig, texts: Sequence[str], labels: NDArray[np.int64]) -> Fitted:
+def fit(config: BagConfig, train: Labelled, val: Labelled, with_val: bool) -> Fitted:
     """Learn a weight for each word."""
+    learned = train + val if with_val else train
     words = vectorizer(1, config.min_count)
-    model = LogisticRegression(C=config.c, max_iter=1000).fit(words.fit_transform(texts), labels)
+    model = LogisticRegression(C=config.c, max_iter=1000).fit(words.fit_transform(learned.texts), learned.labels)
     return Fitted(
         parameters=model.coef_.size + 1,
         log_odds=lambda texts: model.decision_function(words.transform(texts)),
@@ -54,7 +53,7 @@ def fit(config: BagConfig, texts: Sequence[str], labels: NDArray[np.int64]) -> F
 
 def stream(config: BagSettings, folder: Path, cache: Path) -> Iterator[Event]:
     """Do the run."""
-    return fit_and_score(config.data, partial(fit, config.model), folder, cache)
+    return fit_and_score(config, partial(fit, config.model), folder, cache)
 
 
 EXPERIMENT = Experiment(

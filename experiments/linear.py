@@ -7,8 +7,8 @@ review by review. Whole reviews are read: there is no vocabulary size and no cut
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
-from seqclf_core.config import DataConfig, ReviewsConfig
+from seqclf_core.config import DataConfig, Settings
 from seqclf_core.data.cache import Corpus, Split, load_corpus
 from seqclf_core.data.reviews import Reviews, load_reviews
+from seqclf_core.ended import record
 from seqclf_core.events import Event, Finished, Progress, Started
 from seqclf_core.training.metrics import measure, named, named_best
 from seqclf_core.training.predictions import write_predictions
 
+MODEL = "model"
+"""Model folder within the run's own."""
 MARKS = r'".,()!?;:'
 TOKEN = rf"[^\s{MARKS}]+|[{MARKS}]"
 """Words and punctuation marks, as Mesnil et al. (2014) split IMDB for NBSVM: "don't" is one word."""
@@ -37,21 +40,37 @@ class Fitted:
     """How many numbers it learned."""
     log_odds: Callable[[Sequence[str]], NDArray[np.float64]]
     """Texts -> (N,) log-odds of the positive label."""
+    save: Callable[[Path], None] | None = None
+    """Writes the model folder; None: the model is not kept."""
+    chosen: Mapping[str, float] = field(default_factory=dict)
+    """What was chosen by the validation split, such as ``chosen/c``: recorded with the scores."""
 
 
-Fit = Callable[[Sequence[str], NDArray[np.int64]], Fitted]
-"""(texts, labels 0 or 1) -> a model that has learned from them."""
+@dataclass(frozen=True)
+class Labelled:
+    """Texts with their labels."""
+
+    texts: Sequence[str]
+    labels: NDArray[np.int64]
+    """(N,) 0 or 1."""
+
+    def __add__(self, other: Labelled) -> Labelled:
+        return Labelled([*self.texts, *other.texts], np.concatenate([self.labels, other.labels]))
+
+
+Fit = Callable[[Labelled, Labelled, bool], Fitted]
+"""(training split, validation split, whether to learn from the latter too) -> a model that has learned."""
 
 
 def fit_and_score(
-    data: ReviewsConfig, fit: Fit, folder: Path, cache: Path, with_val: bool = False
+    settings: Settings, fit: Fit, folder: Path, cache: Path, with_val: bool = False
 ) -> Iterator[Event]:
     """Fit a model and score it, as a run: ``Started``, one ``Progress``, ``Finished``.
 
     Args:
-        data: which reviews, and how they are split.
+        settings: of the run; its ``data`` says which reviews, and how they are split.
         fit: does the learning; the same texts give the same model.
-        folder: the run's own; afterwards it holds ``predictions/``.
+        folder: the run's own; afterwards it holds ``predictions/``, and the model folder where it is kept.
         cache: for encoded data; shared by all runs.
         with_val: learn from the validation part too. Then there is no validation score: no ``Progress``, and NaN
             in ``Finished``.
@@ -59,26 +78,31 @@ def fit_and_score(
     Raises:
         DataError: if the reviews cannot be used; names the file and row.
     """
-    config = DataConfig.model_validate(data.model_dump())
+    config = DataConfig.model_validate(settings.data.model_dump())
     corpus, reviews = load_corpus(config, cache), load_reviews(config)
     texts = texts_of(corpus, reviews)
     begun = time.monotonic()
     learned_from = ("train", "val") if with_val else ("train",)
-    labels = np.concatenate([getattr(corpus, name).labels for name in learned_from])
-    fitted = fit([text for name in learned_from for text in texts[name]], labels)
+    labelled = {name: Labelled(texts[name], getattr(corpus, name).labels) for name in ("train", "val")}
+    fitted = fit(labelled["train"], labelled["val"], with_val)
+    labels = np.concatenate([labelled[name].labels for name in learned_from])
     seconds = time.monotonic() - begun
 
+    files: dict[str, str] = {}
+    if fitted.save:
+        fitted.save(folder / MODEL)
+        files["model"] = MODEL
     sizes = corpus.summary.sizes
     used = {"train": len(labels), "test": sizes["test"]} if with_val else sizes
-    yield Started(
+    started = Started(
         data=corpus.summary.model_copy(update={"sizes": used}),
         parameters=fitted.parameters,
         device="cpu",
         precision="fp64",
         evaluations=0 if with_val else 1,
     )
-    metrics: dict[str, float] = {}
-    files: dict[str, str] = {}
+    yield started
+    metrics, history = dict(fitted.chosen), []
     if not with_val:
         odds = fitted.log_odds(texts["val"])
         scores = measure(corpus.val.labels, odds)
@@ -86,17 +110,21 @@ def fit_and_score(
         files |= keep("val", corpus.val, odds, folder)
         learned = measure(corpus.train.labels, fitted.log_odds(texts["train"]))
         speed = {"tokens_per_second": len(corpus.train.tokens) / seconds, "seconds": time.monotonic() - begun}
-        yield Progress(
+        progress = Progress(
             evaluation=1, step=len(labels), epoch=1.0, best=True,
             metrics={**named("train", learned), **named("val", scores), **speed},
         )  # fmt: skip
+        history.append(progress)
+        yield progress
     odds = fitted.log_odds(texts["test"])
     metrics |= named("test", measure(corpus.test.labels, odds))
     files |= keep("test", corpus.test, odds, folder)
-    yield Finished(
+    end = Finished(
         reason="completed", best_evaluation=0 if with_val else 1, files=files,
         metrics={**metrics, "total_seconds": time.monotonic() - begun},
     )  # fmt: skip
+    record(folder, settings, [started, *history, end])
+    yield end
 
 
 def keep(name: str, part: Split, odds: NDArray[np.float64], folder: Path) -> dict[str, str]:

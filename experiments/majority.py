@@ -7,14 +7,13 @@ On IMDB, whose labels are balanced: test accuracy 0.5000; seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments.experiment import Experiment, NamedRun, Place
-from experiments.linear import Fitted, fit_and_score
+from experiments.linear import Fitted, Labelled, fit_and_score
 from seqclf_core.config import Settings
 from seqclf_core.events import Event
 
@@ -24,16 +23,16 @@ def runs(config: Settings, _: Place) -> list[NamedRun]:
     return [NamedRun("majority class", config)]
 
 
-def fit(_: Sequence[str], labels: NDArray[np.int64]) -> Fitted:
+def fit(train: Labelled, val: Labelled, with_val: bool) -> Fitted:
     """Learn how many reviews are positive."""
-    positive = labels.mean()
+    positive = (train + val if with_val else train).labels.mean()
     odds = float(np.log(positive / (1 - positive)))
     return Fitted(parameters=1, log_odds=lambda texts: np.full(len(texts), odds))
 
 
 def stream(config: Settings, folder: Path, cache: Path) -> Iterator[Event]:
     """Do the run."""
-    return fit_and_score(config.data, fit, folder, cache)
+    return fit_and_score(config, fit, folder, cache)
 
 
 EXPERIMENT = Experiment(

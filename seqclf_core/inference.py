@@ -22,6 +22,7 @@ from seqclf_core.errors import SavedError
 from seqclf_core.files import atomic_path, open_plain
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
+from seqclf_core.ngrams import TENSORS, NgramClassifier
 from seqclf_core.training.checkpoint import SETTINGS_BYTES, in_a_line, load_classifier, load_tokenizer
 from seqclf_core.training.evaluation import log_odds
 from seqclf_core.training.predictions import probabilities
@@ -65,10 +66,14 @@ WHOLE = 1e-6
 """Weights add up to 1 within this."""
 
 
-class Ensemble:
-    """Classifiers whose probabilities are averaged with weights that are not negative and add up to 1."""
+Single = Classifier | NgramClassifier
+"""A model of one run: an LSTM, or a linear model over runs of words."""
 
-    def __init__(self, members: Sequence[tuple[Classifier, float]]) -> None:
+
+class Ensemble:
+    """Models, of one family or several, whose probabilities are averaged with weights, none negative, of sum 1."""
+
+    def __init__(self, members: Sequence[tuple[Single, float]]) -> None:
         self._members = members
 
     @classmethod
@@ -79,7 +84,7 @@ class Ensemble:
             SavedError: if a part of it is missing, cut, or not what it should be; names the part.
         """
         weights = read_weights(folder)
-        return cls([(Classifier.load(folder / name), weight) for name, weight in weights.items() if weight > 0])
+        return cls([(load_single(folder / name), weight) for name, weight in weights.items() if weight > 0])
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the probability that each text is positive: (N,) in [0, 1]."""
@@ -87,13 +92,22 @@ class Ensemble:
         return np.asarray(np.clip(np.sum(each, axis=0), 0.0, 1.0))
 
 
-def load_model(folder: Path) -> Classifier | Ensemble:
-    """Load a model folder, of a single classifier or of an ensemble.
+def load_single(folder: Path) -> Single:
+    """Load the model folder of one run.
 
     Raises:
         SavedError: as ``Classifier.load``.
     """
-    return Ensemble.load(folder) if (folder / MEMBERS).exists() else Classifier.load(folder)
+    return NgramClassifier.load(folder) if (folder / TENSORS).exists() else Classifier.load(folder)
+
+
+def load_model(folder: Path) -> Single | Ensemble:
+    """Load a model folder, of a single run or of an ensemble.
+
+    Raises:
+        SavedError: as ``Classifier.load``.
+    """
+    return Ensemble.load(folder) if (folder / MEMBERS).exists() else load_single(folder)
 
 
 def read_weights(folder: Path) -> dict[str, float]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from seqclf_core.classification import ClassificationTask
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import Corpus, load_corpus
+from seqclf_core.ended import record, recorded
 from seqclf_core.errors import NotFiniteError
-from seqclf_core.events import EVENT, Event, Finished, Progress, Started
-from seqclf_core.files import atomic_write, make_folder
+from seqclf_core.events import Event, Finished, Started
+from seqclf_core.files import make_folder
 from seqclf_core.training.device import device_name
 from seqclf_core.training.task import Model, Task
 from seqclf_core.training.trainer import Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
-EVENTS = "events.json"
-"""Names within a run's folder."""
+"""Name within a run's folder."""
 
 
 def run(config: RunConfig, folder: Path, cache: Path, corpus: Corpus | None = None) -> Iterator[Event]:
@@ -92,25 +91,5 @@ def run_task(config: RunConfig, folder: Path, make_task: Callable[[], Task[Model
         files=files,
     )
     record(folder, config, [started, *trainer.history, end])
-    yield end
-
-
-def recorded(folder: Path, config: RunConfig) -> list[Event]:
-    """Return the events of a run that already ended here, with its files; none if it did not, or was another."""
-    try:
-        ended = json.loads((folder / EVENTS).read_text(encoding="utf-8"))
-        if ended["config"] != config.digest():
-            return []
-        events = [EVENT.validate_python(each) for each in ended["events"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    last = events[-1] if events else None
-    whole = isinstance(last, Finished) and all((folder / path).exists() for path in last.files.values())
-    return events if whole else []
-
-
-def record(folder: Path, config: RunConfig, events: Sequence[Started | Progress | Finished]) -> None:
-    """Keep the events of a run that has ended; its checkpoint goes."""
-    ended = {"config": config.digest(), "events": [each.model_dump(mode="json") for each in events]}
-    atomic_write(folder / EVENTS, json.dumps(ended))
     (folder / CHECKPOINT).unlink(missing_ok=True)
+    yield end

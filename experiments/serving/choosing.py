@@ -35,6 +35,7 @@ class FinishedModel:
     data_scope: str
     """Of its data: whole, limited or synthetic."""
     pooling: str
+    """What an LSTM's head reads; empty for another kind of model."""
 
     @property
     def rank_key(self) -> RankKey:
@@ -59,7 +60,8 @@ def finished_models(runs: Path) -> list[FinishedModel]:
         try:
             started, *_, finished = json.loads(path.read_text(encoding="utf-8"))["events"]
             settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            data_scope, pooling = started["data"]["data_scope"], settings["config"]["model"]["pooling"]
+            data_scope = started["data"]["data_scope"]
+            pooling = settings["config"]["model"].get("pooling", "")
             key = f"{path.parent.parent.name}/{path.parent.name}"
             scores = (
                 finished["metrics"].get("best/val_accuracy", float("nan")),

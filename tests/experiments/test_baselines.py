@@ -12,13 +12,16 @@ from scipy.sparse import csr_matrix
 
 from experiments import bag_of_words, majority, nbsvm
 from experiments.experiment import Experiment, Result
-from experiments.linear import vectorizer
+from experiments.linear import texts_of, vectorizer
 from experiments.runner import Session, track_all
+from experiments.serving.choosing import best_of, finished_models
 from experiments.tracking import journal, mlflow_format
 from experiments.tracking.journal import Closed, Opened
 from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import Corpus, load_corpus
+from seqclf_core.data.reviews import load_reviews
+from seqclf_core.inference import load_model
 
 
 @pytest.fixture
@@ -81,7 +84,18 @@ def test_nbsvm_on_both_parts_has_no_validation_score_and_is_not_done_twice(
     assert part.finished
     assert both.finished
     assert "best/val_accuracy" not in both.finished.metrics
-    assert both.finished.files.keys() == {"test_predictions"}
+    assert both.finished.files.keys() == {"model", "test_predictions"}
+    assert part.finished.files.keys() == {"model", "val_predictions", "test_predictions"}
+    assert part.finished.metrics["chosen/c"] == both.finished.metrics["chosen/c"]
+    assert part.finished.metrics["chosen/c"] in (4, 16, 64)
+    kept = {model.key: model.val_accuracy for model in finished_models(tmp_path)}
+    assert kept[part.key] == part.finished.metrics["best/val_accuracy"]
+    assert np.isnan(kept[both.key])
+    assert best_of(finished_models(tmp_path), None, tmp_path).key == part.key
+    tested = pq.read_table(part.folder / part.finished.files["test_predictions"])
+    reviews = texts_of(corpus, load_reviews(nbsvm.NbsvmSettings().data.override({"source": small.data.source})))
+    answered = load_model(part.folder / "model").predict(reviews["test"])
+    assert answered == pytest.approx(tested["probability"].to_numpy(), abs=1e-6)
     entries = journal.read(tmp_path / "journal" / f"{both.key}.jsonl")
     sizes = {"train": len(corpus.train.labels) + len(corpus.val.labels), "test": len(corpus.test.labels)}
     assert dict(mlflow_format.tags(entries))["used.train"] == str(sizes["train"])
@@ -89,6 +103,7 @@ def test_nbsvm_on_both_parts_has_no_validation_score_and_is_not_done_twice(
         "test/loss",
         "test/accuracy",
         "total_seconds",
+        "chosen/c",
     }
     assert f"{both.finished.metrics['test/accuracy']:.4f}" in nbsvm.comparison(results, corpus)
     before = {path: path.read_bytes() for path in (tmp_path / "journal").rglob("*.jsonl")}
