@@ -11,8 +11,10 @@ from torch import Tensor
 
 from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import Batch, EncodedSplit
-from seqclf_core.data.cache import Corpus
+from seqclf_core.data.cache import Corpus, Split
+from seqclf_core.data.soft_labels import joined, soft_split
 from seqclf_core.errors import UserError
+from seqclf_core.events import DataSummary
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.training.checkpoint import load_tagger, load_tokenizer, save_model
@@ -23,6 +25,7 @@ from seqclf_core.training.metrics import measure, named, named_best
 from seqclf_core.training.predictions import decide, write_predictions
 from seqclf_core.training.tally import Tally
 from seqclf_core.training.task import Task
+from seqclf_core.vectors import VECTORS, shared_tokens, start_from_vectors
 
 MODEL = "model"
 """Model folder within the run's own."""
@@ -32,8 +35,9 @@ class ClassificationTask(Task[SequenceClassifier]):
     """Decide a label per text."""
 
     def __init__(self, config: RunConfig, model: SequenceClassifier, corpus: Corpus, device: torch.device) -> None:
-        train, val = EncodedSplit(corpus.train, config.data), EncodedSplit(corpus.val, config.data)
-        super().__init__(config, model, corpus.summary, train, val, device)
+        learned, data = learned_from(config, corpus)
+        train, val = EncodedSplit(learned, config.data), EncodedSplit(corpus.val, config.data)
+        super().__init__(config, model, data, train, val, device)
         self.corpus = corpus
         self.form = LOSSES[config.model.loss]
 
@@ -62,10 +66,16 @@ class ClassificationTask(Task[SequenceClassifier]):
         return measure(self.val.labels, log_odds(self.model, self.form, self.val, self.device))
 
     def finish(self, folder: Path) -> tuple[dict[str, float], dict[str, str]]:
-        """Keep the model, score validation again and test for once; keep both predictions, and what misled it."""
+        """Keep the model, score validation again and test for once; keep both predictions, and what misled it.
+
+        A validation split that was learned from is not scored.
+        """
         save_model(folder / MODEL, self.model, self.config, self.corpus.tokenizer, tags=[])
         files, scores = {"model": MODEL}, {}
-        for name, split in {"val": self.corpus.val, "test": self.corpus.test}.items():
+        splits = {"val": self.corpus.val, "test": self.corpus.test}
+        if self.config.train.learn_from == "train_and_val":
+            del splits["val"]
+        for name, split in splits.items():
             encoded = EncodedSplit(split, self.config.data)
             odds = log_odds(self.model, self.form, encoded, self.device)
             files[f"{name}_predictions"] = f"predictions/{name}.parquet"
@@ -75,31 +85,51 @@ class ClassificationTask(Task[SequenceClassifier]):
                 files["errors"] = ERRORS
                 tokens = self.corpus.tokenizer
                 write_errors(folder / ERRORS, self.model, self.form, split, encoded, odds, tokens, self.device)
-        return {**named_best(scores["val"]), **named("test", scores["test"])}, files
+        best = named_best(scores["val"]) if "val" in scores else {}
+        return {**best, **named("test", scores["test"])}, files
+
+
+def learned_from(config: RunConfig, corpus: Corpus) -> tuple[Split, DataSummary]:
+    """Return what a classifier of these settings learns from, and what is known of its data.
+
+    Raises:
+        DataError: if the texts with soft labels cannot be used.
+    """
+    splits, data = [corpus.train], corpus.summary
+    sizes = dict(data.sizes)
+    if config.train.learn_from == "train_and_val":
+        splits.append(corpus.val)
+        sizes["train"] += sizes.pop("val")
+    if config.train.soft_labels is not None:
+        splits.append(soft_split(Path(config.train.soft_labels), corpus))
+        sizes["soft"] = len(splits[-1].labels)
+        sizes["train"] += sizes["soft"]
+    return (joined(splits) if len(splits) > 1 else splits[0]), data.model_copy(update={"sizes": sizes})
 
 
 def new_classifier(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
-    """Make a classifier with initial weights, those of a tagger's encoder where the settings name one.
+    """Make a classifier with initial weights: of a tagger's encoder or of word vectors where the settings say so.
 
     Raises:
-        UserError: if the tagger does not fit.
+        UserError: if the tagger or the vectors do not fit.
     """
     vocab_size = corpus.summary.vocab_size
     if config.model.init_from is None:
         return SequenceClassifier(config.model, vocab_size, config.seed_of("init"))
     folder = Path(config.model.init_from)
+    tokenizer = Tokenizer.from_file(str(corpus.tokenizer))
+    if (folder / VECTORS).exists():
+        model = SequenceClassifier(config.model, vocab_size, config.seed_of("init"))
+        start_from_vectors(model.encoder, folder, tokenizer)
+        return model
     tagger, learned, _ = load_tagger(folder)
     if learned.data.reading != config.data.reading:
         raise UserError(
             f"model.init_from={folder}: that tagger reads {learned.data.reading}, this model "
             f"{config.data.reading}; set data.reading={learned.data.reading}, or start from another tagger"
         )
-    theirs = load_tokenizer(folder, tagger).get_vocab()
-    ours = Tokenizer.from_file(str(corpus.tokenizer)).get_vocab()
-    shared = sorted((theirs[token], ours[token]) for token in theirs.keys() & ours.keys())
+    shared = shared_tokens(load_tokenizer(folder, tagger), tokenizer)
     try:
-        return SequenceClassifier.from_tagger(
-            tagger, config.model, vocab_size, config.seed_of("init"), torch.tensor(shared).reshape(-1, 2)
-        )
+        return SequenceClassifier.from_tagger(tagger, config.model, vocab_size, config.seed_of("init"), shared)
     except ValueError as error:
         raise UserError(f"model.init_from={folder}: {error}") from error

@@ -134,7 +134,8 @@ class ModelConfig(Config):
     head_init_scale: float = Field(default=1.0, gt=0, le=1000)
     """Factor on the head's initial weights; 1.4142 lets one logit start where the difference of two does."""
     init_from: str | None = None
-    """Folder of a saved tagger whose encoder weights this model starts from; none starts from scratch."""
+    """Folder of a saved tagger whose encoder weights this model starts from, or of word vectors; none starts from
+    scratch."""
 
 
 class TrainConfig(Config):
@@ -144,12 +145,20 @@ class TrainConfig(Config):
     """Passes over the training part."""
     batch_size: int = Field(default=32, ge=1)
     """Reviews per optimizer step."""
+    batch_tokens: int | None = Field(default=None, ge=1)
+    """Tokens per optimizer step, padding included: reviews of similar length as far as they fit. It then stands in
+    the place of batch_size; none leaves that."""
     lr: float = Field(default=2e-3, gt=0, le=10)
     """Highest learning rate of AdamW, reached after the warm-up; it then falls linearly to 0."""
     head_lr_scale: float = Field(default=1.0, gt=0, le=1000)
     """Factor on the learning rate of the head; 2 lets one logit learn as fast as the difference of two does."""
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's decoupled weight decay."""
+    embed_decay_scale: float = Field(default=1.0, ge=0, le=1)
+    """Factor on the weight decay of the token vectors; with 0, those of rare words, which learn little, do not
+    shrink."""
+    adam_beta2: float = Field(default=0.999, gt=0, lt=1)
+    """Decay per step of AdamW's average of squared gradients."""
     warmup_steps: int = Field(default=200, ge=0)
     """Optimizer steps over which the learning rate rises from 0; at most a fifth of all steps."""
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -158,6 +167,11 @@ class TrainConfig(Config):
     """Decay per step of the moving average of the weights, which is evaluated and kept; 0: the plain weights."""
     next_words: int = Field(default=1, ge=1, le=256)
     """Number of words after a token whose bag a language model guesses; 1: the next word alone."""
+    soft_labels: str | None = None
+    """Folder of texts with probabilities in the place of labels, to learn from besides; none: labels alone."""
+    learn_from: Literal["train", "train_and_val"] = "train"
+    """Training split, or the validation split too, for the whole schedule: then nothing is validated or stopped
+    early, and the last weights are kept."""
     evals_per_epoch: int = Field(default=2, ge=1)
     """Evaluations on the validation part per epoch."""
     patience: int = Field(default=6, ge=1)

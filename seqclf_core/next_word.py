@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +27,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import Batch, EncodedSplit
 from seqclf_core.data.cache import Corpus, Split, load_corpus
 from seqclf_core.data.reviews import unlabelled_texts
+from seqclf_core.data.soft_labels import each_text
 from seqclf_core.data.vocabulary import PAD, UNK, encode
 from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import DataSummary, Event
@@ -39,6 +39,7 @@ from seqclf_core.training.device import pick_device, use_bf16
 from seqclf_core.training.metrics import named_best
 from seqclf_core.training.tally import Tally
 from seqclf_core.training.task import Task
+from seqclf_core.vectors import start_from_vectors
 
 TAGGER = "tagger"
 """Model folder, in the run's own."""
@@ -83,7 +84,7 @@ def train_language_model(config: RunConfig, folder: Path, cache: Path) -> Iterat
         DataError: if the texts cannot be used; names the file and row.
         NotFiniteError: if the loss is NaN or infinite, unless ``train.on_divergence`` says to score it.
         UserError: if the encoder reads in both directions, and would see the word that it is to guess; or if the
-            texts are not those that the run began with.
+            texts are not those that the run began with; or if ``model.init_from`` names no vectors that fit.
     """
     if config.model.bidirectional:
         raise UserError(
@@ -117,6 +118,9 @@ class NextWordTask(Task[SequenceTagger]):
         device = torch.device(pick_device(config.train.device))
         vocab_size = texts.summary.vocab_size
         model = SequenceTagger(config.model, vocab_size, min(TAGS, vocab_size), config.seed_of("init"))
+        if config.model.init_from is not None:
+            folder_of_vectors = Path(config.model.init_from)
+            start_from_vectors(model.encoder, folder_of_vectors, Tokenizer.from_file(str(corpus.tokenizer)))
         model.encoder.bf16 = use_bf16(config.train.precision, device)
         return cls(config, model, texts, corpus.tokenizer, device)
 
@@ -196,8 +200,8 @@ def read_texts(config: RunConfig, corpus: Corpus, cache: Path) -> Texts:
     """
     unlabelled, bad = unlabelled_texts(config.data)
     more, ends = encode(Tokenizer.from_file(str(corpus.tokenizer)), unlabelled)
-    held_out = {text for part in (corpus.val, corpus.test) for text in _each(part.tokens, part.offsets)}
-    kept = [text for text in _each(more, ends) if text not in held_out]
+    held_out = {text for part in (corpus.val, corpus.test) for text in each_text(part.tokens, part.offsets)}
+    kept = [text for text in each_text(more, ends) if text not in held_out]
     tokens = np.concatenate([corpus.train.tokens, *(np.frombuffer(text, more.dtype) for text in kept)])
     lengths = [len(text) // more.itemsize for text in kept]
     train = chunks(
@@ -233,12 +237,6 @@ def _same_texts(file: Path, texts: Texts) -> None:
             f"{file.parent}: the unlabelled reviews are not those that this tagger began with. Put them back, or "
             "make another one: with another --seed, or in another RUNS."
         )
-
-
-def _each(tokens: Ids, offsets: NDArray[np.int64]) -> Iterator[bytes]:
-    """Yield each text's ids, as bytes that can be compared."""
-    for start, end in pairwise(offsets):
-        yield tokens[start:end].tobytes()
 
 
 def _some(part: Split) -> tuple[Ids, NDArray[np.int64]]:

@@ -86,7 +86,9 @@ class EncodedSplit:
         return np.where(columns < lengths, values[positions], padding).astype(np.int64)
 
 
-def training_order(lengths: Ints, batch_size: int, seed: int, epoch: int) -> list[Ints]:
+def training_order(
+    lengths: Ints, batch_size: int, seed: int, epoch: int, batch_tokens: int | None = None
+) -> list[Ints]:
     """Return the batches of one epoch as arrays of text indices; every text occurs once.
 
     Args:
@@ -94,15 +96,32 @@ def training_order(lengths: Ints, batch_size: int, seed: int, epoch: int) -> lis
         batch_size: texts per batch; the last one made may be smaller.
         seed: of the run.
         epoch: 0, 1, ...
+        batch_tokens: tokens per batch, padding to its longest text included, in the place of ``batch_size``; a
+            longer text is a batch of its own. The number of batches then differs from epoch to epoch.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
     batches: list[Ints] = []
+    if batch_tokens is not None:
+        batch_size = max(1, int(batch_tokens / lengths.mean()))
     for start in range(0, len(order), batch_size * BUCKET):
         bucket = order[start : start + batch_size * BUCKET]
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
-        batches += [bucket[at : at + batch_size] for at in range(0, len(bucket), batch_size)]
+        if batch_tokens is not None:
+            batches += np.split(bucket, _ends(lengths[bucket], batch_tokens))
+        else:
+            batches += [bucket[at : at + batch_size] for at in range(0, len(bucket), batch_size)]
     return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def _ends(lengths: Ints, batch_tokens: int) -> list[int]:
+    """Return where to cut ascending lengths, so that no batch has more tokens, padding included."""
+    ends, start = [], 0
+    for place, length in enumerate(lengths.tolist()):
+        if place > start and (place - start + 1) * length > batch_tokens:
+            ends.append(place)
+            start = place
+    return ends
 
 
 def evaluation_order(widths: Ints, tokens_per_batch: int = 16_384, most: int = 512) -> Iterator[Ints]:

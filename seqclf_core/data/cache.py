@@ -43,8 +43,8 @@ class Split:
     """Ids of all texts, one after the other; uint16, or int32 for a large vocabulary."""
     offsets: NDArray[np.int64]
     """(N+1,) text n is ``tokens[offsets[n]:offsets[n + 1]]``, at least one token."""
-    labels: NDArray[np.int64]
-    """(N,) 0 negative, 1 positive."""
+    labels: NDArray[Any]
+    """(N,) int64, 0 negative, 1 positive; where a split has soft labels, floating probabilities of the latter."""
     rows: NDArray[np.int64]
     """(N,) row in the source's own training or test split, to join predictions with texts."""
     groups: NDArray[np.int64] | None

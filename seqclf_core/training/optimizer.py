@@ -1,4 +1,4 @@
-"""AdamW in two groups of weights: the head, which may learn at a rate of its own, and everything below it."""
+"""AdamW in groups of weights: the head, which may learn at a rate of its own, and everything below it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,22 @@ def adamw(
     """
     head = list(model.head.parameters())
     of_head = {id(weight) for weight in head}
-    body = [weight for weight in model.parameters() if id(weight) not in of_head]
+    vectors = model.encoder.embedding.weight
+    body = [weight for weight in model.parameters() if id(weight) not in of_head and weight is not vectors]
     scale = settings.head_lr_scale
+    decay = settings.weight_decay
+    if settings.embed_decay_scale == 1:
+        below = [{"params": [vectors, *body], "lr_scale": 1.0, "weight_decay": decay}]
+    else:
+        below = [
+            {"params": [vectors], "lr_scale": 1.0, "weight_decay": decay * settings.embed_decay_scale},
+            {"params": body, "lr_scale": 1.0, "weight_decay": decay},
+        ]
     groups = [
-        {"params": body, "lr_scale": 1.0, "weight_decay": settings.weight_decay},
+        *below,
         {"params": head, "lr_scale": scale, "weight_decay": settings.weight_decay / scale},
     ]
-    return torch.optim.AdamW(groups, lr=settings.lr, eps=eps, fused=True)
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, settings.adam_beta2), eps=eps, fused=True)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

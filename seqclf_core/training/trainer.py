@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Generic
 
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor
 
 from seqclf_core.config import TrainConfig
-from seqclf_core.data.batches import Batch, training_order
+from seqclf_core.data.batches import Batch, Ints, training_order
 from seqclf_core.errors import NotFiniteError, SavedError
 from seqclf_core.events import Progress, Saved
 from seqclf_core.randomness import generators
@@ -70,14 +72,16 @@ class Trainer(Generic[Model]):
         model.use_generators(self.generators)
         settings = config.train
         self.optimizer = adamw(model, settings)
-        self.steps_per_epoch = math.ceil(len(self.train) / settings.batch_size)
-        self.steps = self.steps_per_epoch * settings.epochs
+        self.epoch_starts = [0, *accumulate(self._batches_per_epoch())]
+        """Steps before each epoch; behind them, all steps."""
+        self.steps = self.epoch_starts[-1]
         # Evaluations stand at even distances; the last one of an epoch at its end.
-        per_epoch = min(settings.evals_per_epoch, self.steps_per_epoch)
         self.evaluation_steps = {
-            epoch * self.steps_per_epoch + round(self.steps_per_epoch * part / per_epoch)
-            for epoch in range(settings.epochs)
+            start + round((end - start) * part / per_epoch)
+            for start, end in pairwise(self.epoch_starts)
+            for per_epoch in [min(settings.evals_per_epoch, end - start)]
             for part in range(1, per_epoch + 1)
+            if settings.learn_from == "train"
         }
         self.state = State()
         self.save_pause = save_pause(0.0)
@@ -97,7 +101,10 @@ class Trainer(Generic[Model]):
         """
         yield from self.history
         while not self.done:
-            yield from self._epoch(self.state.step // self.steps_per_epoch)
+            yield from self._epoch(bisect_right(self.epoch_starts, self.state.step) - 1)
+        if not self.evaluation_steps:
+            with self.average.in_place():
+                self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     @property
     def history(self) -> list[Progress]:
@@ -118,12 +125,11 @@ class Trainer(Generic[Model]):
 
     def _epoch(self, epoch: int) -> Iterator[Progress | Saved]:
         state = self.state
-        seed = self.config.seed_of("order")
-        order = training_order(self.train.lengths, self.config.train.batch_size, seed, epoch)
+        order = self._order(epoch)
         tally = self._tally()
         started = saved = time.perf_counter()
         self.model.train()
-        for reviews in order[state.step % self.steps_per_epoch :]:
+        for reviews in order[state.step - self.epoch_starts[epoch] :]:
             batch = self.train.batch(reviews, self.device)
             tally += self.train_step(batch)
             state.step += 1
@@ -131,7 +137,7 @@ class Trainer(Generic[Model]):
             state.tokens += batch.num_tokens
             now = time.perf_counter()
             evaluating = state.step in self.evaluation_steps
-            if not evaluating and now - saved < self.save_pause:
+            if not evaluating and state.step < self.steps and now - saved < self.save_pause:
                 continue
             self._absorb(tally, now - started)
             if evaluating:
@@ -145,6 +151,22 @@ class Trainer(Generic[Model]):
             tally = self._tally()
             started = saved = time.perf_counter()
             self.model.train()
+
+    def _order(self, epoch: int) -> list[Ints]:
+        settings, seed = self.config.train, self.config.seed_of("order")
+        return training_order(self.train.lengths, settings.batch_size, seed, epoch, settings.batch_tokens)
+
+    def _batches_per_epoch(self) -> list[int]:
+        settings = self.config.train
+        if settings.batch_tokens is None:
+            return [math.ceil(len(self.train) / settings.batch_size)] * settings.epochs
+        return [len(self._order(epoch)) for epoch in range(settings.epochs)]
+
+    def _epochs_done(self) -> float:
+        """Return passes over the training split so far, fractions included."""
+        epoch = bisect_left(self.epoch_starts, self.state.step) - 1
+        start, end = self.epoch_starts[epoch : epoch + 2]
+        return (epoch * (end - start) + self.state.step - start) / (end - start)
 
     def train_step(self, batch: Batch) -> Tally:
         """Take one optimizer step and count the batch; of a classifier, nothing here waits for the device."""
@@ -189,7 +211,7 @@ class Trainer(Generic[Model]):
         progress = Progress(
             evaluation=state.evaluations,
             step=state.examples,
-            epoch=state.step / self.steps_per_epoch,
+            epoch=self._epochs_done(),
             metrics={
                 **named("train", {"loss": state.loss / counted, "accuracy": state.correct / counted}),
                 **named("val", scores),

@@ -102,3 +102,16 @@ def test_evaluation_sees_every_review_once_within_its_budget() -> None:
 
 def test_a_review_longer_than_the_budget_is_a_batch_of_its_own() -> None:
     assert [len(batch) for batch in evaluation_order(np.array([5000, 3, 5000]), tokens_per_batch=100)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("most", [1, 40, 400])
+def test_batches_of_tokens_hold_every_text_once_and_no_more_tokens_than_asked(most: int) -> None:
+    lengths = np.random.default_rng(0).integers(1, 60, 500)
+    batches = training_order(lengths, 7, seed=3, epoch=1, batch_tokens=most)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(500))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= most
+    again = training_order(lengths, 99, seed=3, epoch=1, batch_tokens=most)
+    assert [batch.tolist() for batch in again] == [batch.tolist() for batch in batches]
+    full = sum(len(batch) * lengths[batch].max() for batch in batches) / len(batches)
+    assert full > most / 2
