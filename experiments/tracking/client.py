@@ -163,6 +163,25 @@ class MlflowWriter:
             found = self._client.get_experiment_by_name(experiment)
             return self._all_runs(found.experiment_id) if found else {}
 
+    def fetch(self, path: Path, name: str, place: Path) -> Path:
+        """Copy a file of a run out of MLflow, and change nothing there.
+
+        Args:
+            path: the run's journal.
+            name: path of the file among the run's.
+            place: folder to copy it to.
+
+        Raises:
+            SyncError: if MLflow cannot be reached or does not have it.
+        """
+        with self._explaining():
+            header = opened(journal.read(path)).header
+            found = self._client.get_experiment_by_name(header.experiment)
+            runs = self._all_runs(found.experiment_id).get(_identity(header), []) if found else []
+            if not runs:
+                raise SyncError(f"MLflow does not know the run {header.key}")
+            return Path(self._client.download_artifacts(runs[0].info.run_id, name, str(place)))
+
     def resend(self, run: Run) -> None:
         """Let the next sync send all of a run again, which doubles nothing; a deleted run is restored.
 

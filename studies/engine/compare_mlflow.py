@@ -17,9 +17,11 @@ from mlflow.entities import Run
 from experiments.tracking import journal, mlflow_format, names
 from experiments.tracking.client import STATUS, MlflowWriter
 from experiments.tracking.journal import Closed, Entry, JournalError, Opened
-from experiments.tracking.paths import RunPaths, sqlite_path
+from experiments.tracking.paths import ARTIFACT_ROOT, RunPaths, artifact_folder, sqlite_path
 from experiments.tracking.sync import LOCK_SECONDS, sync_once
+from seqclf_core.ended import changed
 from seqclf_core.errors import UserError
+from seqclf_core.files import sha256_of
 from studies.engine.findings import Finding
 
 
@@ -53,7 +55,12 @@ def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozen
     findings = []
     for entries in recorded.values():
         header = journal.opened(entries).header
-        what, again = _difference(entries, known.pop((header.key, header.uid), []))
+        runs = known.pop((header.key, header.uid), [])
+        what, again = _difference(entries, runs)
+        if not what and isinstance(entries[-1], Closed):
+            [run] = [run for run in runs if run.info.lifecycle_stage == "active"]
+            if lost := _lost_files(header.key, run, paths, uri):
+                what, again = f"{', '.join(lost)} in MLflow is not what the run left.", run
         if what:
             repair = partial(_send, paths, tracker, entries, again)
             findings.append(Finding(f"{header.key}: {what}", repair))
@@ -82,6 +89,20 @@ def _difference(entries: Sequence[Entry], runs: Sequence[Run]) -> tuple[str, Run
         return f"MLflow says {run.info.status}, its journal says {wanted}.", run
     other = _other_numbers(entries, run.data.metrics) if synced == len(entries) else []
     return (f"MLflow's {', '.join(other)} are not those of its journal.", run) if other else ("", None)
+
+
+def _lost_files(key: str, run: Run, paths: RunPaths, uri: str) -> list[str]:
+    """Return the predictions that MLflow has otherwise than they are here; none of a server is looked at."""
+    if uri.startswith("http") or not (run.info.artifact_uri or "").startswith(ARTIFACT_ROOT):
+        return []
+    theirs, folder = artifact_folder(paths.artifacts_of(uri), run.info.artifact_uri), paths.work(key)
+    ours = [path.relative_to(folder) for path in sorted((folder / "predictions").glob("*.parquet"))]
+    intact = {name.as_posix() for name in ours} - {*changed(folder)}
+    return [name for name in sorted(intact) if not _same_bytes(folder / name, theirs / name)]
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    return other.is_file() and one.stat().st_size == other.stat().st_size and sha256_of(one) == sha256_of(other)
 
 
 def _send(paths: RunPaths, tracker: MlflowWriter, entries: Sequence[Entry], again: Run | None) -> None:

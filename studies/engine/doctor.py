@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import optuna
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
@@ -25,16 +24,16 @@ from experiments.tracking.journal import Closed, Entry, Happened, Journal, Journ
 from experiments.tracking.paths import RunPaths, sqlite_path
 from experiments.tracking.plan import StudyPlan
 from experiments.tracking.recorder import Recorder
-from seqclf_core.data.cache import damaged, open_entry
+from seqclf_core.data.cache import damaged
 from seqclf_core.errors import SavedError, UserError
-from seqclf_core.events import EVENT, Event, Finished, Started
-from seqclf_core.inference import Classifier
-from seqclf_core.training.checkpoint import TOKENIZER, read_tensors
+from seqclf_core.events import EVENT, Event
+from seqclf_core.training.checkpoint import read_tensors
 from studies.engine.cleanup import OUTCOMES, close, leftovers, remove, superseded, trial_key
 from studies.engine.compare_mlflow import compare_with_mlflow
 from studies.engine.findings import Diagnosis, Finding
 from studies.engine.ownership import owned
 from studies.engine.rebuild import rebuild, recorded_trials, set_aside, unreadable_database
+from studies.engine.run_files import check_files
 from studies.engine.storage import PLAN, open_storage
 
 
@@ -56,8 +55,8 @@ def examine(paths: RunPaths, storage: str, tracking_uri: str, fix: bool = False)
     with ExitStack() as held:
         if (paths.cache / "corpus").exists():
             try:
-                held.enter_context(FileLock(paths.cache / "corpus" / "lock", timeout=0))
-                diagnosis.go_through(compare_cache(paths))
+                with FileLock(paths.cache / "corpus" / "lock", timeout=0):
+                    diagnosis.go_through(compare_cache(paths))
             except Timeout:
                 print("Data is being encoded right now; the cache is not looked at.")
         diagnosis.go_through(lost_database(paths, storage))
@@ -73,7 +72,7 @@ def examine(paths: RunPaths, storage: str, tracking_uri: str, fix: bool = False)
             if study is None:
                 diagnosis.go_through(lost_study(paths, storage, name))
             elif _uid(study) == uid:
-                diagnosis.go_through(compare_study(study, paths))
+                diagnosis.go_through(compare_study(study, paths, tracking_uri))
             else:
                 diagnosis.go_through([_somebody_elses(paths, name)])
         for name in studies.keys() - uids.keys():
@@ -164,14 +163,14 @@ def _somebody_elses(paths: RunPaths, name: str) -> Finding:
     )
 
 
-def compare_study(opened: optuna.Study, paths: RunPaths) -> Iterator[Finding]:
+def compare_study(opened: optuna.Study, paths: RunPaths, tracking_uri: str) -> Iterator[Finding]:
     """Yield where a study's journals and folders differ from what Optuna knows. Whoever asks owns the study."""
     name = opened.study_name
     trials = opened.get_trials(deepcopy=False)
     for trial in trials:
         key = trial_key(name, trial.number)
         if trial.state.is_finished():
-            yield from _ended(name, key, trial, paths)
+            yield from _ended(name, key, trial, paths, tracking_uri)
         else:
             yield from _open(key, opened, trial, paths)
     for trial in superseded(trials):
@@ -199,7 +198,7 @@ def _open(key: str, opened: optuna.Study, trial: FrozenTrial, paths: RunPaths) -
         yield Finding(f"{key}: it will start from the beginning, since {problem}.", checkpoint.unlink)
 
 
-def _ended(name: str, key: str, trial: FrozenTrial, paths: RunPaths) -> Iterator[Finding]:
+def _ended(name: str, key: str, trial: FrozenTrial, paths: RunPaths, tracking_uri: str) -> Iterator[Finding]:
     """Look at a trial that has ended."""
     path, wanted = paths.journal(key), OUTCOMES[trial.state]
     entries, damage = _read(path)
@@ -223,48 +222,7 @@ def _ended(name: str, key: str, trial: FrozenTrial, paths: RunPaths) -> Iterator
         what = f"{key}: it has ended, and {', '.join(each.name for each in left)} is still there."
         yield Finding(what, partial(remove, *left))
     events = [entry.event for entry in entries if isinstance(entry, Happened)]
-    yield from _predictions(key, folder, events)
-    model = folder / "model"
-    if model.exists():
-        yield from _weights(key, model, events, paths)
-
-
-def _predictions(key: str, folder: Path, events: Sequence[Event]) -> Iterator[Finding]:
-    """Look at the predictions of a finished run: each file has as many rows as its split has texts."""
-    sizes = next((event.data.sizes for event in events if isinstance(event, Started)), {})
-    files = next((event.files for event in events if isinstance(event, Finished)), {})
-    for split, count in sizes.items():
-        if relative := files.get(f"{split}_predictions"):
-            try:
-                rows = pq.read_metadata(folder / relative).num_rows
-            except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-                said = "it is not there" if isinstance(error, FileNotFoundError) else "it is damaged"
-                yield Finding(f"{key}: {relative} cannot be read ({said}); its scores are in the journal.")
-                continue
-            if rows != count:
-                yield Finding(f"{key}: {relative} has {rows:,} rows, its split {count:,} texts.")
-
-
-def _weights(key: str, model: Path, events: Sequence[Event], paths: RunPaths) -> Iterator[Finding]:
-    """Look at the weights that a run keeps, and at the tokenizer beside them."""
-    digest = next((event.data.digest for event in events if isinstance(event, Started)), "")
-    tokenizer = _cached_tokenizer(paths, digest)
-    ours = model / TOKENIZER
-    if tokenizer and (not ours.is_file() or ours.read_bytes() != tokenizer.read_bytes()):
-        what = f"{key}: its tokenizer is not the one that its data were encoded with."
-        yield Finding(what, partial(shutil.copyfile, tokenizer, ours))
-        return
-    if problem := _problem(Classifier.load, model):
-        what = f"{key}: its weights cannot be used ({problem}); its scores and predictions stay."
-        yield Finding(what, partial(remove, model))
-
-
-def _cached_tokenizer(paths: RunPaths, digest: str) -> Path | None:
-    for entry in sorted((paths.cache / "corpus").glob("*/summary.json")):
-        corpus = open_entry(entry.parent)
-        if corpus and corpus.summary.digest == digest:
-            return corpus.tokenizer
-    return None
+    yield from check_files(key, events, paths, tracking_uri)
 
 
 def _strays(name: str, keys: set[str], paths: RunPaths) -> Iterator[Finding]:

@@ -174,6 +174,34 @@ def cut_the_tokenizer(paths: RunPaths) -> None:
     (kept(paths) / "model" / "tokenizer.json").write_bytes(b"")
 
 
+def remove_the_tokenizer_and_the_cache(paths: RunPaths) -> None:
+    (kept(paths) / "model" / "tokenizer.json").unlink()
+    shutil.rmtree(paths.cache)
+
+
+def change_a_weight(paths: RunPaths) -> None:
+    path = kept(paths) / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+def empty_the_predictions(paths: RunPaths) -> None:
+    (paths.work("test/0001") / "predictions" / "test.parquet").write_bytes(b"")
+
+
+def empty_mlflows_predictions(paths: RunPaths) -> None:
+    _, run = mlflow_run(paths)
+    (paths.artifacts / run / "artifacts" / "predictions" / "test.parquet").write_bytes(b"")
+
+
+def empty_both_predictions(paths: RunPaths) -> None:
+    key = f"test/{kept(paths).name}"
+    (paths.work(key) / "predictions" / "test.parquet").unlink()
+    _, run = mlflow_run(paths, key)
+    (paths.artifacts / run / "artifacts" / "predictions" / "test.parquet").unlink()
+
+
 def lose_the_database(paths: RunPaths) -> None:
     for path in paths.runs.glob("optuna.db*"):
         path.unlink()
@@ -201,8 +229,13 @@ FAULTS: list[tuple[Callable[[RunPaths], None], str]] = [
     (leave_a_folder, "test/0099: here is a folder that belongs to no run"),
     (leave_superseded_weights, "it is not among the best, and its weights are still there"),
     (leave_a_checkpoint, "it has ended, and checkpoint.safetensors is still there"),
+    (change_a_weight, "model.safetensors is not what the run left"),
     (cut_the_weights, "its weights cannot be used"),
     (cut_the_tokenizer, "its tokenizer is not the one that its data were encoded with"),
+    (remove_the_tokenizer_and_the_cache, "its tokenizer is not the one that its data were encoded with"),
+    (empty_the_predictions, "test/0001: predictions/test.parquet is not what the run left"),
+    (empty_mlflows_predictions, "test/0001: predictions/test.parquet in MLflow is not what the run left"),
+    (empty_both_predictions, "predictions/test.parquet is not there"),
     (lose_the_database, "trials can be rebuilt"),
     (empty_the_database, "trials can be rebuilt"),
     (damage_the_database, "cannot be read as a database"),
@@ -281,14 +314,41 @@ def test_a_stranger_s_study_of_the_same_name_is_named_and_not_touched(
         assert trial.state == TrialState.RUNNING
 
 
-def test_damaged_predictions_are_told(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
-    file = paths.work("test/0001") / "predictions" / "test.parquet"
-    whole = file.read_bytes()
-    file.write_bytes(b"")
+def test_predictions_that_nothing_makes_again_are_told(
+    paths: RunPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = [file.parents[1] for file in sorted(paths.work("test").glob("*/predictions/test.parquet"))]
+    without = next(folder for folder in ended if not (folder / "model").exists())
+    _, run = mlflow_run(paths, f"test/{without.name}")
+    files = [folder / "predictions" / "test.parquet" for folder in (without, paths.artifacts / run / "artifacts")]
+    whole = files[0].read_bytes()
+    for file in files:
+        file.write_bytes(b"")
     found, left, text = found_in(paths, capsys, fix=True)
     assert (found, left) == (1, 1), text
-    assert "test/0001: predictions/test.parquet cannot be read" in text
-    file.write_bytes(whole)
+    assert f"test/{without.name}: predictions/test.parquet is not what the run left" in text
+    assert "It cannot be repaired" in text
+    for file in files:
+        file.write_bytes(whole)
+
+
+def test_what_is_intact_is_never_removed(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither cache nor data are here: the tokenizer cannot be made again, and the weights stay."""
+    model = kept(paths) / "model"
+    whole, weights = (model / "tokenizer.json").read_bytes(), (model / "model.safetensors").read_bytes()
+    settings = (model / "config.json").read_text()
+    source = json.loads(settings)["config"]["data"]["source"]
+    (model / "tokenizer.json").unlink()
+    away = Path(source).rename(f"{source}-away")
+    shutil.move(paths.cache, paths.runs / "no-cache")
+    found, left, text = found_in(paths, capsys, fix=True)
+    shutil.rmtree(paths.cache, ignore_errors=True)
+    shutil.move(paths.runs / "no-cache", paths.cache)
+    away.rename(source)
+    assert (found, left) == (1, 1), text
+    assert (model / "model.safetensors").read_bytes() == weights
+    assert found_in(paths, capsys, fix=True)[1] == 0
+    assert (model / "tokenizer.json").read_bytes() == whole
 
 
 def test_a_study_at_work_is_not_looked_at(paths: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
