@@ -142,13 +142,14 @@ def _standing(axes: Axes, row: int, part: str, score: Mapping[str, Any], left: f
     axes.plot([value], [row], "o", color=colour, markerfacecolor=face, markersize=6.5, markeredgewidth=1.6)
 
 
-def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = False) -> Markup:
+def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = False, log: bool = False) -> Markup:
     """Draw lines that are told apart by a legend.
 
     Args:
         series: name -> ``x``, ``y`` and optionally ``low`` and ``high``, which become a band.
         labels: of the panel.
         diagonal: whether to draw the line of equality.
+        log: whether x is logarithmic, with a mark at each point and a tick at each x.
     """
 
     def draw(axes: Axes) -> None:
@@ -156,7 +157,8 @@ def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = F
             axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.5)
         for number, (name, table) in enumerate(series.items()):
             style = _style(number)
-            axes.plot(table["x"], table["y"], label=name, linewidth=1.6, **style)
+            marker = "o" if log else ""
+            axes.plot(table["x"], table["y"], marker=marker, markersize=4, label=name, linewidth=1.6, **style)
             if "low" in table:
                 axes.fill_between(
                     table["x"], table["low"], table["high"], color=style["color"], alpha=0.14, linewidth=0

@@ -11,7 +11,7 @@ import pandas as pd
 from reports import frames
 from reports.html import formatting
 from reports.html.document import Conclusion, Fact, Page, Part, Section
-from reports.pages import background, factors, finalists, search, splits, tables
+from reports.pages import background, factors, finalists, labels, search, splits, tables, variance
 from reports.pages.search import StudyData
 from reports.pages.summary import PARTS, standing
 from reports.records.study_run import StudyRun, read_study_run
@@ -32,6 +32,8 @@ ANSWERS: Mapping[str, Callable[[StudyRun, pd.DataFrame, pd.DataFrame, frames.Sto
     "factors": factors.answer,
     "splits": splits.answer,
     "finalists": finalists.answer,
+    "labels": labels.answer,
+    "variance": variance.answer,
 }
 """What answers a type of study's own question from its run, its trials, their curves and the stores."""
 ACROSS_SPLITS = ("factors", "splits", "labels", "variance")

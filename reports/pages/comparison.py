@@ -20,6 +20,9 @@ SORTS = {
     "search": "Search",
     "factors": "Factors",
     "finalists": "Finalists",
+    "splits": "Splits",
+    "labels": "Labels",
+    "variance": "Variance",
     "experiment": "Experiment",
 }
 

@@ -105,6 +105,48 @@ def fraction_of(blocks: int, planned: int | None = None) -> tuple[list[MadeUp], 
     return runs, {"six": plan.tags()}
 
 
+def labels_of(seeds: int = 4, baselines: bool = True) -> tuple[list[MadeUp], dict]:
+    """Make runs from scratch and from a tagger at three numbers of labels, and NBSVM on the same texts."""
+    runs: list[MadeUp] = []
+
+    def add(study: str, role: str, labels: int, seed: int, accuracy: float, changes: dict, name: str = "") -> None:
+        limit = {} if labels == SIZES["train"] else {"data.train_limit": labels}
+        changes = {"data.train_limit_seed": seed, "seed": seed, **limit, **changes}
+        tags = {"seqclf.block": str(seed), "used.train": str(labels)}
+        run = MadeUp(
+            len(runs), "complete", study, role, "whole", f"{labels:05x}{seed}", name, 4, changes, tags=tags
+        )
+        run.test = accuracy + 0.002 * np.random.default_rng(len(runs)).normal()
+        runs.append(run)
+
+    for seed in range(seeds):
+        for labels, scratch in ((500, 0.70), (2_000, 0.82), (SIZES["train"], 0.90)):
+            add("labels", "trial", labels, seed, scratch, {})
+            gain = 0.05 if labels == 500 else 0.0
+            add("labels", "trial", labels, seed, scratch + gain, {"model.init_from": "tagger"})
+            if baselines and (labels < SIZES["train"] or seed == 0):
+                add("nbsvm", "experiment", labels, seed, 0.8 + 0.05 * (labels > 500), {}, "training part")
+    plan = StudyPlan(
+        uid="d" * 16, study_type="labels", blocks=seeds, seeds=seeds, total=6 * seeds, outcome="test/accuracy"
+    )
+    return runs, {"labels": plan.tags()}
+
+
+def variance_of(seeds: int = 6) -> tuple[list[MadeUp], dict]:
+    """Make runs in which one source of chance each was varied."""
+    runs = []
+    spread = {"init": 0.002, "order": 0.002, "dropout": 0.001, "split": 0.003, "settings": 0.02}
+    for source, sd in spread.items():
+        for place in range(seeds):
+            tags = {"seqclf.varied": source, "seqclf.block": str(place)}
+            digest = f"{place if source == 'split' else 0:02x}" * 32
+            run = MadeUp(len(runs), study="variance", tags=tags, evaluations=4, digest=digest)
+            run.test = 0.88 + sd * np.random.default_rng(len(runs)).normal()
+            runs.append(run)
+    plan = StudyPlan(uid="c" * 16, study_type="variance", seeds=seeds, total=len(runs), outcome="test/accuracy")
+    return runs, {"variance": plan.tags()}
+
+
 def finalists_of(best: int = 3, seeds: int = 5) -> tuple[list[MadeUp], dict]:
     """Make each of the best settings on each seed, and the tags of their parent."""
     runs = []

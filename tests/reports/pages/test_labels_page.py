@@ -1,0 +1,77 @@
+"""The pages of labels and variance: curves on one axis, crossings, sources of chance."""
+
+import pytest
+
+from reports import frames
+from reports.html import render
+from reports.html.document import Commands
+from reports.pages import build
+from tests.reports.recorded_lists import labels_of, variance_of
+
+
+def page_of(stores, study):
+    return build.page(stores, study, frames.runs(stores, study))
+
+
+def commands(part) -> list[str]:
+    return [line for block in part.sections[0].blocks if isinstance(block, Commands) for line in block.lines]
+
+
+@pytest.fixture(scope="module")
+def labels(fill):
+    runs, notes = labels_of()
+    return page_of(fill(runs, notes=notes), "labels")
+
+
+def test_a_tagger_s_start_and_a_crossing_are_told_with_intervals(labels):
+    [part] = labels.parts
+    few, more, most, scratch, transfer = part.answer.sentences
+    assert few.startswith("With 500 labels, a tagger's start gains ")
+    assert more.startswith("With 2,000 labels, whether a tagger's start is better stays open")
+    assert most.startswith("With 21,250 labels, whether")
+    assert scratch.startswith("The LSTM from scratch overtakes NBSVM at about ")
+    assert transfer.startswith("The LSTM from a tagger overtakes NBSVM at about ")
+    assert {"LSTM from scratch", "LSTM from a tagger", "NBSVM"} == set(part.answer.files["labels.csv"]["model"])
+    assert [section.title for section in part.sections][:2] == [
+        "Accuracy by number of labels",
+        "What a tagger's start is worth",
+    ]
+    assert render.study_page(labels)
+
+
+def test_what_linear_models_lack_is_listed_as_commands(labels, fill):
+    [bag, more, whole] = commands(labels.parts[0])  # of NBSVM there is everything
+    assert bag.startswith("for draw in 0 1 2 3; do make experiment NAME=bag_of_words DATA=")
+    assert "--data.train-limit 500 --data.train-limit-seed $draw" in bag
+    assert "--data.train-limit 2000" in more
+    assert whole.startswith("make experiment NAME=bag_of_words")
+    runs, notes = labels_of(baselines=False)
+    alone = page_of(fill(runs, notes=notes), "labels").parts[0]
+    assert alone.answer.sentences[-1].startswith("No linear model has learned from the same texts")
+    assert len(commands(alone)) == 6
+
+
+def test_an_unfinished_study_says_so(fill):
+    runs, notes = labels_of(2)
+    page = page_of(fill(runs[:4], notes=notes), "labels")
+    assert page.parts[0].answer.sentences[0].startswith("Interim: ")
+    assert render.study_page(page)
+
+
+def test_sources_of_chance_are_told_and_a_split_of_its_own_is_no_data_set_of_its_own(fill):
+    runs, notes = variance_of()
+    page = page_of(fill(runs, notes=notes), "variance")
+    [part] = page.parts
+    first, *_, by_chance, right = part.answer.sentences
+    assert first.startswith("Scores vary most with random settings: a standard deviation of ")
+    assert by_chance.startswith("Two single runs of the same settings")
+    assert "1 percentage point" in right
+    assert part.sections[0].title == "Where scores vary from"
+    assert part.answer.files["variance.csv"]["proportion"].sum() == pytest.approx(1)
+    assert render.study_page(page)
+
+
+def test_two_runs_a_source_say_how_little_they_tell(fill):
+    runs, notes = variance_of(2)
+    page = page_of(fill(runs, notes=notes), "variance")
+    assert any("Fewer than 5 runs" in sentence for sentence in page.parts[0].answer.sentences)
