@@ -38,7 +38,8 @@ from studies.engine.cleanup import (
 from studies.engine.executors import DiskFull, Executor, Failed, Job, Message, Stopped, Unfit, WorkerDied
 from studies.engine.metadata import study_header, trial_header
 from studies.engine.storage import DONE, PLANNED, VAL_LOSS, enqueue_planned, plan_of, trial_seed, tries_left
-from studies.engine.view import StudyView
+from studies.engine.view import EndedTrials, StudyView
+from studies.engine.writes import TrialWrites
 from studies.study import Planned, Study
 
 FAILURES_IN_A_ROW = 10
@@ -108,9 +109,15 @@ class Scheduler:
     """Set by a signal: nothing new is started, and every run stops at its next event."""
 
     plan: StudyPlan = field(init=False)
+    writes: TrialWrites = field(init=False)
+    known: EndedTrials = field(default_factory=EndedTrials)
+    """What the sampler and the pruner know of ``ended``."""
+    compared: StudyView | None = None
+    """What the pruner compares a trial with; None where a trial has ended since."""
 
     def __post_init__(self) -> None:
         self.plan = plan_of(self.optuna)
+        self.writes = TrialWrites(self.optuna._storage)
         self.tags = {**self.tags, names.UID: self.plan.uid}
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -153,6 +160,8 @@ class Scheduler:
 
     def _remember(self, frozen: FrozenTrial) -> None:
         self.ended[frozen.number] = frozen
+        self.known.add(frozen)
+        self.compared = None
         self.counts[frozen.state] += 1
         if frozen.state == TrialState.COMPLETE and (
             self.best is None or trial_rank_key(frozen) < trial_rank_key(self.best)
@@ -182,12 +191,16 @@ class Scheduler:
         Raises:
             StudyError: after ``FAILURES_IN_A_ROW`` failed trials in a row.
         """
-        while not self.stopping and len(self.running) < self.executor.slots and self._start_next():
-            pass
+        for _ in range(self.executor.slots - len(self.running)):
+            if self.stopping or not self._start_next():
+                break
+            if (
+                len(self.running) < self.executor.slots
+            ):  # a draw takes a while: meanwhile, others wait for an answer
+                self._handle_messages(0.0)
         if not self.running:
             return False
-        for key, message in self.executor.messages(timeout):
-            self._handle(self.running[key], message)
+        self._handle_messages(timeout)
         now = time.monotonic()
         away = now - self.awake > timeout + self.patience / 2  # this process itself, as on a machine that slept
         self.awake = now
@@ -198,6 +211,11 @@ class Scheduler:
                 self.executor.kill(key)  # ``WorkerDied`` follows
                 run.heard = now
         return True
+
+    def _handle_messages(self, timeout: float) -> None:
+        for key, message in self.executor.messages(timeout):
+            self._handle(self.running[key], message)
+        self.writes.flush()
 
     def _start_next(self) -> bool:
         if self.adopted:
@@ -210,17 +228,26 @@ class Scheduler:
                 return False
             enqueue_planned(self.optuna, self.to_plan.popleft())
             self.waiting += 1
-        self.optuna.sampler = RandomSampler()  # draws nothing here: the trial's own sampler does, below
-        trial = self.optuna.ask()
-        self.waiting = max(0, self.waiting - 1)
-        self._start(trial._trial_id)
+        self._start(self._next_trial())
         return True
+
+    def _next_trial(self) -> int:
+        """Return the id of the next trial that waits, else of a new one.
+
+        It is drawn when a slot is free for it, never ahead: all that was told by then is known to its sampler, and
+        one worker's study is the same whether or not it was interrupted. A draw takes a thousandth of a run.
+        """
+        if not self.waiting:
+            return self.optuna._storage.create_new_trial(self.optuna._study_id)
+        self.waiting -= 1
+        self.optuna.sampler = RandomSampler()  # draws nothing here: the trial's own sampler does, in ``_trial``
+        return self.optuna.ask()._trial_id
 
     def _trial(self, trial_id: int, number: int) -> Trial:
         """Return a trial with a generator of its own: it draws the same, whoever draws and when."""
         self.optuna.sampler = self.study.sampler(trial_seed(self.study.seed, number))
-        running = [run.frozen for run in self.running.values()]
-        return Trial(StudyView(self.optuna, [*self.ended.values(), *running]), trial_id)  # type: ignore[arg-type]
+        seen = self.known.most_telling(run.frozen for run in self.running.values())
+        return Trial(StudyView(self.optuna, seen, self.writes), trial_id)  # type: ignore[arg-type]
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
         return self.optuna._storage.get_trial(trial._trial_id)
@@ -233,14 +260,19 @@ class Scheduler:
         key = trial_key(self.name, trial.number)
         header = trial_header(self.name, self.study, trial, self.tags)
         job = Job(key, config, self.paths.work(key).absolute(), self.paths.cache.absolute())
-        self.running[key] = Running(
+        frozen = copy(known)
+        frozen.params, frozen.distributions = trial.params, trial.distributions
+        run = self.running[key] = Running(
             trial=trial,
-            frozen=self._frozen(trial),
+            frozen=frozen,
             recorder=open_recorder(self.paths, header, trial.params),
             job=job,
             reported=max(known.intermediate_values, default=0),
             heard=time.monotonic(),
         )
+        for event in run.recorder.progress:  # of an earlier owner, who was killed before it wrote them
+            self._report(run, event)
+        self.writes.flush()
         self.executor.start(job)
 
     # -- what comes back -----------------------------------------------------------------------------------------
@@ -303,20 +335,26 @@ class Scheduler:
         run.latest = event
         if event.evaluation < run.reported:
             return False
-        if event.evaluation > run.reported:
-            run.trial.report(event.metrics["val/accuracy"], event.evaluation)
-            run.reported = event.evaluation
-            run.frozen = copy(run.frozen)
-            run.frozen.intermediate_values = {
-                **run.frozen.intermediate_values, event.evaluation: event.metrics["val/accuracy"]
-            }  # fmt: skip
+        self._report(run, event)
         if event.evaluation >= run.evaluations:
             return False  # all of its work is done: what is left is its score
-        run.trial.study = StudyView(self.optuna, list(self.ended.values()))  # type: ignore[assignment]
-        return run.trial.should_prune()
+        if self.compared is None:
+            self.compared = StudyView(self.optuna, self.known.most_telling(), self.writes)
+        return self.optuna.pruner.prune(self.compared, run.frozen)  # type: ignore[arg-type]
+
+    def _report(self, run: Running, event: Progress) -> None:
+        """Let Optuna know of an evaluation, unless it does."""
+        if event.evaluation <= run.reported:
+            return
+        value = event.metrics["val/accuracy"]
+        self.writes.set_trial_intermediate_value(run.trial._trial_id, event.evaluation, value)
+        run.reported = event.evaluation
+        run.frozen = copy(run.frozen)
+        run.frozen.intermediate_values = {**run.frozen.intermediate_values, event.evaluation: value}
 
     def _end(self, run: Running, state: TrialState, reason: str = "", value: float | None = None) -> None:
         """Tell Optuna, close the journal, free the disk; the next owner can complete what a kill leaves out."""
+        self.writes.flush()
         if reason:
             run.trial.set_user_attr("reason", reason)
         self.optuna.tell(run.trial, value, state=state)

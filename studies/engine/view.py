@@ -6,8 +6,10 @@ one who writes them, so it hands them over instead.
 
 from __future__ import annotations
 
+import bisect
 import copy
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import optuna
@@ -18,11 +20,19 @@ MOST = 2000
 
 
 class StudyView:
-    """Answers like a study, except that its trials are the ones that it was given."""
+    """Answers like a study, except that its trials and its storage are those that it was given."""
 
-    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
+    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial], storage: Any) -> None:
+        """Look at a study.
+
+        Args:
+            study: the study itself, which answers everything else.
+            trials: in order of their numbers.
+            storage: takes what is drawn.
+        """
         self._study = study
-        self._trials = sorted(_most_telling(trials), key=lambda trial: trial.number)
+        self._trials = trials
+        self._storage = storage
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)
@@ -43,12 +53,41 @@ class StudyView:
         return self.get_trials()
 
 
-def _most_telling(trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
-    """Return the best and the latest trials, where there are more than a sampler can look at in time."""
-    if len(trials) <= MOST:
-        return trials
-    latest = sorted(trials, key=lambda trial: trial.number)[-MOST // 2 :]
-    taken = {trial.number for trial in latest}
-    others = [trial for trial in trials if trial.number not in taken and trial.value is not None]
-    best = sorted(others, key=lambda trial: (-(trial.value or 0.0), trial.number))[: MOST // 2]
-    return [*latest, *best]
+class EndedTrials:
+    """The trials that have ended. Its state: these, in the orders in which samplers ask for them."""
+
+    def __init__(self) -> None:
+        self._by_number: list[FrozenTrial] = []
+        self._by_value: list[FrozenTrial] = []
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Add a trial that has ended."""
+        bisect.insort(self._by_number, trial, key=_number)
+        if trial.value is not None:
+            bisect.insort(self._by_value, trial, key=_best_first)
+
+    def most_telling(self, running: Iterable[FrozenTrial] = ()) -> list[FrozenTrial]:
+        """Return all trials, or the best and the latest where there are more than a sampler can look at in time.
+
+        Args:
+            running: trials that are at work, which count as others do.
+
+        Returns:
+            At most ``MOST`` trials, in order of their numbers.
+        """
+        running = sorted(running, key=_number)
+        latest = sorted([*self._by_number[-MOST:], *running], key=_number)
+        if len(self._by_number) + len(running) <= MOST:
+            return latest
+        latest = latest[-MOST // 2 :]
+        taken = {trial.number for trial in latest}
+        others = (trial for trial in self._by_value if trial.number not in taken)
+        return sorted([*islice(others, MOST // 2), *latest], key=_number)
+
+
+def _number(trial: FrozenTrial) -> int:
+    return trial.number
+
+
+def _best_first(trial: FrozenTrial) -> tuple[float, int]:
+    return -(trial.value or 0.0), trial.number

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from itertools import count
 
-import optuna
 import pytest
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
@@ -50,7 +49,7 @@ class Unplugged(BaseException):
     """Power is gone."""
 
 
-@pytest.mark.parametrize("moment", ["ask", "tell", "report", "record", "finish", "close", "start"])
+@pytest.mark.parametrize("moment", ["ask", "tell", "report", "flush", "record", "finish", "close", "start"])
 def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
     open_scheduler: OpenScheduler, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,9 +59,10 @@ def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
     def power_cut(owner: Scheduler, after: int) -> None:
         """Let a named step happen ``after`` times, and then once more as the last thing that happens."""
         holder, name = {
-            "ask": (owner.optuna, "ask"),
+            "ask": (owner, "_next_trial"),
             "tell": (owner.optuna, "tell"),
-            "report": (optuna.trial.Trial, "report"),
+            "report": (owner, "_report"),
+            "flush": (owner.writes, "flush"),
             "record": (Recorder, "record"),
             "finish": (Recorder, "record"),
             "close": (Recorder, "close"),
