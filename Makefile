@@ -10,11 +10,12 @@ SHELL := /bin/sh
 #: BLOCKS=24        number of blocks in all (factors, STUDY=splits)
 #: FACTORS="..."    settings to compare and their levels, such as "model.pooling=last,mean,max"
 #: DESIGN=full      every combination in a block, or a fraction of them (factors)
-#: OF=imdb          the search whose best settings run again (finalists)
+#: OF=imdb          the search whose best settings run again (finalists); a run's key (NAME=refit)
 #: BEST=3           how many of its best settings (finalists)
 #: SEEDS=5          number of fresh seeds for each, those already done included (finalists)
 #: SEED=0           seed of the study: another one is a replication
 #: TAGGER=...       folder of the tagger that every trial starts with (STUDY=transfer)
+#: TEACHER="..."    runs that label unlabelled texts: 0.4 KEY + 0.6 KEY (NAME=self_training)
 #: A=imdb/0007      the one run to compare, by its key
 #: B=imdb/0012      the other run to compare
 #: WORKERS=2        number of processes that train (default: what this machine has room for)
@@ -35,7 +36,7 @@ SHELL := /bin/sh
 TAKES_study := STUDY NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER WORKERS RAY TOKEN RUNS DATA
 TAKES_factors := NAME BLOCKS FACTORS DESIGN SEED WORKERS RAY TOKEN RUNS DATA
 TAKES_finalists := NAME OF BEST SEEDS SEED WORKERS RAY TOKEN RUNS DATA
-TAKES_experiment := NAME RUNS DATA
+TAKES_experiment := NAME TEACHER OF RUNS DATA
 TAKES_ui := RUNS PORT
 TAKES_report := RUNS NAME
 TAKES_compare := A B RUNS
@@ -51,9 +52,9 @@ TAKES_node := RAY TOKEN HOST
 TAKES_bench := DATA
 
 OPTIONS := NAME=name TRIALS=trials BLOCKS=blocks FACTORS=factors DESIGN=design OF=of BEST=best SEEDS=seeds SEED=study-seed \
-  TAGGER=tagger A=a B=b WORKERS=workers DATA=data.source RUNS=runs PORT=port RAY=ray TOKEN=token HOST=host TEXT=text FILE=file
+  TAGGER=tagger TEACHER=teacher A=a B=b WORKERS=workers DATA=data.source RUNS=runs PORT=port RAY=ray TOKEN=token HOST=host TEXT=text FILE=file
 SWITCHES := YES=yes FIX=fix
-VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER A B WORKERS RAY TOKEN HOST DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
+VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER TEACHER A B WORKERS RAY TOKEN HOST DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)

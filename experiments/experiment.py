@@ -33,8 +33,8 @@ class NamedRun:
     tags: Mapping[str, str] = field(default_factory=dict)
     """What else is worth recording with it."""
     tagger_stream: Stream | None = None
-    """Does the run where it trains a tagger that others start from, into ``TAGGER`` of its folder, with scores of
-    tokens and not of reviews; None: the experiment's own stream does it."""
+    """Does the run where it makes what others start from, such as a tagger, word vectors or soft labels, and has
+    no scores of reviews; None: the experiment's own stream does it."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ starts with the tagger's encoder, one from scratch. On all of IMDB: 17 minutes o
 Settings named on the command line are the classifiers'; the tagger has the same model, data and seed, and trains,
 with little dropout, as ``TAGGER`` below says.
 
+With --model.init-from and a folder of word vectors, the tagger and the second classifier start from those.
+
 make study STUDY=transfer TAGGER=...    # searches how to go on from the tagger; its folder is printed
 """
 
@@ -64,7 +66,8 @@ def runs(config: RunConfig, place: Place) -> list[NamedRun]:
     settings = config.override(TAGGER)
     tagger = NamedRun("next-word tagger", settings, tagger_stream=train_language_model)
     started = config.override({"model.init_from": str((place(settings) / experiment.TAGGER).absolute())})
-    return [tagger, NamedRun("from the tagger", started), NamedRun("from scratch", config)]
+    without = "from scratch" if config.model.init_from is None else "from the vectors"
+    return [tagger, NamedRun("from the tagger", started), NamedRun(without, config)]
 
 
 def comparison(results: Sequence[Result], _: Corpus) -> str:
@@ -95,6 +98,5 @@ EXPERIMENT = Experiment(
     base=BASE,
     stream=run,
     runs=runs,
-    varies=frozenset({"model.init_from"}),
     conclude=comparison,
 )

@@ -18,7 +18,7 @@ from secrets import token_hex
 
 from rich.console import Console
 
-from experiments.experiment import TAGGER, NamedRun, Result, Stream
+from experiments.experiment import NamedRun, Result, Stream
 from experiments.progress import Display, result_line
 from experiments.tracking import journal, names
 from experiments.tracking.journal import Closed, Header
@@ -137,7 +137,8 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
     folder = session.paths.work(key)
     with Recorder.open(session.paths.journal(key), header) as recorder:
         result = Result(run, key, folder, recorder.closed, _finished(recorder))
-        gone = run.tagger_stream and result.finished and not (folder / TAGGER).exists()
+        made = result.finished.files.values() if run.tagger_stream and result.finished else []
+        gone = not all((folder / path).exists() for path in made)
         if result.closed is None or gone:
             _follow(session, run, folder, recorder, stopping)
         elif result.finished:

@@ -24,6 +24,7 @@ from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.ngrams import TENSORS, NgramClassifier
 from seqclf_core.training.checkpoint import SETTINGS_BYTES, in_a_line, load_classifier, load_tokenizer
+from seqclf_core.training.device import use_bf16
 from seqclf_core.training.evaluation import log_odds
 from seqclf_core.training.predictions import probabilities
 
@@ -35,13 +36,18 @@ class Classifier:
         self._model, self._tokenizer, self._config = model, tokenizer, config
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, fast: bool = False) -> Self:
         """Load a model folder.
+
+        Args:
+            folder: of the model.
+            fast: compute in bf16, as in training, where this machine does so natively.
 
         Raises:
             SavedError: if a part of it is missing, cut, or not what it should be; names the part.
         """
         model, config = load_classifier(folder)
+        model.encoder.bf16 = fast and use_bf16("auto", torch.device("cpu"))
         return cls(model, load_tokenizer(folder, model), config)
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -77,14 +83,14 @@ class Ensemble:
         self._members = members
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, fast: bool = False) -> Self:
         """Load the folder of an ensemble.
 
         Raises:
             SavedError: if a part of it is missing, cut, or not what it should be; names the part.
         """
         weights = read_weights(folder)
-        return cls([(load_single(folder / name), weight) for name, weight in weights.items() if weight > 0])
+        return cls([(load_single(folder / name, fast), weight) for name, weight in weights.items() if weight > 0])
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the probability that each text is positive: (N,) in [0, 1]."""
@@ -92,22 +98,22 @@ class Ensemble:
         return np.asarray(np.clip(np.sum(each, axis=0), 0.0, 1.0))
 
 
-def load_single(folder: Path) -> Single:
+def load_single(folder: Path, fast: bool = False) -> Single:
     """Load the model folder of one run.
 
     Raises:
         SavedError: as ``Classifier.load``.
     """
-    return NgramClassifier.load(folder) if (folder / TENSORS).exists() else Classifier.load(folder)
+    return NgramClassifier.load(folder) if (folder / TENSORS).exists() else Classifier.load(folder, fast)
 
 
-def load_model(folder: Path) -> Single | Ensemble:
+def load_model(folder: Path, fast: bool = False) -> Single | Ensemble:
     """Load a model folder, of a single run or of an ensemble.
 
     Raises:
         SavedError: as ``Classifier.load``.
     """
-    return Ensemble.load(folder) if (folder / MEMBERS).exists() else load_single(folder)
+    return Ensemble.load(folder, fast) if (folder / MEMBERS).exists() else load_single(folder, fast)
 
 
 def read_weights(folder: Path) -> dict[str, float]:

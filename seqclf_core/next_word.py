@@ -26,9 +26,9 @@ from torch.nn import functional as F
 from seqclf_core.config import RunConfig
 from seqclf_core.data.batches import Batch, EncodedSplit
 from seqclf_core.data.cache import Corpus, Split, load_corpus
-from seqclf_core.data.reviews import unlabelled_texts
-from seqclf_core.data.soft_labels import each_text
-from seqclf_core.data.vocabulary import PAD, UNK, encode
+from seqclf_core.data.soft_labels import joined
+from seqclf_core.data.unlabelled import read_unlabelled
+from seqclf_core.data.vocabulary import PAD, UNK
 from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import DataSummary, Event
 from seqclf_core.files import atomic_write
@@ -198,32 +198,24 @@ def read_texts(config: RunConfig, corpus: Corpus, cache: Path) -> Texts:
     Raises:
         DataError: if the unlabelled reviews cannot be used, or no text has a second word.
     """
-    unlabelled, bad = unlabelled_texts(config.data)
-    more, ends = encode(Tokenizer.from_file(str(corpus.tokenizer)), unlabelled)
-    held_out = {text for part in (corpus.val, corpus.test) for text in each_text(part.tokens, part.offsets)}
-    kept = [text for text in each_text(more, ends) if text not in held_out]
-    tokens = np.concatenate([corpus.train.tokens, *(np.frombuffer(text, more.dtype) for text in kept)])
-    lengths = [len(text) // more.itemsize for text in kept]
-    train = chunks(
-        tokens,
-        np.concatenate([corpus.train.offsets, corpus.train.offsets[-1] + np.cumsum(lengths, dtype=np.int64)]),
-    )
+    unlabelled = read_unlabelled(config.data, corpus)
+    together = joined([corpus.train, unlabelled.split])
+    train = chunks(together.tokens, together.offsets)
     val = chunks(*_some(corpus.val))
     if min(np.diff(part.offsets).max() for part in (train, val)) < 2:
         raise DataError(
             f"{corpus.summary.source}: no review has a second word, so there is no next word to learn."
         )
     source = f"{corpus.summary.source}, without labels"
-    if len(unlabelled):
-        source += (
-            f", and {len(kept):,} unlabelled reviews ({len(unlabelled) - len(kept):,} that are held out left out)"
-        )
+    if len(unlabelled.texts):
+        kept = len(unlabelled.split.labels)
+        source += f", and {kept:,} unlabelled reviews ({unlabelled.held_out:,} that are held out left out)"
     digest = hashlib.sha256(corpus.summary.digest.encode() + train.tokens.tobytes() + train.offsets.tobytes())
     changes = {
         "source": source,
         "digest": digest.hexdigest(),
         "sizes": {"train": len(train.labels), "val": len(val.labels)},
-        "skipped": corpus.summary.skipped + bad,
+        "skipped": corpus.summary.skipped + unlabelled.skipped,
     }
     return Texts(train, val, corpus.summary.model_copy(update=changes))
 

@@ -60,6 +60,10 @@ RANK = "seqclf.rank"
 SEARCH_VALUE = "seqclf.search_value"
 TAGGER = "seqclf.tagger"
 """Digest of the tagger's weights that every trial starts from."""
+REFIT = "seqclf.refit"
+"""Key of the run whose settings were run again on training and validation split."""
+TEACHER = "seqclf.teacher"
+"""Runs that gave texts their soft labels: key -> weight, as JSON."""
 
 # What has been sent to MLflow.
 ENSEMBLE = "seqclf.ensemble"

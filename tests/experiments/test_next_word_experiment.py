@@ -45,7 +45,6 @@ def test_two_classifiers_differ_by_the_tagger_alone(session: Session, small: Run
     folder = session.paths.work(session.key(tagger.config)).absolute()
     assert scratch.config == base
     assert started.config == base.override({"model.init_from": str(folder / "tagger")})
-    assert next_word.EXPERIMENT.varies == {"model.init_from"}
 
     # Stopped while the tagger learns, the classifiers are not begun; the same command goes on.
     assert [result.closed for result in track_all(session, base, runs, lambda: True)] == [None]
