@@ -48,6 +48,8 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     note: str = ""
+    keys: Sequence[str] = ()
+    """Of the run that each row is about; its marks in figures light up with the row."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ def table(
     title: str,
     note: str = "",
     links: Mapping[object, str] | None = None,
+    keys: str = "",
 ) -> Table:
     """Make a table of some columns of a frame.
 
@@ -199,13 +202,14 @@ def table(
         title: above the table.
         note: below the table.
         links: index label of a row -> address that its first cell leads to.
+        keys: the column with the key of the run that a row is about; empty where rows are about other things.
     """
     rows = []
     for label, row in zip(frame.index, frame.to_dict("records"), strict=True):
         cells = [_cell(row[column.name], column) for column in columns]
         link = (links or {}).get(label)
         rows.append([Cell(cells[0].text, cells[0].order, link), *cells[1:]])
-    return Table(title, columns, rows, note)
+    return Table(title, columns, rows, note, frame[keys].tolist() if keys else ())
 
 
 def _cell(value: object, column: Column) -> Cell:

@@ -61,7 +61,7 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.tests |= {name: lambda block, kind=kind: isinstance(block, kind) for kind, name in BLOCKS.items()}
-    script = (TEMPLATES / "sort.js").read_text("utf-8").strip()
+    script = (TEMPLATES / "page.js").read_text("utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
         script=Markup(script),

@@ -14,12 +14,16 @@ from reports.html.document import Conclusion, Fact, Page, Part, Section
 from reports.pages import background, factors, finalists, labels, search, splits, tables, variance
 from reports.pages.search import StudyData
 from reports.pages.summary import PARTS, standing
+from reports.records.distributions import searched_settings
 from reports.records.study_run import StudyRun, read_study_run
 
 RESULTS: list[Callable[[StudyData], Section | None]] = [
     search.leaderboard,
+    search.course,
     search.learning,
     search.choices,
+    search.together,
+    search.price,
 ]
 """Of a search or of experiments; a study with a question of its own answers that instead."""
 BACKGROUND: list[Callable[[StudyData], Section | None]] = [
@@ -60,6 +64,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     apart = tables.comparable(children, "source" if across else "digest")
     groups = list(apart) if len(children) else []
     parts, unfinished = [], interim(own, children)
+    drawn = searched_settings(stores.storage, study) if searched else {}
     for group in groups:
         material = StudyData(
             name=study,
@@ -68,6 +73,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
             searched=searched,
             command=own.command if own else _text(children, "command"),
             ui=ui,
+            drawn=drawn,
         )
         answer = answer_of(own, material.runs, material.curves, stores) if own and answer_of else None
         part = _part(material, answer, alone=len(groups) == 1)

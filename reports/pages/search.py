@@ -7,18 +7,34 @@ those on how it was done.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from reports.html import formatting, svg
-from reports.html.document import Column, Figure, Section, table
+from reports.html import formatting, search_plots
+from reports.html.document import Column, Figure, Section, Table, table
+from reports.html.search_plots import METRICS
+from reports.html.svg import FEWEST_POINTS
 from reports.pages import tables
+from reports.pages.search_tables import (
+    cost,
+    history,
+    is_number,
+    outside,
+    position,
+    scored,
+    slice_of,
+    span_unit,
+    timeline,
+    zoom,
+)
 
-BEST_SHOWN = 25  # rows of the leaderboard; all are in runs.csv
-CURVES_SHOWN = 10
+MOST_SETTINGS = 12  # that are drawn; all are in the table
+MOST_NAMES = 8  # values of a setting that are drawn as rows
+TOO_FEW = f"Fewer than {FEWEST_POINTS} runs have a score: too few for a plot."
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,20 @@ class StudyData:
     """What repeats the study, empty where it is not known."""
     ui: str = ""
     """Address of an MLflow UI, empty where none is known."""
+    drawn: Mapping[str, bool] = field(default_factory=dict)
+    """Settings that a search drew, and of each whether on a logarithmic scale."""
+
+    @cached_property
+    def settings(self) -> list[str]:
+        """Settings that figures show: those that were searched, else all in which the runs differ."""
+        names = [
+            name for name in tables.varied(self.runs) if name != "seed" and not name.startswith("data.source")
+        ]
+        return [name for name in names if not self.drawn or name in self.drawn][:MOST_SETTINGS]
+
+    def is_log(self, setting: str) -> bool:
+        """Say whether a setting is shown on a logarithmic axis."""
+        return self.drawn.get(setting, False) and bool((self.runs[setting].dropna() > 0).all())
 
     @cached_property
     def spent(self) -> pd.DataFrame:
@@ -47,22 +77,22 @@ class StudyData:
 
 
 def leaderboard(material: StudyData) -> Section | None:
-    """Rank the complete runs by validation accuracy, with test accuracy beside it."""
+    """List all runs: complete ones by validation accuracy, with test accuracy beside it, then the others."""
     ranked = tables.leaderboard(material.runs)
     if ranked.empty:
         return None
-    shown = ranked.head(BEST_SHOWN)
-    changing = [name for name in tables.varied(ranked) if not name.startswith("data.source")]
+    shown = tables.everything(material.runs)
+    others = len(shown) > len(ranked)
+    changing = [name for name in tables.varied(shown) if not name.startswith("data.source")]
     columns = [
-        Column("rank", "Rank", number=True),
         Column("name", "Run"),
+        *([Column("outcome", "Outcome", str.capitalize)] if others else []),
+        Column("rank", "Rank", number=True),
         Column("best/val_accuracy", "Validation, %", formatting.percent, number=True),
         Column("test/accuracy", "Test, %", formatting.percent, number=True, sortable=False),
         Column("best/val_loss", "Validation loss", formatting.loss, number=True),
-        *[
-            Column(name, name, formatting.alike(ranked[name]), number=_is_number(ranked[name]))
-            for name in changing
-        ],
+        *([Column("val/accuracy", "Last evaluation, %", formatting.percent, number=True)] if others else []),
+        *[Column(name, name, formatting.alike(shown[name]), number=is_number(shown[name])) for name in changing],
         Column("worked", "Time", formatting.duration, number=True),
     ]
     sentences = [
@@ -78,36 +108,44 @@ def leaderboard(material: StudyData) -> Section | None:
             "points (95 %), and each row is one seed: the order of close rows is mostly chance, and the best of "
             "many is optimistic."
         )
-    note = f"The best {len(shown)} of {len(ranked)}; all are in runs.csv." if len(shown) < len(ranked) else ""
+    note = "A click on a row lights up its run in every figure."
+    if others:
+        note = f"The last evaluation of a run that is not complete is no final score. {note}"
     links = {label: material.link(run) for label, run in shown.iterrows()} if material.ui else {}
-    return Section("Leaderboard", sentences, [table(shown, columns, "Complete runs", note, links)])
+    return Section("Leaderboard", sentences, [table(shown, columns, "All runs", note, links, keys="key")])
 
 
 def learning(material: StudyData) -> Section | None:
-    """Show loss and accuracy of the best runs while they trained."""
-    best = tables.leaderboard(material.runs).head(CURVES_SHOWN)
-    curves = material.curves[material.curves["key"].isin(best["key"])]
-    if curves.empty or curves["evaluation"].max() < 2:  # one point is no curve: see the leaderboard
-        return None
-    first = best.iloc[0]
-    others = f"; grey: the {len(best) - 1} next best" if len(best) > 1 else ""
+    """Show loss and accuracy of all runs while they trained."""
+    ranked = tables.leaderboard(material.runs)
+    curves = material.curves
+    if ranked.empty or curves.empty or curves["evaluation"].max() < 2:
+        return None  # one point is no curve
+    if len(curves) < FEWEST_POINTS:
+        return Section("Learning curves", [f"{len(curves)} evaluations: too few for a plot."])
+    first = ranked.iloc[0]
+    drawn = curves.assign(**{name: 100 * curves[name] for name in METRICS if name.endswith("accuracy")})
+    edges = {name: zoom(drawn, name, ranked["key"]) for name in METRICS}
+    runs = material.runs.set_index("key")[["name", "outcome"]]
+    others = "; grey: the other runs, dashed where they are not complete" if len(runs) > 1 else ""
+    cut = max(outside(drawn, name, edges[name]) for name in METRICS)
+    of = formatting.plural(drawn["key"].nunique(), "curve")
     caption = (
         f"Colour: {first['name']}, the best by validation; the dot is the evaluation whose weights were "
-        f"kept{others}. Training accuracy is measured under dropout and averaged since the evaluation before, so "
-        "it may lie below validation."
+        f"kept{others}. Each panel has a scale of its own, on which the later halves of the complete runs differ"
+        + (f": up to {cut} of {of} leave a panel. " if cut else ". ")
+        + "Training accuracy is measured under dropout and averaged since the evaluation before, so it may lie "
+        "below validation."
     )
-    panels = svg.learning(curves, str(first["key"]))
+    panels = search_plots.learning(drawn, runs, str(first["key"]), edges)
     return Section("Learning curves", (), [Figure(panels, caption)])
 
 
 def choices(material: StudyData) -> Section | None:
-    """Show accuracy by pooling, by loss, and by any other setting with names for values."""
-    names = ["model.pooling", "model.loss"]
-    names += [
-        name for name in tables.varied(material.runs) if name not in names and _few_names(material.runs[name])
-    ]
-    names = [name for name in names if name in tables.varied(material.runs)]
-    if not names or not material.runs["best/val_accuracy"].notna().any():
+    """Show accuracy by every setting in which the runs differ."""
+    runs = material.runs
+    names = [name for name in material.settings if is_number(runs[name]) or runs[name].nunique() <= MOST_NAMES]
+    if not names or not runs["best/val_accuracy"].notna().any():
         return None
     sentences = []
     if material.searched:
@@ -115,30 +153,90 @@ def choices(material: StudyData) -> Section | None:
             "A search spends its trials where it scores well, so the runs on one row differ from those on another "
             "in other settings too. This shows what was seen; it does not measure what a choice is worth."
         )
+    named = [name for name in names if not is_number(runs[name])]
+    blocks: list[Figure | Table] = []
+    if len(scored(runs)) >= FEWEST_POINTS:
+        panels = [
+            search_plots.numbers(slice_of(runs, name), name, material.is_log(name))
+            if is_number(runs[name])
+            else search_plots.levels(slice_of(runs, name), name)
+            for name in sorted(names, key=named.__contains__)  # those with numbers first
+        ]
+        caption = (
+            "A dot is a complete run; a ring is another run at the last value it showed, which is no final score. "
+            "Runs far below the others stand at a panel's edge."
+        )
+        blocks.append(Figure(panels, caption + (" The tick is the median of complete runs." if named else "")))
+    else:
+        sentences.append(TOO_FEW)
+    if named:
+        seen = pd.concat([tables.by_level(runs, name) for name in named], ignore_index=True)
+        columns = [
+            Column("setting", "Setting"),
+            Column("value", "Value", formatting.setting),
+            Column("complete", "Complete", number=True),
+            Column("median", "Median, %", formatting.percent, number=True),
+            Column("best", "Best, %", formatting.percent, number=True),
+            Column("pruned", "Pruned", number=True),
+        ]
+        blocks.append(table(seen, columns, "Validation accuracy of complete runs"))
+    return Section("Accuracy by setting", sentences, blocks)
+
+
+def course(material: StudyData) -> Section | None:
+    """Show the course of a search: the scores in order with the best so far, and what ran when."""
+    runs = material.runs
+    if not material.searched or runs.empty:
+        return None
+    found, laid = history(runs), timeline(runs)
+    if min(len(found), len(laid)) < FEWEST_POINTS:
+        return Section("Course of the search", [TOO_FEW])
+    per, unit = span_unit(laid["end"].max())
     caption = (
-        "Each dot is a complete run, the tick is the median. A ring is a pruned run at the last value it showed, "
-        "which is no final score and enters no median."
+        "A dot is a complete run, a ring another one at its last evaluation. A bar is a run from its start to its "
+        "end, in the lowest row that was free: there are as many rows as runs at once. Colour: complete; grey: "
+        "pruned or not finished; orange: failed."
     )
-    panels = [svg.levels(material.runs, name) for name in names]
-    seen = pd.concat([tables.by_level(material.runs, name) for name in names], ignore_index=True)
-    columns = [
-        Column("setting", "Setting"),
-        Column("value", "Value", formatting.setting),
-        Column("complete", "Complete", number=True),
-        Column("median", "Median, %", formatting.percent, number=True),
-        Column("best", "Best, %", formatting.percent, number=True),
-        Column("pruned", "Pruned", number=True),
+    panels = [search_plots.history(found), search_plots.timeline(laid, per, unit)]
+    return Section("Course of the search", [], [Figure(panels, caption)])
+
+
+def together(material: StudyData) -> Section | None:
+    """Show every run as a line through all its settings at once."""
+    runs, names = scored(material.runs), material.settings
+    if not material.searched or len(names) < 2 or len(runs) < FEWEST_POINTS:
+        return None
+    complete = runs["outcome"] == "complete"
+    if not complete.any():
+        return None
+    top = runs.loc[complete, "accuracy"].quantile(0.75)
+    final, ticks = position(runs["accuracy"].where(complete))
+    through = [
+        (f"{name}, logarithmic" if log else name, *position(runs[name], log))
+        for name, log in ((name, material.is_log(name)) for name in names)
     ]
-    return Section(
-        "Accuracy by choice",
-        sentences,
-        [Figure(panels, caption), table(seen, columns, "Validation accuracy of complete runs")],
+    through.append(("validation accuracy, %", final, ticks))
+    good = set(runs.loc[complete & (runs["accuracy"] >= top), "key"])
+    caption = (
+        f"A line is a run, from its settings down to its accuracy; colour: the best quarter of the complete runs "
+        f"({top:.2f} % or more). A dashed line is a run that has no final score and ends above."
     )
+    return Section("Settings together", [], [Figure([search_plots.parallel(runs, through, good)], caption)])
 
 
-def _is_number(column: pd.Series[Any]) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column))
-
-
-def _few_names(column: pd.Series[Any]) -> bool:
-    return not _is_number(column) and column.nunique() <= 8
+def price(material: StudyData) -> Section | None:
+    """Show accuracy against what it cost: seconds of work, and parameters of the model."""
+    found = cost(material.runs)
+    panels = []
+    for column, title, unit in (
+        ("seconds", "Accuracy and time", "seconds of work, logarithmic"),
+        ("parameters", "Accuracy and size", "parameters of the model, logarithmic"),
+    ):
+        known = found.dropna(subset=[column])
+        known = known[known[column] > 0]
+        if len(known) >= FEWEST_POINTS and len(known[column].unique()) > 1:
+            panels.append(search_plots.against(known, column, title, unit, log=True))
+    if not panels:
+        return None
+    caption = "A dot is a complete run, a ring another one at its last evaluation, after the time it had."
+    return Section("What accuracy costs", [], [Figure(panels, caption)])

@@ -54,6 +54,19 @@ def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     return ranked
 
 
+def everything(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return all runs: ``leaderboard`` first, then pruned, running and failed ones, which have no ``rank``.
+
+    Among these the last accuracy that a run showed decides, which is no final score.
+    """
+    ranked = leaderboard(runs)
+    others = runs[~runs["key"].isin(ranked["key"])]
+    place = others["outcome"].map({"pruned": 0, "running": 1, "failed": 2}).fillna(3)
+    others = others.assign(_place=place).sort_values(["_place", "val/accuracy"], ascending=[True, False])
+    together = pd.concat([ranked, others.drop(columns="_place")], ignore_index=True)
+    return together.astype({"rank": "Int64"})
+
+
 def by_level(runs: pd.DataFrame, setting: str) -> pd.DataFrame:
     """Return what was seen at each value of a setting.
 
