@@ -156,8 +156,11 @@ def against(table: pd.DataFrame, column: str, title: str, unit: str, log: bool =
 def _log(axes: Axes, low: float, high: float) -> None:
     axes.set_xscale("log")
     axes.set_xlim(low / (high / low) ** 0.04, high * (high / low) ** 0.04)
-    ticks = [step * 10.0**power for power in range(-12, 13) for step in (1, 2, 5)]
-    ticks = [tick for tick in ticks if low <= tick <= high]
+    for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        ticks = [step * 10.0**power for power in range(-12, 13) for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= 3:
+            break
     axes.xaxis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // 6) or 1]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: short(value))
