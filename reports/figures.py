@@ -10,12 +10,16 @@ Each draws on the axes that it is given, else on new ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.tracking import names
+from reports.stats import discrimination
 from seqclf_core.errors import UserError
 
+COLOURS = ("#1f5fa8", "#b4541a", "#62666c")
 NAMED = 6
 """So many lines have a name of their own in the legend; more are drawn alike, the best one stands out."""
 
@@ -63,6 +67,64 @@ def scatter(runs: pd.DataFrame, x: str, y: str = names.BEST_VAL_ACCURACY, axes: 
     if x == "train.lr":
         axes.set_xscale("log")
     axes.set(xlabel=x, ylabel=y)
+    return axes
+
+
+def roc(said: Mapping[str, pd.DataFrame], colours: Sequence[str] = COLOURS, axes: Axes | None = None) -> Axes:
+    """Draw how many positive texts are found at how many false alarms; the dot is a probability of one half.
+
+    Args:
+        said: name of a line -> ``frames.predictions`` of one run on one part.
+        colours: of the lines, in turn.
+        axes: to draw on.
+    """
+    axes = axes or new_axes(4.4, 4.4)
+    axes.plot([0, 1], [0, 1], color=colours[-1], linewidth=0.8)
+    for (name, predictions), colour in zip(said.items(), colours, strict=False):
+        curve, point = discrimination.roc(predictions), discrimination.confusion(predictions)
+        axes.plot(curve["false_alarms"], curve["recall"], color=colour, label=name)
+        axes.plot([point.false_alarms], [point.recall], "o", color=colour)
+    axes.legend(frameon=False, loc="lower right")
+    axes.set(xlabel="negative texts taken for positive", ylabel="positive texts found")
+    return axes
+
+
+def lengths(said: Mapping[str, pd.DataFrame], colours: Sequence[str] = COLOURS, axes: Axes | None = None) -> Axes:
+    """Draw accuracy by length of text, with 95 % limits.
+
+    Args:
+        said: name of a line -> its rows of ``reports.stats.discrimination.by_length``.
+        colours: of the lines, in turn.
+        axes: to draw on.
+    """
+    axes = axes or new_axes()
+    for (name, table), colour in zip(said.items(), colours, strict=False):
+        middle = (table["shortest"] + table["longest"]) / 2
+        axes.plot(middle, 100 * table["accuracy"], "o-", color=colour, label=name, markersize=4)
+        axes.vlines(middle, 100 * table["low"], 100 * table["high"], color=colour, linewidth=1)
+    axes.legend(frameon=False)
+    axes.set(xlabel="tokens of the text", ylabel="accuracy, %")
+    return axes
+
+
+def confusion(predictions: pd.DataFrame, axes: Axes | None = None) -> Axes:
+    """Draw how often each label is answered by each decision.
+
+    Args:
+        predictions: ``frames.predictions`` of one run on one part.
+        axes: to draw on.
+    """
+    axes = axes or new_axes(4.0, 4.0)
+    found = discrimination.confusion(predictions)
+    counts = [[found.true_negative, found.false_positive], [found.false_negative, found.true_positive]]
+    axes.imshow(counts, cmap="Blues", alpha=0.6, vmin=0)
+    for row, of_label in enumerate(counts):
+        for column, count in enumerate(of_label):
+            axes.annotate(f"{count:,}", (column, row), ha="center", va="center")
+    axes.set_xticks([0, 1], ["negative", "positive"])
+    axes.set_yticks([0, 1], ["negative", "positive"])
+    axes.set(xlabel="the model says", ylabel="the label says")
+    axes.grid(visible=False)
     return axes
 
 

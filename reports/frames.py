@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 from optuna.storages import RDBStorage
 
+from experiments.serving.champion import read_champion
 from experiments.tracking import names
 from experiments.tracking.paths import ARTIFACT_ROOT, RunPaths, artifact_folder, sqlite_path
 from experiments.tracking.paths import PREDICTIONS as PREDICTED
@@ -207,7 +208,23 @@ def errors(keys: Sequence[str], stores: Stores | None = None) -> pd.DataFrame:
     return pd.DataFrame(found, columns=ERRORS)
 
 
-def texts(stores: Stores | None = None, study: str | None = None, source: str | None = None) -> pd.DataFrame:
+def champion(stores: Stores | None = None) -> str | None:
+    """Return the key of the run whose model is the champion; None where none is registered.
+
+    Args:
+        stores: where to read; default ``runs/``.
+
+    Raises:
+        UserError: if the record of the champion cannot be read.
+    """
+    cache = (stores or Stores.under()).cache
+    found = read_champion(RunPaths(cache.parent)) if cache else None
+    return found.key if found else None
+
+
+def texts(
+    stores: Stores | None = None, study: str | None = None, key: str | None = None, source: str | None = None
+) -> pd.DataFrame:
     """Return the texts that runs read, from where they read them: with ``predictions`` they show who erred where.
 
         said = frames.predictions(["imdb/0007"]).merge(frames.texts(study="imdb"), on=["part", "row", "label"])
@@ -215,6 +232,7 @@ def texts(stores: Stores | None = None, study: str | None = None, source: str | 
     Args:
         stores: where runs are recorded; default ``runs/``.
         study: the study or experiment whose texts are wanted; default all, if they read the same.
+        key: the run whose texts are wanted, where the study has read several data sets.
         source: where the texts are now; default where the runs found them.
 
     Returns:
@@ -226,11 +244,14 @@ def texts(stores: Stores | None = None, study: str | None = None, source: str | 
         UserError: if no run has read any data, runs of different data are asked for, or the texts are not there
             any more or are others now, which their digest tells.
     """
-    recorded = connect((stores or Stores.under()).tracking).recorded(study)
+    recorded = connect((stores or Stores.under()).tracking).recorded(key.partition("/")[0] if key else study)
     read = recorded.tags[recorded.tags["key"] == f"{names.USED}digest"]
+    if key:
+        known = _keys(recorded)
+        read = read[read["run_id"].map(known) == key]
     digests = read["value"].unique()
     if len(digests) != 1:
-        of = f" of {study}" if study else ""
+        of = f" of {key or study}" if key or study else ""
         found = "have read no data yet" if not len(digests) else f"read {len(digests)} different data sets"
         raise UserError(f"The runs{of} {found}; name a study with runs on one data set: frames.texts(study=...).")
     params = recorded.params[recorded.params["run_id"] == read["run_id"].iloc[-1]]
@@ -245,7 +266,8 @@ def _keys(recorded: Recorded) -> dict[str, str]:
 
 def _prediction_folders(keys: Sequence[str], stores: Stores) -> Iterator[tuple[str, Path]]:
     """Yield key and folder of predictions of those of these runs that have one."""
-    recorded = connect(stores.tracking).recorded(None)
+    studies = {key.partition("/")[0] for key in keys}
+    recorded = connect(stores.tracking).recorded(studies.pop() if len(studies) == 1 else None)
     run_ids = {key: run_id for run_id, key in _keys(recorded).items()}
     places = recorded.runs.set_index("run_id")["artifacts"]
     if unknown := sorted(set(keys) - set(run_ids)):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from experiments.tracking.paths import RunPaths, folder_name
+from experiments.tracking.paths import ERRORS, ERRORS_PAGE, ERRORS_PICTURE, RunPaths, folder_name
 from reports import frames
 from reports.html import render
-from reports.html.document import Page
+from reports.html.document import Conclusion, Page, Part
 from reports.pages import build, comparison
 from reports.records import database
 from reports.records.spreadsheet import to_csv
 from seqclf_core.errors import UserError
+from seqclf_core.files import atomic_write, remove
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def write_pages(stores: frames.Stores, out: Path, study: str | None = None, ui: 
         render.replace(folder / "runs.csv", to_csv(of_study.dropna(axis="columns", how="all")))
         page = build.page(stores, str(name), of_study, ui)
         render.put(folder, page)
+        _put_errors(folder / ERRORS, page)
         said = [sentence for part in page.parts for sentence in part.answer.sentences]
         written.append(Written(folder / "index.html", said))
         pages.append(page)
@@ -56,6 +58,21 @@ def write_pages(stores: frames.Stores, out: Path, study: str | None = None, ui: 
         render.put(out, comparison.page(pages, runs, link=lambda name: quote(folder_name(name)) + "/index.html"))
         written.insert(0, Written(out / "index.html"))
     return written
+
+
+def _put_errors(folder: Path, page: Page) -> None:
+    """Write each section that is about one run as a page and a picture, in a folder of that run's id."""
+    kept = [section for part in page.parts for section in part.sections if section.kept]
+    for section in kept:
+        assert section.kept
+        of_run = folder / section.kept.key.rpartition("/")[2]
+        part = Part("", Conclusion([]), [], [], [replace(section, title="")])
+        alone = Page(section.kept.name, "Run", "What does this model get wrong?", "", [part])
+        atomic_write(of_run / ERRORS_PICTURE, section.kept.picture)
+        render.replace(of_run / ERRORS_PAGE, render.study_page(alone))
+    known = {section.kept.key.rpartition("/")[2] for section in kept if section.kept}
+    for left in {path.parent for path in folder.glob(f"*/{ERRORS_PAGE}")} - {folder / name for name in known}:
+        remove(left)  # of a run that was the best one before
 
 
 def write(

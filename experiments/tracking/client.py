@@ -26,7 +26,15 @@ from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.database import prepare_database, set_damaged_aside
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
 from experiments.tracking.overview import described, write_best, write_views
-from experiments.tracking.paths import ARTIFACT_ROOT, PREDICTIONS, REPORT, RunPaths
+from experiments.tracking.paths import (
+    ARTIFACT_ROOT,
+    ERRORS,
+    ERRORS_PAGE,
+    ERRORS_PICTURE,
+    PREDICTIONS,
+    REPORT,
+    RunPaths,
+)
 from experiments.tracking.servers import check_database, database_url
 from experiments.tracking.views import color
 from seqclf_core.errors import UserError
@@ -129,6 +137,25 @@ class MlflowWriter:
             self._client.set_tag(known.run_id, names.DESCRIPTION, mask(said))
             self._client.set_tag(known.run_id, names.REPORT, digest)  # last: a kill before it repeats the file
         return True
+
+    def attach_errors(self, entries: Sequence[Entry], folder: Path) -> None:
+        """Put the page and the picture about a run's errors among its files, unless this very page is there.
+
+        Args:
+            entries: the run's journal, or its beginning.
+            folder: with the two.
+
+        Raises:
+            SyncError: if MLflow cannot be reached or refuses.
+        """
+        with self._explaining(_identity(opened(entries).header)):
+            known = self._find_or_make(opened(entries))
+            digest = hashlib.sha256((folder / ERRORS_PAGE).read_bytes()).hexdigest()
+            if known.deleted or self._client.get_run(known.run_id).data.tags.get(names.REPORT) == digest:
+                return
+            for name in (ERRORS_PICTURE, ERRORS_PAGE):
+                self._client.log_artifact(known.run_id, str(folder / name), ERRORS)
+            self._client.set_tag(known.run_id, names.REPORT, digest)  # last, as above
 
     def write_best_scores(self) -> None:
         """Give the own runs of studies the scores of their best runs so far, where these may have changed.

@@ -73,7 +73,7 @@ MODEL_DIGEST = "seqclf.digest"
 SYNCED = "seqclf.synced"
 """How many entries of its journal a run in MLflow has."""
 REPORT = "seqclf.report"
-"""Digest of the report page among the files of a study's own run."""
+"""Digest of the page among the files of a run: the report of a study's own run, the errors of another."""
 
 # MLflow's own.
 MLFLOW = "mlflow."

@@ -30,6 +30,10 @@ REPORT = "report"
 PAGE = "index.html"
 PREDICTIONS = "predictions"
 """Folder of predictions, and of what misled the model: of a run, and among its files in MLflow."""
+ERRORS = "errors"
+"""Folder of pages about the errors of one run each: beside the page of its study, among its files in MLflow."""
+ERRORS_PAGE = "errors.html"
+ERRORS_PICTURE = "errors.png"
 STUDY_ID = "study"
 """The id of a study's own run; its key is ``<name>/study``."""
 
@@ -96,6 +100,12 @@ class RunPaths:
     def page(self, study: str) -> Path:
         """Return the page of a study, whether it is there or not."""
         return self.report / folder_name(study) / PAGE
+
+    def errors_pages(self) -> Iterator[tuple[Path, Path]]:
+        """Yield each page about the errors of one run, and the journal of that run."""
+        for journals in sorted(self.journals.glob("*")):
+            for page in sorted((self.page(journals.name).parent / ERRORS).glob(f"*/{ERRORS_PAGE}")):
+                yield page, journals / f"{page.parent.name}.jsonl"
 
     # Folders
 

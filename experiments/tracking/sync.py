@@ -57,6 +57,7 @@ class Sync:
         self._journals = _Journals(paths)
         self._sent: dict[Path, Stamp] = {}
         self._study_of: dict[Path, Path] = {}
+        self._run_of: dict[Path, Path] = {}
         self._failures: dict[Path, int] = {}
 
     def once(self, pages_only: bool = False, thorough: bool = False) -> SyncResult:
@@ -82,10 +83,13 @@ class Sync:
         return result
 
     def _pages(self) -> Iterator[Path]:
-        """Yield the reports on studies, each remembered with the journal of the study's own run."""
+        """Yield the reports on studies, each remembered with the journal of the run that it is about."""
         for path in self._paths.study_journals():
             page = self._paths.page(path.parent.name)
             self._study_of[page] = path
+            yield page
+        for page, path in self._paths.errors_pages():
+            self._run_of[page] = path
             yield page
 
     def _pending(self, files: Iterable[Path]) -> Iterator[tuple[Path, Stamp]]:
@@ -133,6 +137,10 @@ class Sync:
         if path in self._study_of:
             entries = journal.read(self._study_of[path])
             result.pages += bool(entries) and self._writer.attach_report(entries, path)
+            return False
+        if path in self._run_of:
+            if entries := journal.read(self._run_of[path]):
+                self._writer.attach_errors(entries, path.parent)
             return False
         entries = journal.read(path)
         if entries:

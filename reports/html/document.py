@@ -76,9 +76,44 @@ class Pairs:
     pairs: Sequence[tuple[str, str]]
 
 
-Block = Table | Figure | Commands | Pairs
-BLOCKS: dict[type, str] = {Table: "table", Figure: "figure", Commands: "commands", Pairs: "pairs"}
+@dataclass(frozen=True)
+class MarkedText:
+    """A text of the data, some of whose words are marked."""
+
+    title: str
+    spans: Sequence[tuple[str, int]]
+    """One after the other: a piece of the text and its mark, from -4 (speaks for negative) to 4 (for positive);
+    0 is not marked."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts of the data, each folded until somebody wants to read it."""
+
+    title: str
+    texts: Sequence[MarkedText]
+    note: str = ""
+
+
+Block = Table | Figure | Commands | Pairs | Texts
+BLOCKS: dict[type, str] = {
+    Table: "table",
+    Figure: "figure",
+    Commands: "commands",
+    Pairs: "pairs",
+    Texts: "texts",
+}
 """What templates call each kind of block."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The run that a section is about, and a picture of what it shows."""
+
+    key: str
+    name: str
+    picture: bytes = field(repr=False)
+    """PNG."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +123,8 @@ class Section:
     title: str
     sentences: Sequence[str] = ()
     blocks: Sequence[Block] = ()
+    kept: RunFiles | None = None
+    """With which run it is kept too, as a page and a picture of its own; None: with none."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from reports import frames
 from reports.html import formatting
 from reports.html.document import Conclusion, Fact, Page, Part, Section
-from reports.pages import background, factors, finalists, labels, search, splits, tables, variance
+from reports.pages import background, errors, factors, finalists, labels, search, splits, tables, variance
 from reports.pages.search import StudyData
 from reports.pages.summary import PARTS, standing
 from reports.records.distributions import searched_settings
@@ -26,6 +26,8 @@ RESULTS: list[Callable[[StudyData], Section | None]] = [
     search.price,
 ]
 """Of a search or of experiments; a study with a question of its own answers that instead."""
+ERRORS: list[Callable[[StudyData], Section | None]] = [errors.best_run, errors.champion]
+"""Of runs that one model is chosen from, so not where runs are there to be compared."""
 BACKGROUND: list[Callable[[StudyData], Section | None]] = [
     background.cost,
     background.failures,
@@ -74,6 +76,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
             command=own.command if own else _text(children, "command"),
             ui=ui,
             drawn=drawn,
+            stores=stores,
         )
         answer = answer_of(own, material.runs, material.curves, stores) if own and answer_of else None
         part = _part(material, answer, alone=len(groups) == 1)
@@ -100,7 +103,9 @@ def interim(own: StudyRun | None, children: pd.DataFrame) -> str:
 def _part(material: StudyData, answer: Conclusion | None, alone: bool) -> Part:
     first = material.runs.iloc[0]
     title = "" if alone else data_title(str(first["data_scope"]), str(first["digest"]))
-    made = [section(material) for section in ([] if answer else RESULTS) + BACKGROUND]
+    wanted = [] if answer else RESULTS
+    wanted = wanted + (ERRORS if not answer or answer.sort == "finalists" else []) + BACKGROUND
+    made = [section(material) for section in wanted]
     found = [section for section in made if section]
     if answer:
         said, numbers = [ran(material)], [*answer.facts, *work(material)]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports import frames
 from reports.html import formatting, search_plots
 from reports.html.document import Column, Figure, Section, Table, table
 from reports.html.search_plots import METRICS
@@ -51,6 +52,8 @@ class StudyData:
     """What repeats the study, empty where it is not known."""
     ui: str = ""
     """Address of an MLflow UI, empty where none is known."""
+    stores: frames.Stores | None = None
+    """Where predictions and texts are read; None: they are not."""
     drawn: Mapping[str, bool] = field(default_factory=dict)
     """Settings that a search drew, and of each whether on a logarithmic scale."""
 

@@ -78,7 +78,7 @@ def roc(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def area(curve: pd.DataFrame) -> float:
-    """Return the area under a curve of ``roc``: how often a positive text is above a negative one, ties by half."""
+    """Return the area under a curve of ``roc``: how often a positive text is above a negative one."""
     return float(np.trapezoid(curve["recall"], curve["false_alarms"]))
 
 

@@ -137,6 +137,16 @@ def encode(tokenizer: Tokenizer, texts: pa.Array | Iterable[str]) -> tuple[Ids, 
     return word_ids(tokenizer, words.names)[codes], offsets
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Return where each token of a text begins and ends in it, whatever the vocabulary.
+
+    >>> word_spans("Not good<br />at ALL!")
+    [(0, 3), (4, 8), (14, 16), (17, 20), (20, 21)]
+    """
+    offsets: list[tuple[int, int]] = _tokenizer([]).encode(text).offsets
+    return offsets
+
+
 def read_tokenizer(content: bytes) -> Tokenizer:
     """Build a tokenizer from a ``tokenizer.json``, of which nothing but the words is taken.
 
