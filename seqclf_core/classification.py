@@ -39,6 +39,7 @@ class ClassificationTask(Task[SequenceClassifier]):
         train, val = EncodedSplit(learned, config.data), EncodedSplit(corpus.val, config.data)
         super().__init__(config, model, data, train, val, device)
         self.corpus = corpus
+        self.tokenizer = corpus.tokenizer.read_bytes()  # while it is there: `make clean` may free the cache
         self.form = LOSSES[config.model.loss]
 
     @classmethod
@@ -70,7 +71,7 @@ class ClassificationTask(Task[SequenceClassifier]):
 
         A validation split that was learned from is not scored.
         """
-        save_model(folder / MODEL, self.model, self.config, self.corpus.tokenizer, tags=[])
+        save_model(folder / MODEL, self.model, self.config, self.tokenizer, tags=[])
         files, scores = {"model": MODEL}, {}
         splits = {"val": self.corpus.val, "test": self.corpus.test}
         if self.config.train.learn_from == "train_and_val":
@@ -83,8 +84,9 @@ class ClassificationTask(Task[SequenceClassifier]):
             scores[name] = measure(split.labels, odds)
             if name == "val":  # of the test split nobody should learn what to change
                 files["errors"] = ERRORS
-                tokens = self.corpus.tokenizer
-                write_errors(folder / ERRORS, self.model, self.form, split, encoded, odds, tokens, self.device)
+                write_errors(
+                    folder / ERRORS, self.model, self.form, split, encoded, odds, self.tokenizer, self.device
+                )
         best = named_best(scores["val"]) if "val" in scores else {}
         return {**best, **named("test", scores["test"])}, files
 
@@ -117,7 +119,7 @@ def new_classifier(config: RunConfig, corpus: Corpus) -> SequenceClassifier:
     if config.model.init_from is None:
         return SequenceClassifier(config.model, vocab_size, config.seed_of("init"))
     folder = Path(config.model.init_from)
-    tokenizer = Tokenizer.from_file(str(corpus.tokenizer))
+    tokenizer = Tokenizer.from_str(corpus.tokenizer.read_text(encoding="utf-8"))
     if (folder / VECTORS).exists():
         model = SequenceClassifier(config.model, vocab_size, config.seed_of("init"))
         start_from_vectors(model.encoder, folder, tokenizer)

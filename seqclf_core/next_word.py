@@ -97,7 +97,7 @@ class NextWordTask(Task[SequenceTagger]):
     """Tag each token but a text's last with the word after it."""
 
     def __init__(
-        self, config: RunConfig, model: SequenceTagger, texts: Texts, tokenizer: Path, device: torch.device
+        self, config: RunConfig, model: SequenceTagger, texts: Texts, tokenizer: bytes, device: torch.device
     ) -> None:
         data = config.data.model_copy(update={"max_length": CHUNK})
         train, val = EncodedSplit(texts.train, data), EncodedSplit(texts.val, data)
@@ -120,9 +120,11 @@ class NextWordTask(Task[SequenceTagger]):
         model = SequenceTagger(config.model, vocab_size, min(TAGS, vocab_size), config.seed_of("init"))
         if config.model.init_from is not None:
             folder_of_vectors = Path(config.model.init_from)
-            start_from_vectors(model.encoder, folder_of_vectors, Tokenizer.from_file(str(corpus.tokenizer)))
+            start_from_vectors(
+                model.encoder, folder_of_vectors, Tokenizer.from_str(corpus.tokenizer.read_text(encoding="utf-8"))
+            )
         model.encoder.bf16 = use_bf16(config.train.precision, device)
-        return cls(config, model, texts, corpus.tokenizer, device)
+        return cls(config, model, texts, corpus.tokenizer.read_bytes(), device)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tally]:
         """Return the loss summed over the tokens of a batch whose next words are guessed, and its tally."""
@@ -131,7 +133,7 @@ class NextWordTask(Task[SequenceTagger]):
     def finish(self, folder: Path) -> tuple[dict[str, float], dict[str, str]]:
         """Keep the model; there is no test score."""
         scores = self.evaluate()
-        ids = Tokenizer.from_file(str(self.tokenizer)).get_vocab()
+        ids = Tokenizer.from_str(self.tokenizer.decode()).get_vocab()
         words = sorted(ids, key=ids.__getitem__)[: self.model.head.out_features]
         save_model(folder / TAGGER, self.model, self.config, self.tokenizer, tags=words)
         return named_best(scores), {"tagger": TAGGER}

@@ -8,7 +8,7 @@ from typing import Literal
 
 from seqclf_core.classification import ClassificationTask
 from seqclf_core.config import RunConfig
-from seqclf_core.data.cache import Corpus, load_corpus
+from seqclf_core.data.cache import Corpus, load_corpus, while_freed
 from seqclf_core.ended import record, recorded
 from seqclf_core.errors import NotFiniteError
 from seqclf_core.events import Event, Finished, Started
@@ -47,7 +47,9 @@ def run(config: RunConfig, folder: Path, cache: Path, corpus: Corpus | None = No
         UserError: if the device that was asked for is not there, or the tagger to start from does not fit.
     """
     return run_task(
-        config, folder, lambda: ClassificationTask.of(config, corpus or load_corpus(config.data, cache))
+        config,
+        folder,
+        lambda: while_freed(lambda: ClassificationTask.of(config, corpus or load_corpus(config.data, cache))),
     )
 
 

@@ -194,12 +194,26 @@ class Journal:
         line = _line({**fields, "time": self._now()})
         entry = _ENTRY.validate_python(json.loads(line))
         try:
+            self._write_again_if_removed()
             _write_whole(self._file, line)
         except OSError as error:
             os.ftruncate(self._file, self._size)
             raise self._unwritable(error) from error
         self._size += len(line)
         self.entries.append(entry)
+
+    def _write_again_if_removed(self) -> None:
+        """Write the file again of what is known of it, where somebody removed it while a run was at work."""
+        if os.fstat(self._file).st_nlink:
+            return
+        whole = b"".join(_line(entry.model_dump(mode="json")) for entry in self.entries)
+        make_folder(self._path.parent)
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        os.close(self._file)
+        self._file, self._size = file, 0
+        _write_whole(file, whole)
+        self._size = len(whole)
+        sync(self._path.parent)
 
     def _now(self) -> int:
         """Return the time in ms: this process's entries are as far apart as its steady clock says.

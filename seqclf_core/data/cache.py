@@ -10,13 +10,15 @@ texts are stored: ``data.max_length`` and ``data.keep`` cut them when batches ar
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -63,6 +65,22 @@ class Corpus:
     summary: DataSummary
 
 
+Result = TypeVar("Result")
+ATTEMPTS = 5
+
+
+def while_freed(read: Callable[[], Result]) -> Result:
+    """Read from the cache, which somebody may be removing right now: what has gone is made again.
+
+    Args:
+        read: calls ``load_corpus``; called again where a file was gone before it could be read.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(FileNotFoundError):
+            return read()
+    return read()
+
+
 def load_corpus(config: DataConfig, cache: Path) -> Corpus:
     """Return the encoded texts; read, split and encode them first unless an earlier start did.
 
@@ -76,7 +94,10 @@ def load_corpus(config: DataConfig, cache: Path) -> Corpus:
         DataError: if the texts cannot be used; names the file and row where there is one.
     """
     config = config.model_copy(update={"source": resolve(config.source)})
-    folder = cache / "corpus"
+    return while_freed(lambda: _load(config, cache / "corpus"))
+
+
+def _load(config: DataConfig, folder: Path) -> Corpus:
     try:
         seen = folder / "seen" / _seen(config)
         if corpus := _remembered(seen):
@@ -109,7 +130,8 @@ def _encode_corpus(config: DataConfig, folder: Path) -> Corpus:
         manifest = {file.name: sha256_of(file) for file in new.iterdir()}
         (new / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     corpus = open_entry(entry)
-    assert corpus is not None, f"{entry} changed while it was written"
+    if corpus is None:
+        raise FileNotFoundError(errno.ENOENT, "it was removed while it was written", str(entry))
     return corpus
 
 

@@ -73,7 +73,7 @@ def soft_split(folder: Path, corpus: Corpus) -> Split:
         DataError: if they cannot be read, or none of them is left.
     """
     texts, probabilities = read_soft_labels(folder)
-    tokens, offsets = encode(Tokenizer.from_file(str(corpus.tokenizer)), texts)
+    tokens, offsets = encode(Tokenizer.from_str(corpus.tokenizer.read_text(encoding="utf-8")), texts)
     kept = np.flatnonzero(unseen(tokens, offsets, [corpus.train, corpus.val, corpus.test]))
     if not len(kept):
         raise DataError(

@@ -7,7 +7,6 @@ brought onto the disk and then renamed, so that whoever reads sees the old one o
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -63,7 +62,7 @@ def save_model(
     folder: Path,
     model: SequenceClassifier | SequenceTagger,
     config: RunConfig,
-    tokenizer: Path,
+    tokenizer: Path | bytes,
     tags: list[str],
 ) -> None:
     """Write a model folder onto the disk: weights, settings and tokenizer. An older one in its place is replaced.
@@ -72,7 +71,7 @@ def save_model(
         folder: to write.
         model: its weights are written as they are.
         config: of the run that trained it.
-        tokenizer: the ``tokenizer.json`` of its vocabulary.
+        tokenizer: the ``tokenizer.json`` of its vocabulary, or its content.
         tags: what a tagger's outputs mean; empty for a classifier.
     """
     vocab_size = model.encoder.embedding.num_embeddings
@@ -80,7 +79,8 @@ def save_model(
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         write_tensors(temporary / WEIGHTS, model.state_dict(), {"format": 1})
-        shutil.copyfile(tokenizer, temporary / TOKENIZER)
+        content = tokenizer if isinstance(tokenizer, bytes) else tokenizer.read_bytes()
+        (temporary / TOKENIZER).write_bytes(content)
         (temporary / SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 

@@ -89,7 +89,7 @@ def most_confident_errors(labels: npt.NDArray[np.int64], odds: Floats, most: int
 
 def write_errors(
     path: Path, model: SequenceClassifier, loss: Loss, split: Split, encoded: EncodedSplit, odds: Floats,
-    tokenizer: Path, device: torch.device,
+    tokenizer: bytes, device: torch.device,
 ) -> None:  # fmt: skip
     """Write the most confident errors on a split, token by token, whole or not at all.
 
@@ -100,11 +100,11 @@ def write_errors(
         split: whole texts.
         encoded: the same, cut to what the model reads.
         odds: (N,) its log-odds on them.
-        tokenizer: of the data.
+        tokenizer: of the data, as its file holds it.
         device: where the model is.
     """
     rows = most_confident_errors(split.labels, odds)
-    word = Tokenizer.from_file(str(tokenizer)).id_to_token
+    word = Tokenizer.from_str(tokenizer.decode()).id_to_token
     errors = [
         {
             "row": int(split.rows[row]),
