@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.tracking import names
 from reports.stats import discrimination
@@ -102,7 +103,11 @@ def lengths(said: Mapping[str, pd.DataFrame], colours: Sequence[str] = COLOURS, 
         middle = (table["shortest"] + table["longest"]) / 2
         axes.plot(middle, 100 * table["accuracy"], "o-", color=colour, label=name, markersize=4)
         axes.vlines(middle, 100 * table["low"], 100 * table["high"], color=colour, linewidth=1)
-    axes.legend(frameon=False)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.legend(frameon=False, loc="lower right")
     axes.set(xlabel="tokens of the text", ylabel="accuracy, %")
     return axes
 

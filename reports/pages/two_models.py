@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections.abc import Mapping
+
 import pandas as pd
 
 from reports import frames
@@ -11,9 +15,14 @@ from reports.stats.estimates import mirrored
 from reports.stats.mcnemar import ModelComparison, compare, disagreements
 from seqclf_core.errors import UserError
 
+WIDTH = 100
+"""Characters of a line of text."""
+SHOWN = 600
+"""Characters that are shown of a text; of a longer one its beginning and its end, where the verdict stands."""
+
 
 def comparison(stores: Stores, a: str, b: str, most: int = 10) -> str:
-    """Compare two runs in words and a table.
+    """Compare two runs in words, and show the texts on which they disagree.
 
     Args:
         stores: where to read.
@@ -29,7 +38,7 @@ def comparison(stores: Stores, a: str, b: str, most: int = 10) -> str:
     answers = {key: _predictions(stores, key) for key in (a, b)}
     _check_data(stores, a, b)
     said = sentence(compare(answers[a], answers[b]), f"run {a}", f"run {b}")
-    return f"{said}\n\n{_listed(answers[a], answers[b], a, b, most)}"
+    return f"{said}\n\n{_listed(stores, answers, most)}"
 
 
 def sentence(found: ModelComparison, a: str = "run A", b: str = "run B") -> str:
@@ -61,13 +70,38 @@ def _check_data(stores: Stores, a: str, b: str) -> None:
         )
 
 
-def _listed(first: pd.DataFrame, second: pd.DataFrame, a: str, b: str, most: int) -> str:
+def _listed(stores: Stores, answers: Mapping[str, pd.DataFrame], most: int) -> str:
+    """Print the texts on which the two models disagree most confidently, each cut to what a screen can show."""
+    (a, first), (b, second) = answers.items()
     found = disagreements(first, second, most)
     if found.empty:
         return "They disagree on no review."
-    shown = found.assign(label=found["label"].map({0: "negative", 1: "positive"}))
-    shown = shown.assign(right=shown["right"].map({"a": a, "b": b}))
-    shown.columns = ["row", "label", f"p({a})", f"p({b})", "right"]
-    head = "Where they disagree most confidently: the review's row in the source's test part, and the probability"
-    table = shown.to_string(index=False, float_format="{:.3f}".format)
-    return f"{head} that it is positive by each.\n\n{table}"
+    try:
+        known = frames.texts(stores, key=a)
+        texts = known[known["part"] == "test"].set_index("row")["text"]
+        missing = ""
+    except UserError as error:
+        texts, missing = pd.Series(dtype="str"), f"\nThe texts are not shown. {error}"
+    said = [
+        f"{'positive' if row['label'] else 'negative'}, {a if row['right'] == 'a' else b} is right: "
+        f"{row['probability_a']:.3f} by {a}, {row['probability_b']:.3f} by {b}; row {row['row']}\n"
+        + _shown(texts.get(row["row"]))
+        for row in found.to_dict("records")
+    ]
+    head = "Where they disagree most confidently, with the probability that the review is positive by each."
+    return "\n\n".join([head + missing, *(text.rstrip() for text in said)])
+
+
+def _shown(text: object) -> str:
+    """Return a text for a terminal: wrapped, its middle left out where it is long, no control characters.
+
+    >>> _shown("Good.\\x1b[2J<br />Very good.")
+    '    Good. [2J Very good.'
+    """
+    if not isinstance(text, str):
+        return ""
+    plain = "".join(each if each.isprintable() else " " for each in re.sub(r"<br\s*/?>", " ", text))
+    words = " ".join(plain.split())
+    if len(words) > SHOWN:
+        words = f"{words[: SHOWN // 3]} [...] {words[-2 * SHOWN // 3 :]}"
+    return textwrap.fill(words, WIDTH, initial_indent="    ", subsequent_indent="    ")

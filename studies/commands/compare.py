@@ -11,7 +11,7 @@ from seqclf_core.cli import parse
 
 @dataclass(frozen=True)
 class Options:
-    """Say which of two trained models answers more test texts correctly, and where they disagree most.
+    """Say which of two trained models answers more test texts correctly, and show where they disagree most.
 
     This is about two models, not about the settings that made them: another seed makes another model. And a pair
     that was picked by its test scores cannot be compared by them.
@@ -24,7 +24,7 @@ class Options:
     runs: Path = Path("runs")
     """Folder with all that is recorded."""
     most: int = 10
-    """Number of disagreements to list."""
+    """Number of texts to show on which they disagree."""
     tracking_uri: str | None = None
     """Address of MLflow; without it, $MLFLOW_TRACKING_URI, else mlflow.db under RUNS."""
 
