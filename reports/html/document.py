@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from reports.html.formatting import plural
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -221,6 +223,24 @@ class Page:
     interim: str
     """Why this is not the last word; empty where it is."""
     parts: Sequence[Part]
+
+
+FEWEST_POINTS = 5
+"""With fewer there is no plot: numbers say more."""
+
+
+def figure(panels: Sequence[Markup], caption: str, points: int, of: str = "point") -> Figure:
+    """Return a figure, or a sentence in its place where it would show too few points.
+
+    Args:
+        panels: of the figure.
+        caption: below them.
+        points: what it would show: runs, blocks, evaluations.
+        of: what a person calls one of these.
+    """
+    if points < FEWEST_POINTS:
+        return Figure((), f"{plural(points, of)}: too few for a plot.")
+    return Figure(panels, caption)
 
 
 def table(

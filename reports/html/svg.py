@@ -37,8 +37,6 @@ VARIABLES = {
 WIDTH = 350  # CSS pixels: what a phone of 390 has between its margins, so that text is seen as large as drawn
 SMALL = 11.5  # CSS pixels: the smallest text of a figure
 MARKS = "marks"
-FEWEST_POINTS = 5
-"""With fewer there is no plot: numbers say more."""
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
     "svg.hashsalt": "seqclf",  # ids are the same every time

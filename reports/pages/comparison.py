@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 
 from reports.html import formatting, plots
-from reports.html.document import Column, Conclusion, Figure, Page, Part, Section, StudySummary, table
+from reports.html.document import Column, Conclusion, Page, Part, Section, StudySummary, figure, table
 from reports.pages import build
 
 DRAWN = 24  # rows of a figure; the table has all
@@ -191,8 +191,9 @@ def _scores(found: pd.DataFrame, group: Sequence[StudySummary], link: Callable[[
         "A dot is a mean over seeds with its 95 % interval, or a single run; a ring is the best of many single "
         f"runs, and flattered. Grey: every complete run of the study, on validation.{more}"
     )
-    figure = Figure(plots.standings(drawn, every), caption)
-    return Section("Side by side", sentences, [figure, table(shown, columns, "Scores by validation", note, links)])
+    points = int(drawn["val"].notna().sum()) + sum(map(len, every.values()))
+    scores = figure(plots.standings(drawn, every), caption, points, "score")
+    return Section("Side by side", sentences, [scores, table(shown, columns, "Scores by validation", note, links)])
 
 
 def _range(low: float, high: float) -> str:

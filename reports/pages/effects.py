@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports.html import formatting, plots
-from reports.html.document import Column, Figure, Section, table
+from reports.html.document import Column, Section, figure, table
 from reports.pages.factorial_data import FactorialData
 from reports.pages.verdicts import level_of, names, points, word
 from reports.stats.contrasts import Contrast, cells
@@ -59,12 +59,13 @@ def effects(study: FactorialData) -> Section | None:
         (label(effect.contrast), effect.trimmed.value, effect.trimmed.low, effect.trimmed.high)
         for effect in analysis.effects
     ]
-    forest = plots.forest(rows, margin, plots.Labels("Effects, 95 % intervals", "points of accuracy"))
+    labels = plots.Labels("Effects, 95 % intervals", "points of accuracy")
+    panels = [plots.forest(rows, margin, labels), *_slopes(study)]
     caption = f"The band around 0 is ±{margin:g} points. A grey line is a block; colour: the median of each level."
     return Section(
         "Effects",
         sentences,
-        [Figure([forest, *_slopes(study)], caption), table(*_rows(study), "Effects in points")],
+        [figure(panels, caption, analysis.finished, "complete block"), table(*_rows(study), "Effects in points")],
     )
 
 

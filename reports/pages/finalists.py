@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.serving.selection import ranking
 from reports import frames
 from reports.html import formatting, plots
-from reports.html.document import Column, Conclusion, Fact, Figure, Score, Section, table
+from reports.html.document import Column, Conclusion, Fact, Score, Section, figure, table
 from reports.pages import tables
 from reports.pages.effects import POINT, between
 from reports.pages.verdicts import points
@@ -234,7 +234,11 @@ def _ranking(ranked: pd.DataFrame, done: pd.DataFrame, curves: pd.DataFrame) -> 
         [sentence],
         [
             table(shown, columns, "Means over fresh seeds"),
-            Figure([plots.lines(drawn, labels)], "Mean over seeds; the band is from the lowest to the highest."),
+            figure(
+                [plots.lines(drawn, labels)],
+                "Mean over seeds; the band is from the lowest to the highest.",
+                sum(map(len, drawn.values())),
+            ),
             table(settings, [Column("config", "Settings of"), *of_each], "Their settings"),
         ],
     )

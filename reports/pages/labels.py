@@ -11,7 +11,7 @@ import pandas as pd
 
 from reports import frames
 from reports.html import formatting, plots
-from reports.html.document import Block, Column, Commands, Conclusion, Fact, Figure, Section, table
+from reports.html.document import Block, Column, Commands, Conclusion, Fact, Section, figure, table
 from reports.html.formatting import between, point
 from reports.pages.verdicts import points
 from reports.records.study_run import StudyRun
@@ -233,7 +233,9 @@ def growth(study: LabelsData, numbers: pd.DataFrame) -> Section:
         "sets."
     ]
     blocks: list[Block] = [
-        Figure([plots.lines(drawn, labels, log=True)], "Means over seeds; bands are 95 % intervals."),
+        figure(
+            [plots.lines(drawn, labels, log=True)], "Means over seeds; bands are 95 % intervals.", len(numbers)
+        ),
         table(shown, columns, "Means over seeds"),
     ]
     if study.missing:

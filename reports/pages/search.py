@@ -16,9 +16,8 @@ import pandas as pd
 
 from reports import frames
 from reports.html import formatting, search_plots
-from reports.html.document import Column, Figure, Section, Table, table
+from reports.html.document import FEWEST_POINTS, Column, Figure, Section, Table, table
 from reports.html.search_plots import METRICS
-from reports.html.svg import FEWEST_POINTS
 from reports.pages import tables
 from reports.pages.search_tables import (
     cost,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from reports import frames
 from reports.html import formatting, plots
-from reports.html.document import Column, Conclusion, Fact, Figure, Section, table
+from reports.html.document import Column, Conclusion, Fact, Section, figure, table
 from reports.pages.effects import POINT, between
 from reports.pages.factorial_data import finished_runs
 from reports.pages.verdicts import points
@@ -164,7 +164,12 @@ def _gaps(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Se
         "What validation promises",
         sentences,
         [
-            Figure([plots.paired(shown, labels)], "A grey line is a block; colour: the median of each kind."),
+            figure(
+                [plots.paired(shown, labels)],
+                "A grey line is a block; colour: the median of each kind.",
+                len(shown),
+                "complete block",
+            ),
             table(limited(gaps), of_kind, "Gap between validation and test, in points"),
             table(
                 limited(_pairs(analysis, gaps, name)), of_pair, "Trimmed mean differences over blocks, in points"
@@ -180,5 +185,8 @@ def _while_training(done: pd.DataFrame, curves: pd.DataFrame, name: Mapping[str,
         by = of_kind.assign(percent=POINTS * of_kind["val/accuracy"]).groupby("evaluation")["percent"]
         drawn[name[str(kind)]] = pd.DataFrame({"x": by.mean().index, "y": by.mean()})
     labels = plots.Labels("Validation accuracy while training, %", "evaluation")
+    points = sum(map(len, drawn.values()))
     sentence = "Mean over the runs of each kind, on the same settings and seeds."
-    return Section("While training", [sentence], [Figure([plots.lines(drawn, labels)], "Validation accuracy.")])
+    return Section(
+        "While training", [sentence], [figure([plots.lines(drawn, labels)], "Validation accuracy.", points)]
+    )

@@ -17,7 +17,7 @@ EVIL = "<script>alert(1)</script> | a\nnew line [x](javascript:alert(2)) `*`"
 @pytest.fixture(scope="module")
 def folder(fill, tmp_path_factory):
     evil = MadeUp(24, name=EVIL, tags={"device": EVIL}, params={"model.pooling": EVIL})
-    runs, notes = factors_of(2)
+    runs, notes = factors_of(5)
     out = tmp_path_factory.mktemp("report")
     (out / "imdb" / "figures").mkdir(parents=True)
     (out / "imdb" / "figures" / "99-of-before.svg").write_text("")
