@@ -16,6 +16,7 @@ SHELL := /bin/sh
 #: SEED=0           seed of the study: another one is a replication
 #: TAGGER=...       folder of the tagger that every trial starts with (STUDY=transfer)
 #: TEACHER="..."    runs that label unlabelled texts: 0.4 KEY + 0.6 KEY (NAME=self_training)
+#: MEMBERS="..."    runs that answer together, likewise (NAME=ensemble)
 #: A=imdb/0007      the one run to compare, by its key
 #: B=imdb/0012      the other run to compare
 #: WORKERS=2        number of processes that train (default: what this machine has room for)
@@ -36,7 +37,8 @@ SHELL := /bin/sh
 TAKES_study := STUDY NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER WORKERS RAY TOKEN RUNS DATA
 TAKES_factors := NAME BLOCKS FACTORS DESIGN SEED WORKERS RAY TOKEN RUNS DATA
 TAKES_finalists := NAME OF BEST SEEDS SEED WORKERS RAY TOKEN RUNS DATA
-TAKES_experiment := NAME TEACHER OF RUNS DATA
+TAKES_record := SEEDS WORKERS RUNS DATA
+TAKES_experiment := NAME TEACHER MEMBERS OF RUNS DATA
 TAKES_ui := RUNS PORT
 TAKES_report := RUNS NAME
 TAKES_compare := A B RUNS
@@ -52,9 +54,9 @@ TAKES_node := RAY TOKEN HOST
 TAKES_bench := DATA
 
 OPTIONS := NAME=name TRIALS=trials BLOCKS=blocks FACTORS=factors DESIGN=design OF=of BEST=best SEEDS=seeds SEED=study-seed \
-  TAGGER=tagger TEACHER=teacher A=a B=b WORKERS=workers DATA=data.source RUNS=runs PORT=port RAY=ray TOKEN=token HOST=host TEXT=text FILE=file
+  TAGGER=tagger TEACHER=teacher MEMBERS=members A=a B=b WORKERS=workers DATA=data.source RUNS=runs PORT=port RAY=ray TOKEN=token HOST=host TEXT=text FILE=file
 SWITCHES := YES=yes FIX=fix
-VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER TEACHER A B WORKERS RAY TOKEN HOST DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
+VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER TEACHER MEMBERS A B WORKERS RAY TOKEN HOST DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)
@@ -89,6 +91,9 @@ factors: venv  ## measure what pooling and loss change, in blocks of runs
 
 finalists: venv  ## run the best settings of a study again, on fresh seeds
 	@exec $(SEQCLF) study finalists $(call options,finalists) $(ARGS)
+
+record: venv  ## do the whole recipe of the record, or what is missing of it
+	@exec $(SEQCLF) record $(call options,record) $(ARGS)
 
 experiment: venv  ## do a tracked experiment; without NAME, list them
 	@exec $(SEQCLF) experiment $(if $(NAME),"$$NAME") $(filter-out --name=%,$(call options,experiment)) $(ARGS)
@@ -164,7 +169,7 @@ help:  ## list these targets; `make variables` lists what they take
 	  /^[a-z]+:.*#- / { split($$0, part, ":"); more = more " " part[1] } \
 	  END { print "  also:" more }' Makefile
 
-.PHONY: study factors finalists experiment ui report compare champion serve predict data sync clean doctor head node test check bench audit simulate soak variables help venv
+.PHONY: study factors finalists record experiment ui report compare champion serve predict data sync clean doctor head node test check bench audit simulate soak variables help venv
 
 # ---- .venv: made once, brought up to date when requirements.lock or pyproject.toml changes ------------------------
 

@@ -22,6 +22,7 @@ from seqclf_core.data.cache import load_corpus
 from seqclf_core.data.sources import resolve
 from seqclf_core.environment import huge_pages_notice
 from seqclf_core.errors import UserError
+from seqclf_core.events import DataSummary
 from seqclf_core.files import make_folder
 from seqclf_core.masking import mask
 
@@ -58,11 +59,7 @@ def run_experiment(
         print(f"  {slow}", flush=True)
     for note in data.notes:
         print(f"  {note}.", flush=True)
-    session = Session(
-        name=session_name(name, data), question=experiment.purpose, data=data, paths=paths, console=Console(),
-        command=mask(command), stream=experiment.stream,
-    )  # fmt: skip
-
+    session = session_of(name, experiment, data, paths, command)
     group = session.group(base)
     with only_one(paths, group), stoppable() as stopping:
         runs = experiment.runs(base, lambda settings: paths.work(session.key(settings)))
@@ -77,6 +74,14 @@ def run_experiment(
     if all(result.finished for result in results) and len(results) == len(runs) and experiment.conclude:
         print(f"\n{experiment.conclude(results, corpus)}")
     return say_the_end(results, config, paths, all_sent)
+
+
+def session_of(name: str, experiment: Experiment, data: DataSummary, paths: RunPaths, command: str) -> Session:
+    """Return what the runs of an experiment on these data share; it gives their keys."""
+    return Session(
+        name=session_name(name, data), question=experiment.purpose, data=data, paths=paths, console=Console(),
+        command=mask(command), stream=experiment.stream,
+    )  # fmt: skip
 
 
 def say_the_end(results: Sequence[Result], config: Settings, paths: RunPaths, all_sent: bool) -> int:

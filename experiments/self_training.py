@@ -15,18 +15,16 @@ each other: an ensemble takes one of them, and other families.
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from experiments.experiment import Experiment, NamedRun, Place, Result
-from experiments.serving.ensemble import make_ensemble
+from experiments.serving.ensemble import MODEL, read_members
 from experiments.tracking import names
 from experiments.tracking.paths import RunPaths
 from seqclf_core.config import DataConfig, RunConfig, Settings
@@ -34,17 +32,13 @@ from seqclf_core.data.cache import Corpus, load_corpus
 from seqclf_core.data.soft_labels import SOFT_LABELS, unseen, write_soft_labels
 from seqclf_core.data.unlabelled import read_unlabelled
 from seqclf_core.ended import record, recorded
-from seqclf_core.errors import DataError, UserError
+from seqclf_core.errors import DataError
 from seqclf_core.events import Event, Finished, Saved, Started
 from seqclf_core.inference import load_model
 from seqclf_core.run import run
 
-MODEL = "model"
-"""Model folder of a run."""
 AT_A_TIME = 2_048
 """Texts labelled between two signs of life."""
-TERM = re.compile(r"(?:(\d*\.?\d+)\s*\*?\s+)?(\S+/\S+)")
-"""A weight, where one is given, and the key of a run."""
 
 
 class SelfTrainingSettings(RunConfig):
@@ -65,7 +59,7 @@ class LabelSettings(Settings):
 def runs(config: SelfTrainingSettings, place: Place) -> list[NamedRun]:
     """Make the two runs: the labels, and the student that learns from them."""
     paths = RunPaths(place(config).parents[2])
-    weights = teacher_of(config.teacher, paths)
+    weights = read_members(config.teacher, paths, "TEACHER")
     told = " + ".join(f"{weight:.4g} {key}" for key, weight in weights.items())
     settings = LabelSettings(data=config.data, teacher=told)
     tags = {names.TEACHER: json.dumps(weights)}
@@ -74,33 +68,6 @@ def runs(config: SelfTrainingSettings, place: Place) -> list[NamedRun]:
         {"train.soft_labels": str((place(settings) / SOFT_LABELS).absolute())}
     )
     return [labels, NamedRun("student", student, tags)]
-
-
-def teacher_of(text: str, paths: RunPaths) -> dict[str, float]:
-    """Read who teaches: key of each run -> weight; the weights add up to 1.
-
-    Raises:
-        UserError: if no run is named, one has no model, or only some have a weight.
-    """
-    terms = [TERM.fullmatch(part.strip()) for part in text.split("+")] if text.strip() else []
-    if not terms or not all(terms):
-        raise UserError(
-            f"TEACHER={text!r} names no runs that could teach; expected keys of finished runs, with weights or "
-            'without: TEACHER="0.4 baseline/1f0c... + 0.6 nbsvm/9a2e..."'
-        )
-    found = [(each[2], each[1]) for each in terms if each]
-    keys = [key for key, _ in found]
-    if missing := [key for key in keys if not (paths.work(key) / MODEL).is_dir()]:
-        raise UserError(f"TEACHER: there is no finished model of {', '.join(missing)} in {paths.works}")
-    given = [float(weight) for _, weight in found if weight is not None]
-    if len(set(keys)) < len(keys) or (given and (len(given) < len(keys) or sum(given) <= 0)):
-        raise UserError("TEACHER: each run is named once, and either all have a weight or none has")
-    if given:
-        return {key: weight / sum(given) for key, weight in zip(keys, given, strict=True)}
-    if len(keys) == 1:
-        return {keys[0]: 1.0}
-    with TemporaryDirectory() as folder:
-        return make_ensemble(paths, keys, Path(folder) / MODEL)[1]
 
 
 def label(paths: RunPaths, config: LabelSettings, folder: Path, cache: Path) -> Iterator[Event]:
@@ -128,7 +95,7 @@ def label(paths: RunPaths, config: LabelSettings, folder: Path, cache: Path) -> 
         parameters=0, device="cpu", precision="fp32", evaluations=0,
     )  # fmt: skip
     yield started
-    weights = teacher_of(config.teacher, paths)
+    weights = read_members(config.teacher, paths, "TEACHER")
     models = [(load_model(paths.work(key) / MODEL, fast=True), weight) for key, weight in weights.items()]
     found = []
     for start in range(0, len(texts), AT_A_TIME):

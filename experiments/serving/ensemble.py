@@ -6,8 +6,10 @@ found by expectation-maximisation for the shares of a mixture (Dempster, Laird &
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +22,46 @@ from seqclf_core.errors import UserError
 from seqclf_core.inference import save_ensemble
 from seqclf_core.training.predictions import decide
 
+MODEL = "model"
+"""Model folder of a run."""
+TERM = re.compile(r"(?:(\d*\.?\d+(?:e-?\d+)?)\s*\*?\s+)?([^\s/]+/[^\s/]+)")
+"""A weight, where one is given, and the key of a run."""
 Floats = npt.NDArray[np.float64]
 STEPS = 10_000
 CONVERGED = 1e-9
 """Fitting ends where no weight changes by more in a step."""
+
+
+def read_members(text: str, paths: RunPaths, variable: str) -> dict[str, float]:
+    """Read who belongs to an ensemble: key of each run -> weight; the weights add up to 1.
+
+    Args:
+        text: such as ``0.4 baseline/1f0c + 0.6 nbsvm/9a2e``; without weights, those by validation are found.
+        paths: the folder with all that is recorded.
+        variable: that holds the text, for messages.
+
+    Raises:
+        UserError: if no run is named, one has no model, or only some have a weight.
+    """
+    terms = [TERM.fullmatch(part.strip()) for part in text.split(" + ")] if text.strip() else []
+    found = [(each[2], each[1]) for each in terms if each]
+    if not terms or len(found) < len(terms):
+        raise UserError(
+            f"{variable}={text!r} names no runs; expected keys of finished runs, all with weights or all without: "
+            f'{variable}="0.4 baseline/1f0c... + 0.6 nbsvm/9a2e..."'
+        )
+    keys = [key for key, _ in found]
+    if missing := [key for key in keys if not (paths.work(key) / MODEL).is_dir()]:
+        raise UserError(f"{variable}: there is no finished model of {', '.join(missing)} in {paths.works}")
+    given = [float(weight) for _, weight in found if weight is not None]
+    if len(set(keys)) < len(keys) or (given and (len(given) < len(keys) or sum(given) <= 0)):
+        raise UserError(f"{variable}: each run is named once, and either all have a weight or none has")
+    if given:
+        return {key: weight / sum(given) for key, weight in zip(keys, given, strict=True)}
+    if len(keys) == 1:
+        return {keys[0]: 1.0}
+    with TemporaryDirectory() as folder:
+        return make_ensemble(paths, keys, Path(folder) / MODEL)[1]
 
 
 def make_ensemble(paths: RunPaths, keys: Sequence[str], folder: Path) -> tuple[FinishedModel, dict[str, float]]:
@@ -95,7 +133,7 @@ def fit_weights(of_truth: Floats) -> Floats:
 
 def _validation(paths: RunPaths, key: str) -> pa.Table:
     """Return a run's predictions of its validation split, in order of rows."""
-    path = paths.work(key) / "predictions" / "val.parquet"
+    path = paths.predictions(key, "val")
     try:
         return pq.read_table(path).sort_by("row")
     except (OSError, pa.ArrowException) as error:

@@ -52,6 +52,8 @@ VERSIONS = "versions."
 # Studies with a fixed list of trials.
 BLOCK = "seqclf.block"
 """The number of the block of shared settings that a trial belongs to."""
+ARM = "seqclf.arm"
+"""What a run of the record leaves out of the recipe, in words; ``recipe``: nothing."""
 VARIED = "seqclf.varied"
 """What alone varies in a run of a study of variance: ``init``, ``order``, ``dropout``, ``split``, ``settings``."""
 FINALIST = "seqclf.finalist"

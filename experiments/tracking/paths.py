@@ -76,6 +76,10 @@ class RunPaths:
         """Return the folder of a run: checkpoint, weights, predictions."""
         return self.works / valid_key(key)
 
+    def predictions(self, key: str, split: str) -> Path:
+        """Return where the predictions of a run lie: of the split ``val`` or ``test``."""
+        return self.work(key) / "predictions" / f"{split}.parquet"
+
     def key_of(self, journal: Path) -> str:
         """Return the key of the run whose journal lies at this path."""
         return journal.relative_to(self.journals).with_suffix("").as_posix()

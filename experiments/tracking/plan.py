@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from experiments.tracking import names
 from seqclf_core.errors import UserError
 
-StudyType = Literal["search", "factors", "finalists", "splits", "labels", "variance"]
+StudyType = Literal["search", "factors", "finalists", "splits", "labels", "variance", "record"]
 Level = str | int | float | bool | None
 
 

@@ -11,6 +11,7 @@ from seqclf_core.errors import UserError
 
 COMMANDS = {
     "study": "run a study, or continue it, and write its report",
+    "record": "do the whole recipe of the record, or what is missing of it",
     "experiment": "do one tracked experiment, or continue it",
     "ui": "serve the MLflow user interface on what is recorded",
     "report": "write tables, curves and pages of what is recorded so far",

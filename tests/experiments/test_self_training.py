@@ -17,7 +17,7 @@ from experiments import baseline, nbsvm, refit, self_training, word_vectors
 from experiments.experiment import Experiment, Result
 from experiments.runner import Session, track_all
 from experiments.serving.choosing import finished_models
-from experiments.serving.ensemble import make_ensemble
+from experiments.serving.ensemble import make_ensemble, read_members
 from experiments.tracking import journal, names
 from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig, Settings
@@ -136,18 +136,18 @@ def test_a_teacher_of_two_families_labels_and_a_student_learns(
 )
 def test_a_teacher_that_is_none_is_refused(teacher: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
-        self_training.teacher_of(teacher, RunPaths(tmp_path))
+        read_members(teacher, RunPaths(tmp_path), "TEACHER")
 
 
 def test_weights_of_teachers_are_given_for_all_or_found_for_all(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
     for key in ("a/0", "a/1"):
         (paths.work(key) / "model").mkdir(parents=True)
-    assert self_training.teacher_of("2 a/0 + 6 * a/1", paths) == {"a/0": 0.25, "a/1": 0.75}
-    assert self_training.teacher_of("a/1", paths) == {"a/1": 1.0}
+    assert read_members("2 a/0 + 6 * a/1", paths, "MEMBERS") == {"a/0": 0.25, "a/1": 0.75}
+    assert read_members("a/1", paths, "MEMBERS") == {"a/1": 1.0}
     for wrong in ("2 a/0 + a/1", "a/0 + a/0", "0 a/0 + 0 a/1"):
         with pytest.raises(UserError, match="named once"):
-            self_training.teacher_of(wrong, paths)
+            read_members(wrong, paths, "MEMBERS")
 
 
 def test_without_unlabelled_texts_nobody_teaches(base: RunConfig, source: Path, tmp_path: Path) -> None:
