@@ -92,7 +92,7 @@ factors: venv  ## measure what pooling and loss change, in blocks of runs
 finalists: venv  ## run the best settings of a study again, on fresh seeds
 	@exec $(SEQCLF) study finalists $(call options,finalists) $(ARGS)
 
-record: venv  ## do the whole recipe of the record, or what is missing of it
+record: venv  #- do the whole recipe of the record, or what is missing of it
 	@exec $(SEQCLF) record $(call options,record) $(ARGS)
 
 experiment: venv  ## do a tracked experiment; without NAME, list them

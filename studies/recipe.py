@@ -36,6 +36,7 @@ from studies.engine.cleanup import trial_key
 from studies.engine.ownership import owned
 from studies.engine.resources import default_workers
 from studies.engine.run_study import run_study
+from studies.record_base import BASE
 from studies.study import Study
 
 TOKENS_PER_SECOND = {"vectors": 160_000, "nbsvm": 80_000, "lstm": 95_000, "predict": 200_000}
@@ -210,7 +211,7 @@ class Recipe:
         changed = {
             name: value
             for name, value in self.base.flat().items()
-            if record.BASE.flat().get(name) != value and name != "train.epochs"
+            if BASE.flat().get(name) != value and name != "train.epochs"
         }
         return study.with_base(study.base.override(changed), frozenset(changed))
 

@@ -20,36 +20,13 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from experiments.tracking import names
 from experiments.tracking.plan import Level, StudyPlan
-from seqclf_core.config import RunConfig
 from seqclf_core.data.soft_labels import TEXTS
 from seqclf_core.errors import UserError
 from seqclf_core.files import sha256_of
 from seqclf_core.vectors import VECTORS, load_vectors
+from studies.record_base import BASE
 from studies.study import Planned, Study, sampling
 
-BASE = RunConfig().override(
-    {
-        "data.vocab_size": 30_000,
-        "model.embed_dim": 128,
-        "model.hidden_dim": 128,
-        "model.pooling": "concat",
-        "model.word_dropout": 0.05,
-        "model.embed_dropout": 0.5,
-        "model.head_dropout": 0.2,
-        "model.head_init_scale": 0.3,
-        "train.epochs": 3,
-        "train.batch_tokens": 6_000,
-        "train.lr": 2.5e-3,
-        "train.weight_decay": 0.1,
-        "train.embed_decay_scale": 0.0,
-        "train.adam_beta2": 0.99,
-        "train.ema_decay": 0.998,
-        "train.evals_per_epoch": 1,
-        "train.patience": 1000,
-        "train.on_divergence": "score",
-    }
-)
-"""The recipe without soft labels."""
 RECIPE = "recipe"
 """Name of the arm that leaves nothing out."""
 TEACHERS = (("forward", 0), ("forward", 1), ("backward", 2))

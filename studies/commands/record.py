@@ -15,6 +15,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.environment import prepare_process
 from seqclf_core.errors import UserError
 from seqclf_core.masking import mask
+from studies.record_base import BASE
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,6 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Do what is missing of the recipe."""
     prepare_process()
-    from studies.record import BASE
-
     options = parse(Options, arguments, "record", Options(config=BASE))
     if options.seeds < 1 or options.ablation_seeds < 0 or (options.workers is not None and options.workers < 1):
         raise UserError("the record takes at least 1 seed and 1 worker, and no negative number of ablation seeds")
