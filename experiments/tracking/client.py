@@ -157,6 +157,23 @@ class MlflowWriter:
                 self._client.log_artifact(known.run_id, str(folder / name), ERRORS)
             self._client.set_tag(known.run_id, names.REPORT, digest)  # last, as above
 
+    def expect_best(self, entries: Sequence[Entry]) -> None:
+        """Be told that runs of a study have ended which another process sent; ``write_best_scores`` then looks.
+
+        Args:
+            entries: the journal of the study's own run, or none where there is no such run.
+
+        Raises:
+            SyncError: if MLflow cannot be reached or refuses.
+        """
+        if not entries:
+            return
+        header = opened(entries).header
+        with self._explaining(_identity(header)):
+            known = self._find_or_make(opened(entries))
+        if not known.deleted:
+            self._parents[known.run_id] = self._experiments[header.experiment]
+
     def write_best_scores(self) -> None:
         """Give the own runs of studies the scores of their best runs so far, where these may have changed.
 

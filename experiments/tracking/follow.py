@@ -69,7 +69,9 @@ def main(runs: Path) -> int:
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
     os.nice(10)  # training goes first
-    result = follow(Sync(RunPaths(runs)), ended)
+    sync = Sync(RunPaths(runs))
+    result = follow(sync, ended)
+    sync.close()
     _log(said(result))
     return 1 if result.unsent else 0
 

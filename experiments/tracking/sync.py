@@ -18,14 +18,18 @@ from filelock import FileLock, Timeout
 from experiments.tracking import journal
 from experiments.tracking.client import MlflowWriter, SyncError
 from experiments.tracking.database import remove_stray_folder
-from experiments.tracking.paths import STUDY_ID, RunPaths
+from experiments.tracking.helpers import Helpers
+from experiments.tracking.paths import STUDY_ID, RunPaths, sqlite_path
+from experiments.tracking.sender import Outcome, Sender
 from experiments.tracking.stores import recall
 
 LOCK_SECONDS = 60.0
 """How long one sync waits for another one."""
-FAILURES_IN_A_ROW = 2
-"""So many, and MLflow itself is taken to be away: the rest is not tried."""
-
+MANY = 64
+"""From so many journals on, several processes send them, each of which takes seconds to start."""
+MOST_PROCESSES = 4
+REST_SECONDS = 30.0
+"""Where there are many, a run is sent once in so long."""
 CLOCK_TICK = 1_000_000_000
 """Nanoseconds within which two changes of a folder may carry the same time."""
 
@@ -50,14 +54,23 @@ class SyncResult:
 class Sync:
     """Sends journals to one MLflow. Its state: the connection, and which journals need no look."""
 
-    def __init__(self, paths: RunPaths, tracking_uri: str | None = None) -> None:
+    def __init__(self, paths: RunPaths, tracking_uri: str | None = None, processes: int | None = None) -> None:
+        """Send the journals of one RUNS; nothing is opened before the first pass.
+
+        Args:
+            paths: the folder with all that is recorded.
+            tracking_uri: address of MLflow; None: the one that belongs to RUNS.
+            processes: how many may send at once; None: one for each processor, up to ``MOST_PROCESSES``.
+        """
         self._paths = paths
         self._uri = paths.tracking_uri(tracking_uri)
-        self._writer: MlflowWriter | None = None
+        self._sender = Sender(paths, self._uri)
+        self._count = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
+        self._helpers: Helpers | None = None
         self._journals = _Journals(paths)
         self._sent: dict[Path, Stamp] = {}
-        self._study_of: dict[Path, Path] = {}
-        self._run_of: dict[Path, Path] = {}
+        self._sent_at: dict[Path, float] = {}
+        self._about: dict[Path, Path] = {}
         self._failures: dict[Path, int] = {}
 
     def once(self, pages_only: bool = False, thorough: bool = False) -> SyncResult:
@@ -72,6 +85,8 @@ class Sync:
             self._journals.look_at_all()
         files = self._pages() if pages_only else [*self._journals.open(), *self._pages()]
         pending = dict(self._pending(files))
+        if len(pending) > MANY and not thorough:
+            pending = {path: stamp for path, stamp in pending.items() if self._is_due(path)}
         if not pending:
             return result
         try:
@@ -82,14 +97,18 @@ class Sync:
             result.unsent = {str(path): reason for path in pending}
         return result
 
+    def _is_due(self, path: Path) -> bool:
+        """Whether a run was not sent a moment ago."""
+        return time.monotonic() - self._sent_at.get(path, -REST_SECONDS) >= REST_SECONDS
+
     def _pages(self) -> Iterator[Path]:
         """Yield the reports on studies, each remembered with the journal of the run that it is about."""
         for path in self._paths.study_journals():
             page = self._paths.page(path.parent.name)
-            self._study_of[page] = path
+            self._about[page] = path
             yield page
         for page, path in self._paths.errors_pages():
-            self._run_of[page] = path
+            self._about[page] = path
             yield page
 
     def _pending(self, files: Iterable[Path]) -> Iterator[tuple[Path, Stamp]]:
@@ -102,24 +121,23 @@ class Sync:
                     yield path, stamp
 
     def _send(self, pending: dict[Path, Stamp], result: SyncResult) -> None:
-        in_a_row, reason = 0, ""
-        # Those that failed before come last, so that they never keep others waiting.
-        for path in sorted(pending, key=lambda path: self._failures.get(path, 0)):
-            if in_a_row >= FAILURES_IN_A_ROW:
-                result.unsent[str(path)] = reason
+        away = False
+        ended: set[Path] = set()
+        for outcome in self._outcomes(pending):
+            path, away = Path(outcome.path), outcome.refused
+            if outcome.reason is not None:
+                result.unsent[outcome.path] = outcome.reason
+                self._failures[path] = self._failures.get(path, 0) + outcome.tried
                 continue
-            try:
-                ended = self._send_one(path, result)
-            except (SyncError, journal.JournalError) as error:
-                reason = str(error)
-                result.unsent[str(path)] = reason
-                self._failures[path] = self._failures.get(path, 0) + 1
-                in_a_row += isinstance(error, SyncError)
-                continue
-            in_a_row = 0
+            result.entries += outcome.entries
+            result.runs += outcome.entries > 0
+            result.pages += outcome.pages
             self._sent[path] = pending[path]
-            if ended:
+            self._sent_at[path] = time.monotonic()
+            if outcome.ended:
+                ended.add(path)
                 self._journals.forget(path)
+                self._sent_at.pop(path)
         remove_stray_folder(self._uri)
         if (
             result.runs
@@ -127,27 +145,38 @@ class Sync:
             and not self._paths.mlflow_database.exists()
         ):
             self._paths.remember_stores(tracking_uri=self._uri)  # the first runs, and they are elsewhere
-        if self._writer and not in_a_row:
-            with suppress(SyncError):  # the next pass, or that of a later change, does it
-                self._writer.write_best_scores()
+        if self._sender.writer and not away:
+            with suppress(SyncError, journal.JournalError):  # the next pass, or that of a later change, does it
+                self._write_best_scores(self._sender.writer, ended)
 
-    def _send_one(self, path: Path, result: SyncResult) -> bool:
-        """Send a journal or a page; return whether it is a journal that has ended."""
-        self._writer = self._writer or MlflowWriter(self._paths, self._uri)
-        if path in self._study_of:
-            entries = journal.read(self._study_of[path])
-            result.pages += bool(entries) and self._writer.attach_report(entries, path)
-            return False
-        if path in self._run_of:
-            if entries := journal.read(self._run_of[path]):
-                self._writer.attach_errors(entries, path.parent)
-            return False
-        entries = journal.read(path)
-        if entries:
-            sent = self._writer.sync_run(entries)
-            result.entries += sent
-            result.runs += sent > 0
-        return bool(entries) and isinstance(entries[-1], journal.Closed)
+    def _outcomes(self, pending: Iterable[Path]) -> Iterator[Outcome]:
+        """Send files: many journals of trials by several processes, once the studies' own runs are there."""
+        # Those that failed before come last, so that they never keep others waiting.
+        ordered = sorted(pending, key=lambda path: self._failures.get(path, 0))
+        trials = [path for path in ordered if path.stem.isdecimal()]
+        # A SQLite file has one writer at a time.
+        if len(trials) < MANY or self._count < 2 or sqlite_path(self._uri):
+            yield from self._sender.send(ordered, self._about)
+            return
+        others = list(self._sender.send([path for path in ordered if not path.stem.isdecimal()], self._about))
+        yield from others
+        if any(outcome.refused for outcome in others):
+            yield from self._sender.send(trials)
+            return
+        self._helpers = self._helpers or Helpers(self._paths, self._uri, self._count)
+        yield from self._helpers.send(trials)
+
+    def _write_best_scores(self, writer: MlflowWriter, ended: Iterable[Path]) -> None:
+        if self._helpers:  # who closed these runs, and this process's writer knows nothing of it
+            for name in {path.parent.name for path in ended}:
+                writer.expect_best(journal.read(self._paths.journal(self._paths.study_key(name))))
+        writer.write_best_scores()
+
+    def close(self) -> None:
+        """Let the processes end that helped."""
+        if self._helpers:
+            self._helpers.close()
+            self._helpers = None
 
 
 class _Journals:
@@ -200,7 +229,11 @@ class _Journals:
 
 def sync_once(runs: Path, tracking_uri: str | None = None) -> SyncResult:
     """Bring MLflow up to date with every journal and report under RUNS, once."""
-    return Sync(RunPaths(runs), tracking_uri).once()
+    sync = Sync(RunPaths(runs), tracking_uri)
+    try:
+        return sync.once()
+    finally:
+        sync.close()
 
 
 def sync_reports(runs: Path, tracking_uri: str | None = None) -> SyncResult:

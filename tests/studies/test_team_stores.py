@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from experiments.serving.choosing import champion_to_serve
+from experiments.tracking import sync as sync_module
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import sync_once
 from reports import frames
@@ -29,6 +30,7 @@ from studies.engine.ownership import owned
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import open_storage, open_study
 from studies.study import Study
+from tests.experiments.tracking.journal_samples import everything_in, record_study
 from tests.postgres import PASSWORD, PostgreSQL
 from tests.studies.engine.cluster import free_port
 from tests.studies.engine.stepping import OpenScheduler, outcomes, run_all, scores
@@ -208,3 +210,38 @@ def test_every_command_finds_the_stores_that_a_study_was_recorded_in(
     monkeypatch.delenv("PGPASSWORD")
     with pytest.raises(UserError, match=r"looked for in ~/\.pgpass and \$PGPASSWORD"):
         doctor.main(at)
+
+
+@pytest.mark.timeout(180)
+def test_several_processes_send_what_one_would(
+    team: tuple[PostgreSQL, str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, server, _ = team
+    monkeypatch.setattr(sync_module, "MANY", 4)
+    paths, alone = RunPaths(tmp_path / "many"), RunPaths(tmp_path / "one")
+    record_study(paths, trials=12)
+    shutil.copytree(paths.journals, alone.journals)
+    shutil.copytree(paths.works, alone.works)
+    sync_once(alone.runs, alone.tracking_uri())
+
+    sync = sync_module.Sync(paths, server, processes=2)
+    try:
+        first = sync.once()
+        assert (first.runs, first.unsent) == (13, {})
+        assert sync._helpers is not None
+        [one, other] = sync._helpers.processes
+        assert one is not None
+        assert other is not None
+        record_study(paths, trials=12, first=12)
+        one.kill()
+        one.wait()
+        second = sync.once()
+        assert (second.runs, second.unsent) == (12, {}), "a helper that died was not replaced"
+        other.kill()
+    finally:
+        sync.close()
+    assert other.wait() is not None
+    everything = {key: run for key, run in everything_in(server).items() if key.startswith("imdb/")}
+    assert len(everything) == 25
+    for key, run in everything_in(alone.tracking_uri()).items():
+        assert everything[key] == run

@@ -83,9 +83,9 @@ def record_trial(paths: RunPaths, key: str, outcome: Outcome = "complete", paren
         (predictions / "test.parquet").write_bytes(b"rows and probabilities")
 
 
-def record_study(paths: RunPaths, trials: int) -> None:
+def record_study(paths: RunPaths, trials: int, first: int = 0) -> None:
     with Recorder.open(paths.journal("imdb/study"), header("imdb/study")) as recorder:
-        for number in range(trials):
+        for number in range(first, first + trials):
             record_trial(paths, f"imdb/{number:04d}", ("complete", "pruned", "failed")[number % 3])
         recorder.close("complete")
 
