@@ -46,7 +46,8 @@ class Display:
                 self._examples = self._epochs * event.data.sizes["train"]
                 self._since = time.monotonic()
                 head = f"\n{HEAD}" if event.evaluations else ""
-                self._say(f"  {event.parameters:,} parameters on {event.device} in {event.precision}{head}")
+                own = ", by the project's own kernel" if event.kernel == "own" else ""
+                self._say(f"  {event.parameters:,} parameters on {event.device} in {event.precision}{own}{head}")
                 self._bar.update(self._task, total=self._examples, description="training")
             case events.Progress():
                 self._worked, self._since = event.metrics["seconds"], time.monotonic()

@@ -19,7 +19,7 @@ from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.training.checkpoint import load_tagger, load_tokenizer, save_model
 from seqclf_core.training.contributions import ERRORS, write_errors
-from seqclf_core.training.device import pick_device, use_bf16
+from seqclf_core.training.device import pick_device, set_computation
 from seqclf_core.training.evaluation import log_odds
 from seqclf_core.training.metrics import measure, named, named_best
 from seqclf_core.training.predictions import decide, write_predictions
@@ -51,7 +51,7 @@ class ClassificationTask(Task[SequenceClassifier]):
         """
         device = torch.device(pick_device(config.train.device))
         model = new_classifier(config, corpus)
-        model.encoder.bf16 = use_bf16(config.train.precision, device)
+        set_computation(model.encoder, config, device)
         return cls(config, model, corpus, device)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tally]:

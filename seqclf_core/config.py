@@ -188,6 +188,9 @@ class TrainConfig(Config):
     """Where to compute; auto takes CUDA where there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Of embedding and LSTM; auto takes bf16 where the device computes it natively."""
+    kernel: Literal["auto", "onednn", "own"] = "auto"
+    """What computes the LSTM on a CPU in bf16; auto takes the project's own kernel where the processor has
+    AVX512-BF16 and there is a C++ compiler, and torch's with oneDNN elsewhere."""
 
 
 class Settings(Config):

@@ -42,6 +42,8 @@ class Started(_Value):
     """Trainable numbers in the model."""
     device: str
     precision: Literal["bf16", "fp32", "fp64"]
+    kernel: Literal["own", "onednn", "cudnn"] | None = None
+    """What computes the LSTM; None: there is none."""
     evaluations: int
     """How many ``Progress`` will come at most."""
 

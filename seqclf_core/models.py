@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from seqclf_core.config import ModelConfig
 from seqclf_core.data.vocabulary import PAD, UNK
+from seqclf_core.kernels.lstm import LSTMKernel
 from seqclf_core.losses import LOSSES
 from seqclf_core.randomness import generators
 
@@ -25,7 +26,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.word_dropout = config.word_dropout
         self.embed_dropout = config.embed_dropout
-        self.bf16 = False  # set by the trainer, where the device computes it natively
+        self.bf16 = False  # set by the task, where the device computes it natively
+        self.kernel: LSTMKernel | None = None  # set by the task; used in bf16 alone
         self.directions = 2 if config.bidirectional else 1
         self.embedding = nn.Embedding(vocab_size, config.embed_dim, padding_idx=PAD)
         widths = [config.embed_dim] + [config.hidden_dim * self.directions] * (config.num_layers - 1)
@@ -67,15 +69,24 @@ class Encoder(nn.Module):
                 keep_chance = 1 - self.embed_dropout
                 mask = self._draw((len(tokens), 1, states.shape[2]), keep_chance, tokens.device)
                 states = states * (mask / keep_chance).to(states.dtype)
-            reverse = reversal(lengths, tokens.shape[1]) if self.directions == 2 else None
             for layer in self.lstms:
                 assert isinstance(layer, nn.ModuleList)
-                outputs = [layer[0](states)[0]]
-                if reverse is not None:
-                    outputs.append(reorder(layer[1](reorder(states, reverse))[0], reverse))
-                states = torch.cat(outputs, dim=2)
+                outputs = [self._read(each, states, lengths, bool(number)) for number, each in enumerate(layer)]
+                states = torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
         by_direction: Tensor = states.unflatten(2, (self.directions, -1))
         return by_direction
+
+    def _read(self, lstm: nn.Module, states: Tensor, lengths: Tensor, backward: bool) -> Tensor:
+        """Read by one layer in one direction: (B, T, F), (B,) -> (B, T, H), each state where its token stands."""
+        if self.kernel is not None and self.bf16:
+            names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+            w_ih, w_hh, b_ih, b_hh = (lstm.get_parameter(name) for name in names)
+            return self.kernel(states, lengths, w_ih, w_hh, b_ih, b_hh, reverse=backward)
+        if not backward:
+            read: Tensor = lstm(states)[0]
+            return read
+        reverse = reversal(lengths, states.shape[1])
+        return reorder(lstm(reorder(states, reverse))[0], reverse)
 
     def _draw(self, shape: tuple[int, ...], chance: float, device: torch.device) -> Tensor:
         return torch.empty(shape, device=device).bernoulli_(chance, generator=self.dropout_generator)
@@ -219,8 +230,11 @@ class SequenceClassifier(nn.Module):
         Returns:
             (B, 1) log-odds of the positive label, or (B, 2) logits, by ``config.loss``.
         """
-        states = unrounded(self.encoder(tokens, lengths))  # (B, T, D, H); autocast ends here
-        features = self.pool(states, lengths)
+        states = self.encoder(tokens, lengths)  # (B, T, D, H); autocast ends here
+        if self.pool is last_state:  # a state that is only picked is widened alone, to the same numbers
+            features = unrounded(self.pool(states, lengths))
+        else:
+            features = self.pool(unrounded(states), lengths)
         if self.training and self.head_dropout > 0:
             keep = 1 - self.head_dropout
             features = features * (

@@ -35,7 +35,7 @@ from seqclf_core.files import atomic_write
 from seqclf_core.models import SequenceTagger
 from seqclf_core.run import run_task
 from seqclf_core.training.checkpoint import save_model
-from seqclf_core.training.device import pick_device, use_bf16
+from seqclf_core.training.device import pick_device, set_computation
 from seqclf_core.training.metrics import named_best
 from seqclf_core.training.tally import Tally
 from seqclf_core.training.task import Task
@@ -123,7 +123,7 @@ class NextWordTask(Task[SequenceTagger]):
             start_from_vectors(
                 model.encoder, folder_of_vectors, Tokenizer.from_str(corpus.tokenizer.read_text(encoding="utf-8"))
             )
-        model.encoder.bf16 = use_bf16(config.train.precision, device)
+        set_computation(model.encoder, config, device)
         return cls(config, model, texts, corpus.tokenizer.read_bytes(), device)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tally]:

@@ -13,7 +13,7 @@ from seqclf_core.ended import record, recorded
 from seqclf_core.errors import NotFiniteError
 from seqclf_core.events import Event, Finished, Started
 from seqclf_core.files import make_folder
-from seqclf_core.training.device import device_name
+from seqclf_core.training.device import device_name, kernel_name
 from seqclf_core.training.task import Model, Task
 from seqclf_core.training.trainer import Trainer
 
@@ -73,6 +73,7 @@ def run_task(config: RunConfig, folder: Path, make_task: Callable[[], Task[Model
         parameters=sum(weights.numel() for weights in task.model.parameters()),
         device=device_name(task.device),
         precision="bf16" if task.model.encoder.bf16 else "fp32",
+        kernel=kernel_name(task.model.encoder, task.device),
         evaluations=len(trainer.evaluation_steps),
     )
     yield started

@@ -26,7 +26,7 @@ from seqclf_core.data.cache import Corpus
 from seqclf_core.errors import DataError, DeviceError, NotFiniteError, UserError, is_disk_full
 from seqclf_core.events import Event, Finished
 from seqclf_core.run import run
-from seqclf_core.training.device import use_bf16
+from seqclf_core.training.device import own_kernel_here, use_bf16
 
 STOPPED = json.dumps({"event": "stopped"})
 
@@ -93,6 +93,7 @@ def environment() -> dict[str, str]:
         "torch": torch.__version__.split("+")[0],
         "tokenizers": version("tokenizers"),
         "bf16": str(use_bf16("auto", torch.device("cpu"))).lower(),
+        "own kernel": str(own_kernel_here()).lower(),
     }
 
 

@@ -32,7 +32,7 @@ from seqclf_core.files import make_folder
 from seqclf_core.models import SequenceTagger
 from seqclf_core.run import run_task
 from seqclf_core.training.checkpoint import TOKENIZER, load_tagger, save_model
-from seqclf_core.training.device import pick_device, use_bf16
+from seqclf_core.training.device import pick_device, set_computation
 from seqclf_core.training.metrics import named_best
 from seqclf_core.training.tally import Tally
 from seqclf_core.training.task import Task
@@ -105,7 +105,7 @@ class TaggingTask(Task[SequenceTagger]):
         tokenizer = train_tokenizer((" ".join(words) for words, _ in sentences()[0]), config.data.vocab_size)
         device = torch.device(pick_device(config.train.device))
         model = SequenceTagger(config.model, tokenizer.get_vocab_size(), len(TAGS), config.seed_of("init"))
-        model.encoder.bf16 = use_bf16(config.train.precision, device)
+        set_computation(model.encoder, config, device)
         return cls(config, tokenizer, model, device)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tally]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import psutil
 import tyro
 
 from seqclf_core.environment import worker_environment
@@ -33,6 +34,8 @@ class Options:
     """How often each figure is taken; medians are shown."""
     only: Literal["all", "steps", "workers", "study", "memory", "tracker", "report", "scale", "cluster"] = "all"
     """The part to measure; scale and cluster only where they are named."""
+    trials: int = 20
+    """Trials over which a worker's memory is measured; 100 for the figure that the README gives."""
     storage: str | None = None
     """Optuna's database for scale; none: SQLite in a temporary folder."""
     sizes: str = "10x300,100x1000,1000x3000,1000x10000"
@@ -46,13 +49,12 @@ def worker(source: str | None, cache: Path, seconds: float) -> None:
     import torch
 
     from seqclf_core.data.batches import training_order
-    from seqclf_core.training.device import use_bf16
-    from tests.bench_steps import BATCH, CPU, our_step, rate, reviews_like_imdb
+    from tests.bench_steps import BATCH, our_step, rate, reviews_like_imdb
 
     torch.set_num_threads(1)
     reviews, config = reviews_like_imdb(source, cache)
     batches = training_order(reviews.lengths, BATCH, 0, 0)
-    step = our_step(reviews, config, use_bf16("auto", CPU))
+    step = our_step(reviews, config)
     rate(step, batches[:5], reviews.lengths)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -129,47 +131,64 @@ def recording_seconds(journal: Path, copy: Path) -> float:
     return time.perf_counter() - began
 
 
-def memory(source: str | None, cache: Path) -> None:
-    """Let a real worker do a whole run of one epoch and print the most memory that it held."""
-    from seqclf_core.config import RunConfig
+def memory(source: str | None, cache: Path, trials: int) -> None:
+    """Let a real worker do many short trials of the default search and print the memory that it holds.
 
-    changes = {"data.source": source or "synthetic", "train.batch_size": 64, "train.epochs": 1}
-    config = RunConfig().override(changes).model_dump(mode="json")
-    # As in a study, where the owner encodes the reviews before it starts workers.
-    warm = "import sys; from tests.bench import encode; encode(*sys.argv[1:])"
-    subprocess.run([sys.executable, "-c", warm, source or "synthetic", str(cache)], cwd=ROOT, check=True)
-    environment = worker_environment(os.environ)
+    Args:
+        source: of the reviews; none: synthetic ones.
+        cache: for encoded data.
+        trials: how many.
+    """
+    from studies.imdb import Params, build_study
+
+    changes = {"data.source": source or "synthetic", "data.limit": 1500, "train.epochs": 1}
+    configs = [config.override(changes) for config in build_study(Params()).random_configs(trials)]
+    warm = "import sys; from tests.bench import encode; encode(sys.stdin.read(), sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", warm, str(cache)],
+        cwd=ROOT,
+        check=True,
+        text=True,
+        input=configs[0].model_dump_json(),
+    )
+    held = []
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            [sys.executable, "-m", "seqclf_core.worker"], cwd=ROOT, env=environment, text=True,
+            [sys.executable, "-m", "seqclf_core.worker"], cwd=ROOT, env=worker_environment(os.environ), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert process.stdin
         assert process.stdout
-        request: dict[str, object] = {
-            "do": "run",
-            "config": config,
-            "folder": folder,
-            "cache": str(cache.absolute()),
-        }
-        for line in process.stdout:  # ready, then the run's events, each of which wants an answer
-            process.stdin.write(json.dumps(request) + "\n")
+        waiting = [
+            {
+                "do": "run",
+                "config": config.model_dump(mode="json"),
+                "folder": f"{folder}/{number}",
+                "cache": str(cache),
+            }
+            for number, config in enumerate(configs)
+        ]
+        for line in process.stdout:  # ready, then a run's events, each but the last of which wants an answer
+            free = '"event":"finished"' in line or not held
+            if free:
+                held.append(psutil.Process(process.pid).memory_info().rss / 1e9)
+                if not waiting:
+                    break
+            process.stdin.write(json.dumps(waiting.pop(0) if free else {"do": "go"}) + "\n")
             process.stdin.flush()
-            request = {"do": "go"}
-            if '"event":"finished"' in line:
-                break
         process.stdin.close()
-        usage = os.wait4(process.pid, 0)[2]
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(f"\nthe most memory that a worker held: {peak / 1e9:.2f} GB (at most 1.0)")
+        peak = os.wait4(process.pid, 0)[2].ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+    after = ", ".join(f"{count}: {held[count]:.2f}" for count in (1, 10, 20, 50, 100) if count < len(held))
+    print(f"\na worker over {trials} trials of the default search held at most {peak:.2f} GB (at most 0.7);")
+    print(f"  GB after so many trials: {after}")
 
 
-def encode(source: str, cache: str) -> None:
-    """Put the reviews into the cache, unless they are there."""
-    from seqclf_core.config import DataConfig
+def encode(config: str, cache: str) -> None:
+    """Put the reviews of a run's settings, as JSON, into the cache, unless they are there."""
+    from seqclf_core.config import RunConfig
     from seqclf_core.data.cache import load_corpus
 
-    load_corpus(DataConfig(source=source), Path(cache))
+    load_corpus(RunConfig.model_validate_json(config).data, Path(cache))
 
 
 def main() -> None:
@@ -195,7 +214,10 @@ def main() -> None:
 
         report()
 
-    parts = {"memory": memory, "steps": steps, "workers": by_workers, "study": study}
+    def by_trials(source: str | None, cache: Path) -> None:
+        memory(source, cache.absolute(), options.trials)
+
+    parts = {"memory": by_trials, "steps": steps, "workers": by_workers, "study": study}
     parts |= {"tracker": trackers, "report": reports}
     if options.only == "scale":
         from tests.bench_scale import scale

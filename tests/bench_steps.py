@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,13 @@ from seqclf_core.data.batches import EncodedSplit, training_order
 from seqclf_core.data.cache import Split, load_corpus
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
-from seqclf_core.training.device import use_bf16
+from seqclf_core.training.device import own_kernel_here, set_computation, use_bf16
 from seqclf_core.training.task import Task
 from seqclf_core.training.trainer import Trainer
 
 EMBED, HIDDEN, BATCH, LENGTH, VOCAB = 100, 128, 64, 400, 20_000
+SIZES = ((100, 128, 64), (64, 112, 16), (32, 64, 32))
+"""Embedding width, hidden width and batch size of what the default search comes to."""
 CPU = torch.device("cpu")
 
 Ints = npt.NDArray[np.int64]
@@ -59,23 +61,24 @@ def reviews_like_imdb(source: str | None, cache: Path) -> tuple[EncodedSplit, Ru
     return EncodedSplit(part, config.data), config
 
 
-def trainer(reviews: EncodedSplit, config: RunConfig, bf16: bool) -> Trainer[SequenceClassifier]:
-    """Make our trainer."""
+def trainer(reviews: EncodedSplit, config: RunConfig) -> Trainer[SequenceClassifier]:
+    """Make our trainer; precision and kernel are those of the settings."""
     model = SequenceClassifier(config.model, VOCAB, seed=0)
-    model.encoder.bf16 = bf16
+    set_computation(model.encoder, config, CPU)
     model.train()
     return Trainer(StepTask(config, model, reviews), Path("unused"))
 
 
-def our_step(reviews: EncodedSplit, config: RunConfig, bf16: bool) -> Step:
-    """Return our training step."""
-    ours = trainer(reviews, config, bf16)
+def our_step(reviews: EncodedSplit, config: RunConfig, **train: str) -> Step:
+    """Return our training step, with these settings of ``train`` changed."""
+    ours = trainer(reviews, config.override({f"train.{name}": value for name, value in train.items()}))
     return lambda batch: float(ours.train_step(reviews.batch(batch, CPU)).loss)
 
 
-def our_evaluation(reviews: EncodedSplit, config: RunConfig, bf16: bool) -> Step:
+def our_evaluation(reviews: EncodedSplit, config: RunConfig, **train: str) -> Step:
     """Return our forward pass without gradients."""
-    model = trainer(reviews, config, bf16).model.eval()
+    changed = config.override({f"train.{name}": value for name, value in train.items()})
+    model = trainer(reviews, changed).model.eval()
 
     @torch.inference_mode()
     def score(indices: Ints) -> None:
@@ -128,38 +131,74 @@ def matrix_rate(bf16: bool) -> float:
     return statistics.median(rates)
 
 
-def compare(source: str | None, cache: Path, rounds: int) -> None:
-    """Time every kind of step in turn, ``rounds`` times, and print medians and ratios."""
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    bf16 = use_bf16("auto", CPU)
-    reviews, config = reviews_like_imdb(source, cache)
-    bucketed = training_order(reviews.lengths, BATCH, 0, 0)
-    order = np.random.default_rng(2).permutation(len(reviews))
-    shuffled = [order[at : at + BATCH] for at in range(0, len(order) - BATCH, BATCH)]
-    ours = f"ours: dense, bucketed, {'bf16' if bf16 else 'fp32'}"
-    kinds: dict[str, tuple[Step, list[Ints], int]] = {
-        "packed, shuffled, fp32": (packed_step(reviews), shuffled, 4),
-        "dense, shuffled, fp32": (our_step(reviews, config, False), shuffled, 8),
-        "dense, bucketed, fp32": (our_step(reviews, config, False), bucketed, 16),
-        ours: (our_step(reviews, config, bf16), bucketed, 32),
-        "ours: evaluation": (our_evaluation(reviews, config, bf16), bucketed, 64),
-    }
+def in_turn(
+    kinds: Mapping[str, tuple[Step, Sequence[Ints], int]], lengths: Ints, rounds: int
+) -> dict[str, list[float]]:
+    """Time every kind of step in turn, ``rounds`` times after one that warms up; return tokens per second.
+
+    Args:
+        kinds: name -> (step, batches, batches of one round).
+        lengths: tokens of each review.
+        rounds: how often.
+    """
     rates: dict[str, list[float]] = {name: [] for name in kinds}
     for index in range(rounds + 1):
         for name, (step, batches, count) in kinds.items():
             chosen = [batches[(index * count + at) % len(batches)] for at in range(count)]
-            rates[name].append(rate(step, chosen, reviews.lengths))
-    medians = {name: statistics.median(values[1:]) for name, values in rates.items()}  # the first one warms up
+            rates[name].append(rate(step, chosen, lengths))
+    return {name: values[1:] for name, values in rates.items()}
+
+
+def compare(source: str | None, cache: Path, rounds: int) -> None:
+    """Time what tutorials do and what we do, and print medians and ratios."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    reviews, config = reviews_like_imdb(source, cache)
+    bucketed = training_order(reviews.lengths, BATCH, 0, 0)
+    order = np.random.default_rng(2).permutation(len(reviews))
+    shuffled = [order[at : at + BATCH] for at in range(0, len(order) - BATCH, BATCH)]
+    precision, kernel = "bf16" if use_bf16("auto", CPU) else "fp32", "own" if own_kernel_here() else "onednn"
+    plain = {"precision": "fp32", "kernel": "onednn"}
+    kinds: dict[str, tuple[Step, list[Ints], int]] = {
+        "packed, shuffled, fp32": (packed_step(reviews), shuffled, 4),
+        "dense, shuffled, fp32": (our_step(reviews, config, **plain), shuffled, 8),
+        "dense, bucketed, fp32": (our_step(reviews, config, **plain), bucketed, 16),
+        f"dense, bucketed, {precision}": (our_step(reviews, config, kernel="onednn"), bucketed, 32),
+        f"ours: {precision}, kernel {kernel}": (our_step(reviews, config), bucketed, 32),
+        "ours: evaluation": (our_evaluation(reviews, config), bucketed, 64),
+    }
+    rates = in_turn(kinds, reviews.lengths, rounds)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
 
     print(f"\nreal tokens per second, 1 thread, embed {EMBED}, hidden {HIDDEN}, batch {BATCH},")
     print(f"{'IMDB' if source else 'synthetic'} lengths cut at {LENGTH}; median (least - most) of {rounds} rounds")
     for name, values in rates.items():
-        print(f"  {name:32} {medians[name]:12,.0f}   ({min(values[1:]):,.0f} - {max(values[1:]):,.0f})")
-    packed, dense, _, our, evaluation = medians.values()
+        print(f"  {name:32} {medians[name]:12,.0f}   ({min(values):,.0f} - {max(values):,.0f})")
+    packed, dense, _, _, our, evaluation = medians.values()
     print(f"  ours / packed                    {our / packed:12.1f}   (at least 10)")
     print(f"  ours / dense, shuffled, fp32     {our / dense:12.2f}   (at least 2, where the CPU has bf16)")
     print(f"  evaluation / training            {evaluation / our:12.2f}   (at least 2.5)")
-    peak = matrix_rate(bf16)
-    share = our * 24 * HIDDEN * (EMBED + HIDDEN) / peak
-    print(f"  a matrix product does {peak / 1e9:,.0f} GFLOP/s; the step's LSTM reaches {share:.0%} of that")
+    if own_kernel_here():
+        kernels(reviews, config, rounds)
+
+
+def kernels(reviews: EncodedSplit, config: RunConfig, rounds: int) -> None:
+    """Time whole steps by the own kernel and by oneDNN at three sizes, in turn, and set them against a product."""
+    peak = matrix_rate(bf16=True)
+    print(f"\na step by kernel; a matrix product in bf16 does {peak / 1e9:,.0f} GFLOP/s; evaluation in tokens/s")
+    print(
+        f"  {'embed/hidden/batch':20} {'onednn':>10} {'own':>10} {'ratio':>7} {'of the product':>16} {'evaluation':>12}"
+    )
+    for embed, hidden, batch in SIZES:
+        sized = config.override({"model.embed_dim": embed, "model.hidden_dim": hidden, "train.batch_size": batch})
+        batches, count = training_order(reviews.lengths, batch, 0, 0), 2048 // batch
+        kinds = {name: (our_step(reviews, sized, kernel=name), batches, count) for name in ("onednn", "own")}
+        kinds["evaluation"] = (our_evaluation(reviews, sized), batches, count)
+        rates = in_turn(kinds, reviews.lengths, rounds)
+        ratio = statistics.median(own / other for own, other in zip(rates["own"], rates["onednn"], strict=True))
+        medians = {name: statistics.median(values) for name, values in rates.items()}
+        proportion = medians["own"] * 24 * hidden * (embed + hidden) / peak
+        print(
+            f"  {f'{embed}/{hidden}/{batch}':20} {medians['onednn']:10,.0f} {medians['own']:10,.0f} {ratio:7.2f} "
+            f"{proportion:16.0%} {medians['evaluation']:12,.0f}"
+        )

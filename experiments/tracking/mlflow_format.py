@@ -50,8 +50,9 @@ def tags(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
         if isinstance(entry, Happened) and isinstance(entry.event, Started):
             started, data = entry.event, entry.event.data
             found |= {
-                "device": started.device,
-                "precision": started.precision,
+                names.DEVICE: started.device,
+                names.PRECISION: started.precision,
+                names.KERNEL: started.kernel,
                 names.DATA_SCOPE: data.data_scope,
             }
             told = data.model_dump(exclude={"data_scope", "sizes", "duplicates", "notes"})

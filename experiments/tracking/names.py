@@ -41,6 +41,8 @@ REASON = "seqclf.reason"
 # What a run ran on.
 DEVICE = "device"
 PRECISION = "precision"
+KERNEL = "kernel"
+"""What computes the LSTM: ``own``, ``onednn`` or ``cudnn``."""
 USED = "used."
 """Begins tags about the data that a run used: ``used.digest``, ``used.train`` (texts in that split)."""
 PARAMETERS = "used.parameters"

@@ -20,7 +20,7 @@ SPEED = [names.TOKENS_PER_SECOND, names.SECONDS]
 WORK = ["worked", names.TOTAL_SECONDS, names.SECONDS, names.TOKENS_PER_SECOND, "started", "ended"]
 SIZES = ["used.train", "used.val", "used.test"]
 DATA = ["data_scope", "digest", "source", "split_method", "group_column", *SIZES]
-PLACE = ["commit", "device", "precision", "run_id", "experiment_id", "artifacts"]
+PLACE = ["commit", "device", "precision", "kernel", "run_id", "experiment_id", "artifacts"]
 CURVES = [names.TRAIN_LOSS, names.TRAIN_ACCURACY, names.VAL_LOSS, names.VAL_ACCURACY, *SPEED]
 
 _OUTCOMES = {"FINISHED": "complete", "KILLED": "failed", "FAILED": "failed"}  # where no tag says it

@@ -27,6 +27,7 @@ import ray
 from ray._private import worker
 from ray.exceptions import ActorDiedError, RayActorError, RayError
 
+from seqclf_core.config import TrainConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.data.travel import Files, key_of, pack
 from seqclf_core.errors import DataError, UserError
@@ -102,7 +103,7 @@ class RayExecutor:
         slots: int,
         address: str,
         folder: Path,
-        precision: str = "auto",
+        train: TrainConfig | None = None,
         orphan_seconds: float = ORPHAN_SECONDS,
     ) -> None:
         """Ask the cluster for ``slots`` actors; they come as it has room for them.
@@ -111,11 +112,14 @@ class RayExecutor:
             slots: how many.
             address: of the cluster's head.
             folder: of the study; made where there is none. A slot that sees a file in it shares it.
-            precision: of the study's runs; where it is "auto", a slot must have bf16 where this machine has.
+            train: of the study's base; where its precision or kernel is "auto", a slot must be able to do the
+                same as this machine.
             orphan_seconds: after which a slot that hears nothing ends itself.
         """
         self.notices: list[str] = []
-        self._address, self._precision = address, precision
+        train = train or TrainConfig()
+        named = {"bf16": train.precision, "own kernel": train.kernel}
+        self._address, self._decided = address, {name for name, value in named.items() if value != "auto"}
         self._wanted = slots
         self._mark, self._secret = folder / "cluster.mark", secrets.token_hex(16)
         atomic_write(self._mark, self._secret)
@@ -288,7 +292,7 @@ class RayExecutor:
         differs = [
             f"{name} is {about.environment.get(name)} there and {here} here"
             for name, here in self._here.items()
-            if about.environment.get(name) != here and not (name == "bf16" and self._precision != "auto")
+            if about.environment.get(name) != here and name not in self._decided
         ]
         if differs:
             self._drop(actor, "; ".join(differs))

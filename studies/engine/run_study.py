@@ -81,7 +81,7 @@ def run_study(
     slots = max(0, min(workers or (cluster.slots_of_cluster() if cluster else default_workers()), left))
     executor: Executor  # its workers load torch while the data is read here
     if cluster and ray and left > 0:
-        executor = cluster.RayExecutor(slots, ray, paths.work(name), study.base.train.precision)
+        executor = cluster.RayExecutor(slots, ray, paths.work(name), study.base.train)
     else:
         executor = Processes(slots, paths.workers_log, devices())
     try:

@@ -103,7 +103,7 @@ class Scheduler:
     failures_in_a_row: int = 0
     awake: float = field(default_factory=time.monotonic)
     """When this process was last at work, on the monotonic clock."""
-    conditions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    conditions: dict[str, tuple[str, str, str | None]] = field(default_factory=dict)
     """Settings of data and precision -> digest of the data and precision of the first run that had them."""
     stopping: bool = False
     """Set by a signal: nothing new is started, and every run stops at its next event."""
@@ -311,15 +311,18 @@ class Scheduler:
                 self.executor.answer(run.job.key, go=not run.ending)
 
     def _other_conditions(self, run: Running, started: Started) -> str:
-        """Say how a run's data or precision differ from what runs on the same data settings had; else nothing."""
-        settings = run.job.config.data.model_dump_json() + run.job.config.train.model_dump_json(
-            include={"precision"}
+        """Say how a run's data, precision or kernel differ from those of runs with its settings; else nothing."""
+        pooling, train = run.job.config.model.pooling, run.job.config.train  # one pooling has no choice of kernels
+        settings = run.job.config.data.model_dump_json() + train.model_dump_json(include={"precision", "kernel"})
+        digest, precision, kernel = self.conditions.setdefault(
+            settings + str(pooling == "last_position"), (started.data.digest, started.precision, started.kernel)
         )
-        digest, precision = self.conditions.setdefault(settings, (started.data.digest, started.precision))
         if started.data.digest != digest:
             return f"its data have digest {started.data.digest[:12]}, those of the study have {digest[:12]}"
         if started.precision != precision:
             return f"it computes in {started.precision}, the first run in {precision}; see --train.precision"
+        if started.kernel != kernel:
+            return f"its LSTM is computed by {started.kernel}, the first run's by {kernel}; see --train.kernel"
         return ""
 
     def _note(self, run: Running, event: Started | Progress | Saved) -> bool:

@@ -88,5 +88,5 @@ def test_an_encoded_corpus_travels_without_its_reviews(small: RunConfig, tmp_pat
 
 
 def test_the_environment_tells_code_from_other_code() -> None:
-    assert set(environment()) == {"code", "Python", "torch", "tokenizers", "bf16"}
+    assert set(environment()) == {"code", "Python", "torch", "tokenizers", "bf16", "own kernel"}
     assert environment() == environment()
