@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import psutil
 import tyro
 
-from seqclf_core.environment import worker_environment
+from seqclf_core.environment import prepare_process, worker_environment
 
 ROOT = Path(__file__).parents[1]
 
@@ -144,13 +144,8 @@ def memory(source: str | None, cache: Path, trials: int) -> None:
     changes = {"data.source": source or "synthetic", "data.limit": 1500, "train.epochs": 1}
     configs = [config.override(changes) for config in build_study(Params()).random_configs(trials)]
     warm = "import sys; from tests.bench import encode; encode(sys.stdin.read(), sys.argv[1])"
-    subprocess.run(
-        [sys.executable, "-c", warm, str(cache)],
-        cwd=ROOT,
-        check=True,
-        text=True,
-        input=configs[0].model_dump_json(),
-    )
+    command = [sys.executable, "-c", warm, str(cache)]
+    subprocess.run(command, cwd=ROOT, check=True, text=True, input=configs[0].model_dump_json())
     held = []
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
@@ -194,6 +189,7 @@ def encode(config: str, cache: str) -> None:
 def main() -> None:
     """Measure all, or the part that is named."""
     options = tyro.cli(Options, prog="python -m tests.bench")
+    prepare_process()  # what is compared with ours has the same memory
     source = str(Path(options.source).absolute()) if options.source else None
 
     def steps(source: str | None, cache: Path) -> None:

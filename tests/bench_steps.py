@@ -25,6 +25,7 @@ from seqclf_core.training.trainer import Trainer
 EMBED, HIDDEN, BATCH, LENGTH, VOCAB = 100, 128, 64, 400, 20_000
 SIZES = ((100, 128, 64), (64, 112, 16), (32, 64, 32))
 """Embedding width, hidden width and batch size of what the default search comes to."""
+HEADS = {"onednn": 10, "own": 10, "ratio": 7, "of the product": 16, "evaluation": 12}
 CPU = torch.device("cpu")
 
 Ints = npt.NDArray[np.int64]
@@ -186,9 +187,8 @@ def kernels(reviews: EncodedSplit, config: RunConfig, rounds: int) -> None:
     """Time whole steps by the own kernel and by oneDNN at three sizes, in turn, and set them against a product."""
     peak = matrix_rate(bf16=True)
     print(f"\na step by kernel; a matrix product in bf16 does {peak / 1e9:,.0f} GFLOP/s; evaluation in tokens/s")
-    print(
-        f"  {'embed/hidden/batch':20} {'onednn':>10} {'own':>10} {'ratio':>7} {'of the product':>16} {'evaluation':>12}"
-    )
+    heads = (f"{name:>{width}}" for name, width in HEADS.items())
+    print(f"  {'embed/hidden/batch':20} {' '.join(heads)}")
     for embed, hidden, batch in SIZES:
         sized = config.override({"model.embed_dim": embed, "model.hidden_dim": hidden, "train.batch_size": batch})
         batches, count = training_order(reviews.lengths, batch, 0, 0), 2048 // batch
