@@ -45,8 +45,8 @@ class Params:
 
 def sample(trial: Trial) -> None:
     """Draw the searched settings. Each parameter carries the name of the field it sets."""
-    trial.suggest_int("model.embed_dim", 32, 128, log=True)
-    trial.suggest_int("model.hidden_dim", 32, 128, log=True)
+    trial.suggest_int("model.embed_dim", 32, 128, step=16)
+    trial.suggest_int("model.hidden_dim", 32, 128, step=16)
     trial.suggest_categorical("model.pooling", ["last", "mean"])
     trial.suggest_categorical("model.loss", ["bce", "cross_entropy"])
     trial.suggest_float("model.word_dropout", 0.0, 0.5)
