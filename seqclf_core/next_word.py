@@ -33,10 +33,10 @@ from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import DataSummary, Event
 from seqclf_core.files import atomic_write
 from seqclf_core.models import SequenceTagger
-from seqclf_core.run import run_task
 from seqclf_core.training.checkpoint import save_model
 from seqclf_core.training.device import pick_device, set_computation
 from seqclf_core.training.metrics import named_best
+from seqclf_core.training.skeleton import run_task
 from seqclf_core.training.tally import Tally
 from seqclf_core.training.task import Task
 from seqclf_core.vectors import start_from_vectors

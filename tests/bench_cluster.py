@@ -15,7 +15,8 @@ from typing import Any
 
 from seqclf_core.config import RunConfig
 from seqclf_core.events import Finished
-from seqclf_core.run import CHECKPOINT, run
+from seqclf_core.run import run
+from seqclf_core.training.skeleton import CHECKPOINT
 from studies.engine.executors import Executor, Job
 from studies.engine.processes import Processes
 from studies.engine.ray_cluster import join

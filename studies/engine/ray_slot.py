@@ -25,8 +25,8 @@ from seqclf_core.data.travel import Files, unpack
 from seqclf_core.errors import DataError
 from seqclf_core.events import Finished, Progress, Saved
 from seqclf_core.files import atomic_write
-from seqclf_core.run import CHECKPOINT
 from seqclf_core.slot import Slot, environment, last_words
+from seqclf_core.training.skeleton import CHECKPOINT
 from studies.engine.executors import parse_message
 from studies.engine.ray_cluster import CACHE, LOCAL, default_cache
 

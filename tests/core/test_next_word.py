@@ -16,8 +16,9 @@ from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Saved, Started
 from seqclf_core.models import SequenceTagger
 from seqclf_core.next_word import TAGGER, chunks, next_word_loss, train_language_model
-from seqclf_core.run import CHECKPOINT, run
+from seqclf_core.run import run
 from seqclf_core.training.checkpoint import load_tagger, read_tensors
+from seqclf_core.training.skeleton import CHECKPOINT
 from tests.core.run_events import curve
 
 CPU = torch.device("cpu")

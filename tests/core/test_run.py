@@ -14,9 +14,10 @@ from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import NotFiniteError, SavedError, UserError
 from seqclf_core.events import EVENT, Event, Finished, Progress, Saved, Started
 from seqclf_core.inference import Classifier
-from seqclf_core.run import CHECKPOINT, run
+from seqclf_core.run import run
 from seqclf_core.training import trainer
 from seqclf_core.training.checkpoint import load_classifier
+from seqclf_core.training.skeleton import CHECKPOINT
 from tests.core.run_events import curve
 
 

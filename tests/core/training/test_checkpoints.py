@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from seqclf_core.config import RunConfig
-from seqclf_core.run import CHECKPOINT, run
+from seqclf_core.run import run
 from seqclf_core.training.checkpoint import read_tensors
+from seqclf_core.training.skeleton import CHECKPOINT
 from tests.core.run_events import curve
 
 ROOT = Path(__file__).parents[3]
