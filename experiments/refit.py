@@ -28,6 +28,8 @@ class RefitSettings(Settings):
     data: DataConfig = DataConfig()
     of: str = ""
     """Key of the finished run whose settings are taken; of its data only the place may be another."""
+    soft_labels: str | None = None
+    """Folder of soft labels in the place of the run's own, such as those of refitted teachers; none: its own."""
 
 
 def runs(config: RefitSettings, place: Place) -> list[NamedRun]:
@@ -43,17 +45,24 @@ def runs(config: RefitSettings, place: Place) -> list[NamedRun]:
         chosen, _, _ = read_settings(folder)
     except SavedError as error:
         raise UserError(f"OF={config.of}: {error}") from error
-    return [NamedRun("on both splits", refitted(chosen, config.data.source), {names.REFIT: config.of})]
+    return [
+        NamedRun(
+            "on both splits", refitted(chosen, config.data.source, config.soft_labels), {names.REFIT: config.of}
+        )
+    ]
 
 
-def refitted(chosen: RunConfig, source: str) -> RunConfig:
+def refitted(chosen: RunConfig, source: str, soft_labels: str | None = None) -> RunConfig:
     """Return the settings that learn from the validation split too.
 
     Args:
         chosen: settings of the run that was chosen.
         source: where its data are now.
+        soft_labels: in the place of its own; None: its own.
     """
     changes: dict[str, Any] = {"train.learn_from": "train_and_val", "data.source": source}
+    if soft_labels is not None:
+        changes["train.soft_labels"] = soft_labels
     return chosen.override(changes)
 
 

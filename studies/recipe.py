@@ -1,6 +1,7 @@
 """The whole recipe of the record, part by part: each a tracked run or study, skipped where it is finished.
 
-    vectors -> NBSVM -> teachers -> soft labels -> students and ablations -> ensemble -> refit -> refitted ensemble
+    vectors -> NBSVM -> teachers -> soft labels -> students and ablations -> ensemble
+    the same once more on training and validation split: teachers -> soft labels -> students -> ensemble
 
 A part is known by its settings and data. After any end, a kill included, the same command does what is missing:
 the part that was at work goes on from its checkpoint, and comes to the same end. Everything is chosen by
@@ -11,10 +12,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from statistics import fmean
 
 from experiments import ensemble, nbsvm, refit, self_training, word_vectors
 from experiments.experiment import Experiment, NamedRun, Place
@@ -39,8 +41,11 @@ from studies.engine.run_study import run_study
 from studies.record_base import BASE
 from studies.study import Study
 
-TOKENS_PER_SECOND = {"vectors": 160_000, "nbsvm": 80_000, "lstm": 95_000, "predict": 200_000}
+TOKENS_PER_SECOND = {"vectors": 600_000, "nbsvm": 80_000, "lstm": 150_000, "predict": 300_000}
 """Tokens that a part gets through in a second of one processor, as measured on IMDB: for the plan alone."""
+
+METRICS = (names.BEST_VAL_ACCURACY, names.TEST_ACCURACY, names.TEST_LOSS)
+"""Scores that are told at the end."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +133,22 @@ class Recipe:
     @property
     def label_settings(self) -> self_training.SelfTrainingSettings:
         """Who labels the unlabelled texts; weights by validation."""
-        teacher = " + ".join([self.linear[0], *self.teachers])
-        return self_training.SelfTrainingSettings.model_validate({**self.base.model_dump(), "teacher": teacher})
+        return self.taught_by(" + ".join([self.linear[0], *self.teachers]))
 
     @property
-    def labels(self) -> Path:
-        """Folder of the soft labels; the teachers are finished."""
-        (run,) = LABELS.runs(self.label_settings, self.place("self_training", LABELS))
+    def relabel_settings(self) -> self_training.SelfTrainingSettings:
+        """Who labels them for the refitted students: the same teachers, refitted, with the same weights."""
+        weights = read_members(self.label_settings.teacher, self.paths, "TEACHER")
+        told = [f"{weight:.6f} {self.refit_of(key)}" for key, weight in weights.items() if weight > 0]
+        return self.taught_by(" + ".join(told))
+
+    def taught_by(self, teacher: str) -> self_training.SelfTrainingSettings:
+        """Return the settings of soft labels by these runs."""
+        return self_training.SelfTrainingSettings.model_validate({**self.base.model_dump(), "teacher": teacher})
+
+    def labels(self, settings: self_training.SelfTrainingSettings) -> Path:
+        """Return the folder of soft labels; their teachers are finished."""
+        (run,) = LABELS.runs(settings, self.place("self_training", LABELS))
         return (self.paths.work(self.key("self_training", LABELS, run.config)) / SOFT_LABELS).absolute()
 
     def place(self, name: str, experiment: Experiment) -> Place:
@@ -176,12 +190,20 @@ class Recipe:
         yield Part(
             f"{self.seeds} students, and {left_out} seeds of each arm that leaves an ingredient out",
             (self.seeds + 2 * left_out) * student + left_out * epochs * labelled / lstm,
-            tuple(self.students), lambda: self.do_study("record", str(self.labels)),
+            tuple(self.students), lambda: self.do_study("record", str(self.labels(self.label_settings))),
         )  # fmt: skip
         yield Part("ensemble", 20, (), lambda: self.do("ensemble", ensemble.EXPERIMENT, self.together()))
         yield Part(
-            "refit of the LSTMs on both splits, without validation",
-            1.17 * (len(record.TEACHERS) * epochs * labelled / lstm) + student, (), self.do_refits,
+            "the teachers again, on both splits, without validation",
+            1.17 * (len(record.TEACHERS) * epochs * labelled / lstm), (), lambda: self.do_refits(self.teachers),
+        )  # fmt: skip
+        yield Part(
+            "soft labels of these", 4 * self.tokens["unlabelled"] / TOKENS_PER_SECOND["predict"], (),
+            lambda: self.do("self_training", LABELS, self.relabel_settings),
+        )  # fmt: skip
+        yield Part(
+            f"{self.seeds} students again, on both splits, without validation", self.seeds * 1.05 * student, (),
+            lambda: self.do_refits(self.students),
         )  # fmt: skip
         yield Part(
             "ensemble of the refitted", 20, (),
@@ -227,8 +249,9 @@ class Recipe:
         return self.key("refit", refit.EXPERIMENT, run.config)
 
     def refit_settings(self, key: str) -> refit.RefitSettings:
-        """Return the settings of a refit."""
-        return refit.RefitSettings(data=self.base.data, of=key)
+        """Return the settings of a refit: of a student, on the labels of refitted teachers."""
+        labels = str(self.labels(self.relabel_settings)) if key in self.students else None
+        return refit.RefitSettings(data=self.base.data, of=key, soft_labels=labels)
 
     def weights(self) -> dict[str, float]:
         """Return the ensemble's members that count -> weight, found on the validation split."""
@@ -238,10 +261,10 @@ class Recipe:
             if weight > 0
         }
 
-    def do_refits(self) -> int:
-        """Repeat every LSTM of the ensemble, and the first student, on both splits."""
-        for key in dict.fromkeys([self.students[0], *self.weights()]):
-            if key != self.linear[0] and (status := self.do("refit", refit.EXPERIMENT, self.refit_settings(key))):
+    def do_refits(self, keys: Sequence[str]) -> int:
+        """Repeat LSTMs on both splits."""
+        for key in keys:
+            if status := self.do("refit", refit.EXPERIMENT, self.refit_settings(key)):
                 return status
         return 0
 
@@ -330,29 +353,28 @@ def outcome(recipe: Recipe) -> Iterator[str]:
     together = recipe.together()
     (run,) = ensemble.runs(together, recipe.place("ensemble", ensemble.EXPERIMENT))
     (refitted,) = ensemble.runs(recipe.together_refitted(), recipe.place("ensemble", ensemble.EXPERIMENT))
-    first = recipe.refit_of(recipe.students[0])
     rows = {
         "NBSVM": recipe.linear[0],
         **{f"teacher {key}": key for key in recipe.teachers},
         **{f"student {key}": key for key in recipe.students},
         "ensemble": recipe.key("ensemble", ensemble.EXPERIMENT, run.config),
         "refit, not validated: NBSVM": recipe.linear[1],
-        "refit, not validated: a student": first,
+        **{f"refit, not validated: {key}": recipe.refit_of(key) for key in [*recipe.teachers, *recipe.students]},
         "refit, not validated: ensemble": recipe.key("ensemble", ensemble.EXPERIMENT, refitted.config),
     }
     yield f"  {'':44} val accuracy   test accuracy   test loss"
     for name, key in rows.items():
         scores = recipe.scores(key)
-        shown = [
-            f"{scores[metric]:.4f}" if metric in scores else "-"
-            for metric in (names.BEST_VAL_ACCURACY, names.TEST_ACCURACY, names.TEST_LOSS)
-        ]
+        shown = [f"{scores[metric]:.4f}" if metric in scores else "-" for metric in METRICS]
         yield f"  {name:44} {shown[0]:>12} {shown[1]:>15} {shown[2]:>11}"
-    means = [
-        sum(recipe.scores(key)[metric] for key in recipe.students) / recipe.seeds
-        for metric in (names.BEST_VAL_ACCURACY, names.TEST_ACCURACY, names.TEST_LOSS)
-    ]
-    yield f"  {f'mean of {recipe.seeds} students':44} {means[0]:12.4f} {means[1]:15.4f} {means[2]:11.4f}"
+    again = [recipe.refit_of(key) for key in recipe.students]
+    for name, keys, metrics in (
+        (f"mean of {recipe.seeds} students", recipe.students, METRICS),
+        (f"mean of {recipe.seeds} students refitted", again, METRICS[1:]),
+    ):
+        means = [f"{fmean(recipe.scores(key)[metric] for key in keys):.4f}" for metric in metrics]
+        shown = ["-"] * (len(METRICS) - len(means)) + means
+        yield f"  {name:44} {shown[0]:>12} {shown[1]:>15} {shown[2]:>11}"
     weights = " + ".join(f"{weight:.2f} {key}" for key, weight in recipe.weights().items())
     yield f"  The ensemble: {weights}, by validation. These {len(rows)} models, and those of the "
     yield "  other arms, were scored on the test split, each once."
