@@ -24,6 +24,7 @@ from seqclf_core.ended import record
 from seqclf_core.events import Event, Finished, Progress, Started
 from seqclf_core.training.metrics import measure, named, named_best
 from seqclf_core.training.predictions import write_predictions
+from seqclf_core.training.usage import Usage
 
 MODEL = "model"
 """Model folder within the run's own."""
@@ -81,7 +82,7 @@ def fit_and_score(
     config = DataConfig.model_validate(settings.data.model_dump())
     corpus, reviews = load_corpus(config, cache), load_reviews(config)
     texts = texts_of(corpus, reviews)
-    begun = time.monotonic()
+    begun, usage = time.monotonic(), Usage()
     learned_from = ("train", "val") if with_val else ("train",)
     labelled = {name: Labelled(texts[name], getattr(corpus, name).labels) for name in ("train", "val")}
     fitted = fit(labelled["train"], labelled["val"], with_val)
@@ -110,6 +111,7 @@ def fit_and_score(
         files |= keep("val", corpus.val, odds, folder)
         learned = measure(corpus.train.labels, fitted.log_odds(texts["train"]))
         speed = {"tokens_per_second": len(corpus.train.tokens) / seconds, "seconds": time.monotonic() - begun}
+        speed |= usage.measure()
         progress = Progress(
             evaluation=1, step=len(labels), epoch=1.0, best=True,
             metrics={**named("train", learned), **named("val", scores), **speed},

@@ -83,8 +83,9 @@ def runs(stores: Stores | None = None, study: str | None = None, role: str | Non
         Who and what happened (``key``, ``name``, ``study``, ``role``, ``trial``, ``outcome`` ...), every setting
         under its dotted name with a type of its own, scores (proportions, losses in nats), seconds of work
         (``worked``: ``total_seconds`` of a complete run, else the ``seconds`` up to its last evaluation),
-        ``tokens_per_second`` (of the last evaluation), ``started`` and ``ended`` (UTC), the data (``kind``,
-        ``digest``, ``split``, ``used.train`` ...), ``commit``, and every other tag under its own name, such as
+        ``tokens_per_second``, ``system/cpu_percent`` and ``system/memory_mb`` (of the last evaluation),
+        ``started`` and ``ended`` (UTC), the data (``data_scope``, ``digest``, ``split_method``, ``used.train``
+        ...), ``commit``, and every other tag under its own name, such as
         ``block`` in a factors study. ``finish`` is how training ended: completed, early_stop or diverged.
 
     Raises:

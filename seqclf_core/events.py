@@ -69,7 +69,8 @@ class Progress(_Value):
     metrics: dict[str, float]
     """Final name -> value: ``train/loss``, ``train/accuracy``, ``val/loss``, ``val/accuracy`` (losses in nats);
     ``tokens_per_second``, real (not padding) tokens trained on per second of training; ``seconds`` of work so far,
-    evaluation included, pauses not."""
+    evaluation included, pauses not; ``system/cpu_percent`` since the evaluation before and ``system/memory_mb`` of
+    the process that trains, which say nothing about the result."""
     best: bool
     """Whether this is the best validation accuracy so far, so that these weights are kept."""
 

@@ -76,7 +76,7 @@ def runs_table(found: Recorded) -> pd.DataFrame:
 
 def measured(metrics: pd.Series[str]) -> list[str]:
     """Return those of these metrics that an evaluation measures, on whatever split."""
-    return sorted({name for name in metrics if name.startswith(("train/", "val/")) or name in SPEED})
+    return sorted({name for name in metrics if name.startswith(("train/", "val/", names.SYSTEM)) or name in SPEED})
 
 
 def curves_table(points: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from seqclf_core.training.metrics import named
 from seqclf_core.training.optimizer import adamw, set_lr
 from seqclf_core.training.tally import Tally
 from seqclf_core.training.task import Model, Task
+from seqclf_core.training.usage import Usage
 
 SAVE_SECONDS = 10.0
 """Between two evaluations, a checkpoint about this often: what a power cut can cost."""
@@ -84,6 +85,7 @@ class Trainer(Generic[Model]):
             if settings.learn_from == "train"
         }
         self.state = State()
+        self.usage = Usage()
         self.save_pause = save_pause(0.0)
         """Seconds until the next checkpoint between evaluations."""
         self.average = EMA(model, settings.ema_decay)
@@ -217,6 +219,7 @@ class Trainer(Generic[Model]):
                 **named("val", scores),
                 "tokens_per_second": state.tokens / max(state.train_seconds, 1e-9),
                 "seconds": state.seconds,
+                **self.usage.measure(),
             },
             best=best,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from seqclf_core.events import Event, Saved
 
-CLOCK = {"seconds", "tokens_per_second", "total_seconds"}
+CLOCK = {"seconds", "tokens_per_second", "total_seconds", "system/cpu_percent", "system/memory_mb"}
 
 
 def curve(events: Iterable[Event]) -> list[dict[str, object]]:

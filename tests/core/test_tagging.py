@@ -24,6 +24,7 @@ from seqclf_core.tagging import (
     train_tagger,
 )
 from seqclf_core.training.checkpoint import TOKENIZER, load_tagger, read_tensors
+from tests.core.run_events import CLOCK
 
 SMALL = RunConfig().override(
     {
@@ -82,12 +83,11 @@ def test_it_is_a_run_that_is_continued_to_the_same_end(tmp_path: Path) -> None:
             break
     stopped.close()  # type: ignore[attr-defined]
     again = [event for event in train_tagger(config, tmp_path / "cut") if not isinstance(event, Saved)]
-    clock = {"seconds", "tokens_per_second", "total_seconds"}
     for one, other in zip(whole[1:], again[1:], strict=True):
         assert isinstance(one, Progress | Finished)
         assert isinstance(other, Progress | Finished)
-        assert {name: value for name, value in one.metrics.items() if name not in clock} == {
-            name: value for name, value in other.metrics.items() if name not in clock
+        assert {name: value for name, value in one.metrics.items() if name not in CLOCK} == {
+            name: value for name, value in other.metrics.items() if name not in CLOCK
         }
     first, second = (read_tensors(tmp_path / each / TAGGER / "model.safetensors")[0] for each in ("whole", "cut"))
     assert all(torch.equal(first[name], second[name]) for name in first)

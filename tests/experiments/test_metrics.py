@@ -57,6 +57,8 @@ def test_a_metric_that_is_added_is_found_in_the_journal_in_mlflow_and_in_frames(
     stores = frames.Stores.under(paths.runs)
     curve = frames.curves(stores, "baseline", [result.key])
     assert curve["val/f1"].tolist() == pytest.approx([event.metrics["val/f1"] for event in told])
+    for name in ("system/cpu_percent", "system/memory_mb"):  # what the machine did comes along
+        assert curve[name].tolist() == pytest.approx([event.metrics[name] for event in told])
     known = frames.runs(stores, "baseline")
     (row,) = known[known["role"] == "experiment"].to_dict("records")
     assert row["best/val_f1"] == pytest.approx(ended["best/val_f1"])
