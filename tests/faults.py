@@ -14,6 +14,19 @@ from pathlib import Path
 
 import psutil
 
+from tests.faults_beside import (
+    TEN_YEARS,
+    clean_up,
+    cut_power,
+    end_of_champion,
+    end_of_other_study,
+    kill_champion,
+    kill_deliverer,
+    kill_other_study,
+    prepare_disk,
+    remove_files,
+    start_other_study,
+)
 from tests.studies.engine.study_command import Command
 
 EXIT_SECONDS = 10.0
@@ -43,6 +56,10 @@ class Scenario:
     """How the tracking server fails while the study runs; none: MLflow is a database, and nothing is between."""
     outage: float = 0.0
     """Seconds after which the server works again; 0: not before the study has ended."""
+    prepare: Callable[[Command], None] = lambda command: None
+    """What is done before the study starts."""
+    after: Callable[[Command], list[str]] = lambda command: []
+    """What is looked at when it has ended; returns what is wrong."""
 
 
 class Over(Exception):
@@ -123,6 +140,11 @@ def step_back_an_hour(command: Command, draw: random.Random) -> None:
     command.step_clock(-HOUR)
 
 
+def step_ten_years(command: Command, draw: random.Random) -> None:
+    """Forwards and back, in turn."""
+    command.step_clock(TEN_YEARS if int(command.clock.read_text()) == 0 else -TEN_YEARS)
+
+
 def lock(command: Command, draw: random.Random) -> None:
     with (
         closing(sqlite3.connect(command.runs / "optuna.db", isolation_level=None, timeout=60)) as one,
@@ -180,6 +202,22 @@ SCENARIOS = (
     Scenario("hang", "a worker that hangs", 0.15, 0.34, 6, hang, ("--hang-seconds", "8")),
     Scenario("sleep", "a machine that sleeps for an hour", 0.15, 0.34, 4, sleep_an_hour, ("--hang-seconds", "8")),
     Scenario("clock", "a clock that steps back an hour", 0.15, 0.34, 4, step_back_an_hour),
+    Scenario("decade", "a clock that steps by ten years", 0.15, 0.34, 4, step_ten_years),
+    Scenario("power", "a power cut", 0.3, 0.67, 6, cut_power, prepare=prepare_disk),
+    Scenario("deliverer", "kill -9 of the process that sends runs to MLflow", 0.3, 0.34, 4, kill_deliverer),
+    Scenario("clean", "`make clean` beside it, and a cache that is removed", 0.3, 0.34, 3, clean_up),
+    Scenario("files", "journals, folders, cache and logs that are removed", 0.3, 0.34, 3, remove_files),
+    Scenario(
+        "two",
+        "another study in the same RUNS, killed and started again",
+        0.3,
+        0.2,
+        6,
+        kill_other_study,
+        prepare=start_other_study,
+        after=end_of_other_study,
+    ),
+    Scenario("champion", "kill -9 of `make champion`", 0.3, 0.34, 3, kill_champion, after=end_of_champion),
     Scenario("lock", "both databases locked for 30 s", 0.1, 0.3, 4, lock),
     Scenario("refuse-minute", "a tracking server that refuses for a minute", 0.5, 0, 0, nothing, (), "refuse", 60),
     Scenario("hang-minute", "a tracking server that hangs for a minute", 0.5, 0, 0, nothing, (), "hang", 60),

@@ -78,13 +78,15 @@ def run(scenario: Scenario, reviews: Path, runs: Path, total: int, seed: int) ->
         if mending:
             mending.daemon = True
             mending.start()
-        more = ["--workers", "1", "--train.epochs", "2", *scenario.more, *address]
+        more = ["--workers", "1", "--train.epochs", "2", "--study-seed", "0", *scenario.more, *address]
         command = Command(reviews, runs, row.trials, more)
+        scenario.prepare(command)
         command.start()
         strike(scenario, command, row, draw)
         code, output = command.end(timeout=900)
         if code != 0 or "Traceback" in output:
             row.remarks.append(f"it ended with status {code}: {' '.join(output.split())[-300:]}")
+        row.remarks += scenario.after(command)
         if served:
             row.times = 1
             mending.join() if mending else served[1]()

@@ -13,16 +13,21 @@ from pathlib import Path
 import optuna
 import psutil
 
+from tests.power.disk import Disk
+
 ROOT = Path(__file__).parents[3]
 
 
 class Command:
     """``seqclf study imdb`` on small data, in a folder of its own."""
 
-    def __init__(self, reviews: Path, runs: Path, total: int, more: Sequence[str] = (), width: int = 8) -> None:
+    def __init__(
+        self, reviews: Path, runs: Path, total: int, more: Sequence[str] = (), width: int = 8,
+        name: str = "test",
+    ) -> None:  # fmt: skip
         self.runs = runs
         self.arguments = [
-            sys.executable, "-m", "studies.commands", "study", "imdb", "--name", "test", "--runs", str(runs),
+            sys.executable, "-m", "studies.commands", "study", "imdb", "--name", name, "--runs", str(runs),
             "--trials", str(total),
             "--data.source", str(reviews), "--model.embed-dim", str(width),
             "--model.hidden-dim", str(width), "--train.patience", "99", "--train.batch-size", "2",
@@ -33,6 +38,9 @@ class Command:
         self.clock.parent.mkdir(parents=True, exist_ok=True)
         self.clock.write_text("0")
         self.environment: dict[str, str] = {}
+        self.reviews, self.more = reviews, more
+        self.other: Command | None = None
+        self.disk: Disk | None = None
 
     def start(self, largest_file: int | None = None) -> None:
         """Start it; a ``largest_file``, in bytes, lets writes beyond it fail as on a full disk."""
@@ -99,16 +107,18 @@ class Command:
         self.wait_for(lambda: self.events() >= before + more)
 
 
-def trials(runs: Path) -> list[optuna.trial.FrozenTrial]:
-    return optuna.load_study(study_name="test", storage=f"sqlite:///{runs / 'optuna.db'}").trials
+def trials(runs: Path, name: str = "test") -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{runs / 'optuna.db'}").trials
 
 
-def children_in_mlflow(runs: Path) -> dict[int, tuple[str, int]]:
-    """Return trial number -> (status, metric rows) of every child run that the MLflow in a folder knows."""
+def children_in_mlflow(runs: Path, name: str = "test") -> dict[int, tuple[str, int]]:
+    """Return trial number -> (status, metric rows) of each child run of a study in the MLflow of a folder."""
     query = """select n.value, r.status, (select count(*) from metrics m where m.run_uuid = r.run_uuid)
-               from runs r join tags n on n.run_uuid = r.run_uuid and n.key = 'seqclf.trial'"""
+               from runs r join tags n on n.run_uuid = r.run_uuid and n.key = 'seqclf.trial'
+               join tags s on s.run_uuid = r.run_uuid and s.key = 'seqclf.study' and s.value = ?
+               where r.lifecycle_stage = 'active'"""
     with sqlite3.connect(runs / "mlflow.db") as database:
-        rows = database.execute(query).fetchall()
+        rows = database.execute(query, [name]).fetchall()
     assert len({row[0] for row in rows}) == len(rows), "a trial has two runs"
     return {int(number): (status, metrics) for number, status, metrics in rows}
 
