@@ -28,10 +28,10 @@ class NamedRun:
     """One run of an experiment."""
 
     label: str
-    """What tells it from the experiment's other runs: ``last, padded``."""
+    """Short name that distinguishes the run from the others of its experiment, such as ``last, padded``."""
     config: Settings
     tags: Mapping[str, str] = field(default_factory=dict)
-    """What else is worth recording with it."""
+    """Additional tags to record with the run in MLflow."""
     tagger_stream: Stream | None = None
     """Does the run where it makes what others start from, such as a tagger, word vectors or soft labels, and has
     no scores of reviews; None: the experiment's own stream does it."""
@@ -44,11 +44,11 @@ class Result:
     run: NamedRun
     key: str
     folder: Path
-    """Its own: model and predictions."""
+    """Folder of the run, with its model and predictions."""
     closed: Closed | None
-    """How it ended; None: it was stopped, and the same command goes on with it."""
+    """Way in which the run ended; None: it was stopped, and the same command resumes it."""
     finished: Finished | None
-    """Its scores, if it is complete."""
+    """Scores of the run; None where it is not complete."""
 
 
 def only_one(config: RunConfig, _: Place) -> list[NamedRun]:

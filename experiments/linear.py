@@ -38,13 +38,13 @@ class Fitted:
     """A model that has learned."""
 
     parameters: int
-    """How many numbers it learned."""
+    """Number of learned parameters."""
     log_odds: Callable[[Sequence[str]], NDArray[np.float64]]
     """Texts -> (N,) log-odds of the positive label."""
     save: Callable[[Path], None] | None = None
     """Writes the model folder; None: the model is not kept."""
     chosen: Mapping[str, float] = field(default_factory=dict)
-    """What was chosen by the validation split, such as ``chosen/c``: recorded with the scores."""
+    """Values chosen on the validation split, such as ``chosen/c``, recorded with the scores."""
 
 
 @dataclass(frozen=True)

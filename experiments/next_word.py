@@ -54,7 +54,7 @@ BASE = RunConfig().override(
         "train.patience": 1000,  # neither run stops before the other
     }
 )
-"""Of the classifiers."""
+"""Settings that all classifiers of the experiment have in common."""
 
 
 def runs(config: RunConfig, place: Place) -> list[NamedRun]:

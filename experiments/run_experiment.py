@@ -27,7 +27,7 @@ from seqclf_core.files import make_folder
 from seqclf_core.masking import mask
 
 SYNC_SECONDS, STOPPED_SYNC_SECONDS = 60.0, 5.0
-"""For what is not in MLflow yet at the end, and after a stop; the rest is for `make sync`."""
+"""Seconds that the last transfer to MLflow may take at the end, and after a stop; `make sync` sends the rest."""
 
 
 def run_experiment(

@@ -34,10 +34,11 @@ class Session:
     """What the runs of one command share."""
 
     name: str
-    """Of the experiment; on limited or synthetic data with that kind behind it: such runs never mix."""
+    """Name of the experiment; limited or synthetic data adds its scope, so that such runs never mix with
+    others."""
     question: str
     command: str
-    """What a person types to get the same."""
+    """Command line that repeats the session."""
     data: DataSummary
     paths: RunPaths
     console: Console

@@ -63,7 +63,7 @@ class VectorSettings(Settings):
     data: DataConfig = DataConfig(vocab_size=30_000)
     model: SkipGramConfig = SkipGramConfig()
     seed: int = Field(default=0, ge=0)
-    """Of the initial vectors and all that is drawn."""
+    """Seed of the initial vectors and of everything else that is drawn."""
 
 
 def runs(config: VectorSettings, _: Place) -> list[NamedRun]:

@@ -24,7 +24,7 @@ class Written:
 
     path: Path
     answer: Sequence[str] = ()
-    """What the study says to its question, where it has one of its own."""
+    """Sentences that answer the study's question, where it has one of its own."""
 
 
 def write_pages(stores: frames.Stores, out: Path, study: str | None = None, ui: str = "") -> list[Written]:

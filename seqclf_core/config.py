@@ -62,7 +62,7 @@ class ReviewsConfig(Config):
     """Which texts are read, and how they are split."""
 
     source: str = Field(default="auto", min_length=1)
-    """Where texts come from: auto, synthetic, hub, or the path of a folder or file."""
+    """Source of the texts: auto, synthetic, hub, or the path of a folder or file."""
     text_column: str = Field(default="auto", min_length=1)
     """Column of the texts; auto: text, review or sentence, whichever is there."""
     label_column: str = Field(default="auto", min_length=1)
@@ -74,7 +74,7 @@ class ReviewsConfig(Config):
     encoding: str = Field(default="auto", min_length=1)
     """Encoding of text files, such as latin-1; auto: UTF-8, or UTF-16 where a file begins with its mark."""
     on_bad_row: Literal["stop", "skip"] = "stop"
-    """Answer to a row that cannot be used: stop and name it, or skip and count it."""
+    """Action on a row that cannot be used: stop and name it, or skip and count it."""
     limit: int | None = Field(default=None, gt=1)
     """Number of training texts, half of each label, and of as many test texts; none means all."""
     train_limit: int | None = Field(default=None, gt=1)
@@ -88,7 +88,7 @@ class ReviewsConfig(Config):
     split_method: Literal["auto", "group", "random", "contiguous", "given"] = "auto"
     """Way to draw the validation split; auto: the data's own file, else by group, else at random."""
     val_fraction: float = Field(default=0.15, gt=0, lt=0.5)
-    """Share of the training texts that becomes the validation split."""
+    """Proportion of the training texts that becomes the validation split."""
     split_seed: int = Field(default=0, ge=0)
     """Seed of the split (and of the synthetic corpus); apart from the run's seed, so that seeds share a split."""
 
@@ -101,9 +101,10 @@ class DataConfig(ReviewsConfig):
     max_length: int = Field(default=400, ge=1, le=65_536)
     """Number of tokens of a text that the model reads."""
     keep: Literal["head", "tail"] = "tail"
-    """End of a longer text that is kept; a review's verdict mostly stands at its tail."""
+    """End of a longer text that is kept; the verdict of a review mostly stands at its tail."""
     reading: Literal["forward", "backward"] = "forward"
-    """Direction in which the model reads a text; backward makes a model of next words one of previous words."""
+    """Direction in which the model reads a text; with backward, a next-word language model predicts the previous
+    word."""
     pad: Literal["longest", "max_length"] = "longest"
     """Length of a batch's rows: its longest text, or max_length as many tutorials do."""
 
@@ -112,25 +113,26 @@ class ModelConfig(Config):
     """The encoder, what is read of its states, and the loss."""
 
     embed_dim: int = Field(default=100, gt=0, le=4096)
-    """Width of a token vector."""
+    """Number of values in a token's vector."""
     hidden_dim: int = Field(default=128, gt=0, le=4096)
-    """Width of the LSTM state, per direction."""
+    """Number of values in the state of the LSTM, per direction."""
     num_layers: int = Field(default=1, ge=1, le=8)
-    """LSTM layers on top of each other."""
+    """Number of LSTM layers, one on top of another."""
     bidirectional: bool = False
-    """Add a second LSTM that reads each review from its last real token to its first."""
+    """Whether a second LSTM reads each review from its last real token to its first."""
     pooling: Literal["last", "mean", "max", "mean_max", "concat", "attention", "last_position"] = "last"
-    """What the head reads of the states: the last one, their mean, their maximum, the latter two or all three side
-    by side (mean_max, concat), or a mean with learned weights (attention); last_position, the padded row's end, is
-    a mistake kept to measure."""
+    """Summary of the LSTM's states that the head reads: the last one, their mean, their maximum, the latter two
+    or all three side by side (mean_max, concat), or a mean with learned weights (attention); last_position, the
+    end of the padded row, is a mistake kept to be measured."""
     loss: Literal["bce", "cross_entropy"] = "bce"
-    """One logit and a sigmoid, or two logits and a softmax."""
+    """Loss: one logit and a sigmoid (bce), or two logits and a softmax (cross_entropy)."""
     word_dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Chance that a token is replaced by the unknown token while training."""
+    """Probability that a token is replaced by the unknown token while training."""
     embed_dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Dropout on token vectors, one mask per review shared over its tokens (Gal & Ghahramani 2016)."""
+    """Dropout probability on token vectors, with one mask per review for all its tokens (Gal & Ghahramani
+    2016)."""
     head_dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Dropout on what the head reads."""
+    """Dropout probability on the values that the head reads."""
     head_init_scale: float = Field(default=1.0, gt=0, le=1000)
     """Factor on the head's initial weights; 1.4142 lets one logit start where the difference of two does."""
     init_from: str | None = None
@@ -142,54 +144,54 @@ class TrainConfig(Config):
     """How the weights are found."""
 
     epochs: int = Field(default=6, ge=1)
-    """Passes over the training part."""
+    """Number of passes over the training split."""
     batch_size: int = Field(default=32, ge=1)
-    """Reviews per optimizer step."""
+    """Number of reviews per optimizer step."""
     batch_tokens: int | None = Field(default=None, ge=1)
-    """Tokens per optimizer step, padding included: reviews of similar length as far as they fit. It then stands in
-    the place of batch_size; none leaves that."""
+    """Number of tokens per optimizer step, padding included: as many reviews of similar length as fit. It
+    replaces batch_size; with none, batch_size holds."""
     lr: float = Field(default=2e-3, gt=0, le=10)
     """Highest learning rate of AdamW, reached after the warm-up; it then falls linearly to 0."""
     head_lr_scale: float = Field(default=1.0, gt=0, le=1000)
     """Factor on the learning rate of the head; 2 lets one logit learn as fast as the difference of two does."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """AdamW's decoupled weight decay."""
+    """Decoupled weight decay of AdamW."""
     embed_decay_scale: float = Field(default=1.0, ge=0, le=1)
     """Factor on the weight decay of the token vectors; with 0, those of rare words, which learn little, do not
     shrink."""
     adam_beta2: float = Field(default=0.999, gt=0, lt=1)
     """Decay per step of AdamW's average of squared gradients."""
     warmup_steps: int = Field(default=200, ge=0)
-    """Optimizer steps over which the learning rate rises from 0; at most a fifth of all steps."""
+    """Number of optimizer steps over which the learning rate rises from 0; at most a fifth of all steps."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; a longer one is scaled down to it."""
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay per step of the moving average of the weights, which is evaluated and kept; 0: the plain weights."""
     next_words: int = Field(default=1, ge=1, le=256)
-    """Number of words after a token whose bag a language model guesses; 1: the next word alone."""
+    """Number of following words that a language model predicts at each token, as a bag; 1: the next word alone."""
     soft_labels: str | None = None
-    """Folder of texts with probabilities in the place of labels, to learn from besides; none: labels alone."""
+    """Folder of texts with probabilities in place of labels, to learn from in addition; none: labels alone."""
     learn_from: Literal["train", "train_and_val"] = "train"
-    """Training split, or the validation split too, for the whole schedule: then nothing is validated or stopped
-    early, and the last weights are kept."""
+    """Texts to train on: the training split, or the validation split too, for the whole schedule; in that case
+    nothing is validated or stopped early, and the last weights are kept."""
     evals_per_epoch: int = Field(default=2, ge=1)
-    """Evaluations on the validation part per epoch."""
+    """Number of evaluations on the validation split per epoch."""
     patience: int = Field(default=6, ge=1)
-    """Stop after this many evaluations in a row without a better validation accuracy."""
+    """Number of evaluations in a row without a better validation accuracy after which training stops."""
     init_seed: int | None = Field(default=None, ge=0)
     """Seed of the initial weights alone; without it, the run's seed."""
     order_seed: int | None = Field(default=None, ge=0)
     """Seed of the order of training texts alone; without it, the run's seed."""
     dropout_seed: int | None = Field(default=None, ge=0)
-    """Seed of what dropout drops alone; without it, the run's seed."""
+    """Seed of the dropout masks alone; without it, the run's seed."""
     on_divergence: Literal["fail", "score"] = "fail"
-    """What a loss that is not finite means: the run fails, or is scored with its best weights so far."""
+    """Action on a loss that is NaN or infinite: the run fails, or is scored with its best weights so far."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes CUDA where there is one."""
+    """Device to compute on; auto takes CUDA where there is a CUDA device."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Of embedding and LSTM; auto takes bf16 where the device computes it natively."""
+    """Number format of the embedding and the LSTM; auto takes bf16 where the device computes it natively."""
     kernel: Literal["auto", "onednn", "own"] = "auto"
-    """What computes the LSTM on a CPU in bf16; auto takes the project's own kernel where the processor has
+    """Implementation of the LSTM on a CPU in bf16; auto takes the project's own kernel where the processor has
     AVX512-BF16 and there is a C++ compiler, and torch's with oneDNN elsewhere."""
 
 
@@ -206,7 +208,7 @@ class RunConfig(Settings):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     seed: int = Field(default=0, ge=0)
-    """Of initial weights, dropout and order of training reviews, each with a generator of its own."""
+    """Seed of the initial weights, dropout and the order of training reviews, each with a generator of its own."""
 
     def seed_of(self, purpose: Literal["init", "order", "dropout"]) -> int:
         """Return the seed of one source of chance: its own where one is set, else the run's."""

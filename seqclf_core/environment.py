@@ -23,7 +23,7 @@ MEMORY = {
 """Speed and memory; they change no result, and the user's own values stand."""
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-"""Where Linux says which memory lies in huge pages: "always [madvise] never"."""
+"""File in which Linux tells which memory lies in huge pages: "always [madvise] never"."""
 
 
 def worker_environment(own: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ class DataSummary(_Value):
     """The data of a run: enough to know whether two runs may be compared."""
 
     source: str
-    """Where it came from, in words for a person: a path, hub name or 'synthetic (seed 0)'."""
+    """Source of the texts in words for a person: a path, hub name or 'synthetic (seed 0)'."""
     data_scope: Literal["whole", "limited", "synthetic"]
     """Runs of different kinds never share a study, an MLflow experiment or a leaderboard."""
     digest: str
@@ -43,9 +43,9 @@ class Started(_Value):
     device: str
     precision: Literal["bf16", "fp32", "fp64"]
     kernel: Literal["own", "onednn", "cudnn"] | None = None
-    """What computes the LSTM; None: there is none."""
+    """Implementation of the LSTM; None where the model has no LSTM."""
     evaluations: int
-    """How many ``Progress`` will come at most."""
+    """Largest number of ``Progress`` events that will follow."""
 
 
 class Saved(_Value):

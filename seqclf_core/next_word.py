@@ -65,7 +65,7 @@ class Texts:
     val: Split
     """Chunks of some validation texts, which only follow the loss."""
     summary: DataSummary
-    """What is known of them: its sizes count chunks, and its digest is over them."""
+    """Summary of the data; its sizes count chunks, and its digest is over chunks."""
 
 
 def train_language_model(config: RunConfig, folder: Path, cache: Path) -> Iterator[Event]:

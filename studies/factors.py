@@ -45,7 +45,8 @@ SHARED: dict[str, BaseDistribution] = {
     "seed": IntDistribution(0, 2**31 - 1),
     "data.split_seed": IntDistribution(0, 2**31 - 1),
 }
-"""What a block draws, once for all its cells; the split too, so that validation parts vary as the runs do."""
+"""Distributions of the settings that a block draws once for all its cells; the split's seed too, so that
+validation splits vary as the runs do."""
 
 
 FULL = "model.pooling=last,mean model.loss=bce,cross_entropy"
@@ -53,7 +54,7 @@ FRACTION = (
     "model.pooling=last,mean train.head_lr_scale=1.0,2.0 data.keep=head,tail data.max_length=200,400 "
     "model.bidirectional=False,True train.ema_decay=0.0,0.999"
 )
-"""What a fraction asks for the cost of two questions."""
+"""Factors and levels of a fractional design that costs as much as a full design of two questions."""
 BLOCKS = {"full": 24, "fraction": 12}
 """Number of blocks of each design, unless another is asked for."""
 

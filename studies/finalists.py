@@ -49,7 +49,7 @@ class Candidate:
     """A complete trial of a search."""
 
     key: str
-    """Of its run: ``imdb/0008``."""
+    """Key of the trial's run, such as ``imdb/0008``."""
     value: float
     """Validation accuracy, by which it is chosen."""
     loss: float | None
@@ -64,9 +64,9 @@ class Search:
 
     base: RunConfig
     ranges: dict[str, BaseDistribution]
-    """Of every setting that was drawn."""
+    """Distribution of every setting that the search drew."""
     digest: str
-    """Of its data."""
+    """Digest of the search's data."""
     complete: Sequence[Candidate]
 
 

@@ -56,7 +56,7 @@ class Part:
     seconds: float
     """Estimated work of one processor."""
     keys: tuple[str, ...]
-    """Its runs, as far as they are known before it begins."""
+    """Keys of the part's runs, as far as they are known before it begins."""
     run: Callable[[], int]
     """Does what is missing of it; returns the exit status."""
 

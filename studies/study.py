@@ -38,9 +38,10 @@ class Planned:
     settings: Mapping[str, Any]
     """Dotted name -> value, for every setting that is drawn otherwise."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """What its run is tagged with besides, such as its block."""
+    """Additional tags of the trial's run, such as its block."""
     repeats: str = ""
-    """What it repeats on another seed, such as a finalist's key; the best trial of each keeps its weights."""
+    """Key of what the trial repeats on another seed, such as a finalist's; the best trial of each key keeps its
+    weights."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Study:
     """What a file in this folder declares."""
 
     question: str
-    """What the study answers, in one line."""
+    """Question that the study answers, in one line."""
     base: RunConfig
     """Settings of every trial, except for those that are drawn."""
     sample: Callable[[Trial], None]
@@ -56,11 +57,11 @@ class Study:
     total: int
     """Number of trials in all, finished or pruned."""
     planned: tuple[Planned, ...] = ()
-    """In a search, the trials before anything is drawn; in a list, all trials."""
+    """Planned trials: in a search, those before anything is drawn; in a fixed list, all trials."""
     fixed_trials: bool = False
     """Whether the study is a list, all of whose trials are planned."""
     plan: StudyPlan = field(default_factory=StudyPlan)
-    """What the study sets out to do, as far as its type knows; the rest is filled in when it is created."""
+    """Plan of the study, as far as its type knows it; the rest is filled in when the study is created."""
     seed: int = 0
     """Seed of the study: all draws are a function of it."""
     counted: tuple[str, int] = ("TRIALS", 1)
@@ -69,7 +70,7 @@ class Study:
     """Makes a sampler from a seed. Every trial has one of its own: a resumed study draws as if never stopped."""
     pruner: BasePruner = field(default_factory=NopPruner)
     subject: str = ""
-    """What the study is about, besides its settings; another subject is another study."""
+    """Subject of the study besides its settings; a study with another subject is another study."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Tags of the study's own run besides its plan, fixed when it is created."""
     fixed: frozenset[str] = frozenset()

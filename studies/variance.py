@@ -35,7 +35,7 @@ SOURCES = (*SEED_OF, "settings")
 SETTINGS: dict[str, BaseDistribution] = {
     name: given for name, given in factors.SHARED.items() if name not in ("seed", "data.split_seed")
 }
-"""What a random setting is drawn from: as in a study of factors."""
+"""Distribution of each setting of a random configuration, the same as in a study of factors."""
 
 
 @dataclass(frozen=True)

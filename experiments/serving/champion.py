@@ -22,7 +22,7 @@ from seqclf_core.files import atomic_path, atomic_write, remove, sha256_of
 ARTIFACTS = "champion"
 """Folder of the registered model among the artifacts of its run in MLflow."""
 MODEL_ARTIFACTS = f"{ARTIFACTS}/artifacts/model"
-"""Where the model folder itself lies in there."""
+"""Path of the model folder itself among the artifacts of the run in MLflow."""
 FILES_AT_MOST = 256
 """A model folder has three files; one of an ensemble has three for each member."""
 

@@ -29,13 +29,13 @@ class FinishedModel:
 
     folder: Path
     key: str
-    """Of the run: ``imdb/0007``."""
+    """Key of the run, such as ``imdb/0007``."""
     val_accuracy: float
     val_loss: float | None
     data_scope: str
-    """Of its data: whole, limited or synthetic."""
+    """Scope of the run's data: whole, limited or synthetic."""
     pooling: str
-    """What an LSTM's head reads; empty for another kind of model."""
+    """Pooling of an LSTM, as the setting ``model.pooling`` names it; empty for another kind of model."""
 
     @property
     def rank_key(self) -> RankKey:
@@ -184,7 +184,7 @@ class Choice:
 
     model: FinishedModel
     finalist: Finalist | None = None
-    """Whose seed it is; None where a single run was chosen."""
+    """Finalist whose best seed was chosen; None where a single run was chosen."""
     members: dict[str, float] = field(default_factory=dict)
     """Key of each member of an ensemble -> its weight; empty where a single run was chosen."""
 

@@ -38,7 +38,7 @@ CODE = Path(__file__).with_name("champion_model.py")
 PACKAGES = (
     "mlflow", "numpy", "pydantic", "tyro", "filelock", "safetensors", "tokenizers", "torch"
 )  # fmt: skip
-"""What the code of the champion imports; the versions of here go into the registry."""
+"""Packages that the champion's code imports; the registry records the versions installed here."""
 EXAMPLE = "A superb film, moving and witty to its last scene."
 
 

@@ -15,7 +15,7 @@ Scored = tuple[float | None, float | None, str]
 
 
 RankKey = tuple[float, float, list[str]]
-"""What models are sorted by: the best has the smallest."""
+"""Sort key of a model: the best model has the smallest."""
 
 
 def rank_key(val_accuracy: float | None, val_loss: float | None, key: str) -> RankKey:

@@ -36,20 +36,21 @@ class _Value(BaseModel):
 
 
 FORMAT = 1
-"""Of the journals that are written here. It grows when an older reader would misread a newer journal."""
+"""Version of the format of journals that are written here; it grows when an older reader would misread a newer
+one."""
 
 
 class Header(_Value):
     """What is known of a run before it starts."""
 
     format: int = FORMAT
-    """Of the journal. A reader refuses those that are newer than itself, by name."""
+    """Version of the journal's format; a reader that knows only older ones refuses the journal by name."""
     uid: str = ""
     """Random digits of the study, else of the run: two of one key, made by two people, are told apart."""
     key: str
     """``<study or experiment>/<id>``; unique under RUNS."""
     name: str
-    """What a person sees: ``0007 last bce e96 h64``."""
+    """Name of the run that MLflow shows, such as ``0007 last bce e96 h64``."""
     experiment: str
     """The MLflow experiment: the study's name."""
     role: Literal["study", "trial", "experiment", "tagger"]

@@ -39,7 +39,7 @@ STUDY_ID = "study"
 
 ARTIFACT_SCHEME = "mlflow-artifacts"
 ARTIFACT_ROOT = f"{ARTIFACT_SCHEME}:/"
-"""What MLflow's databases hold in place of the folder of artifacts: no place at all, so that RUNS can be moved."""
+"""Artifact address that MLflow's databases hold in place of a folder's path, so that RUNS can be moved."""
 
 # A tracker that hangs must not hold a sync for MLflow's default of 20 minutes, nor a refusing one for four: the
 # sync itself tries again, and looks for the run first, which MLflow's own retry of create_run does not.

@@ -54,7 +54,7 @@ class StudyPlan(_Value):
     study_type: StudyType = "search"
     question: str = ""
     subject: str = ""
-    """What the study is about besides its settings, such as the weights that its trials start with."""
+    """Subject of the study besides its settings, such as the weights that its trials start from."""
     data: str = ""
     """Digest of the data that its base settings name."""
     total: int = 0
@@ -68,7 +68,7 @@ class StudyPlan(_Value):
     design: Literal["", "full", "fraction"] = ""
     """Whether a block runs every cell of the factors, or a fraction of them that its neighbour folds over."""
     aliases: dict[str, tuple[str, ...]] = {}
-    """In a fraction, each effect -> the effects that it cannot be told from, over pairs of blocks."""
+    """Effect -> the effects that it cannot be distinguished from over pairs of blocks; only for a fraction."""
     outcome: str = ""
     """Metric that is compared."""
     margin: float | None = None

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from seqclf_core.errors import UserError
 
 CONNECT_SECONDS = 10
-"""In which a database server must take a connection."""
+"""Seconds within which a database server must accept a connection."""
 INSTALL = ".venv/bin/python -m pip install -r requirements-team.lock"
 
 

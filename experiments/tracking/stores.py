@@ -28,11 +28,11 @@ class Remembered:
     """Addresses without passwords; None where the store is the one under RUNS."""
 
     storage: str | None = None
-    """Of Optuna's database."""
+    """Address of Optuna's database."""
     tracking_uri: str | None = None
-    """Of MLflow."""
+    """Address of MLflow's tracking server or database."""
     artifacts: str | None = None
-    """Where the files of runs are: a folder under RUNS, or ``mlflow-artifacts:/`` where MLflow's server knows."""
+    """Place of the runs' files: a folder under RUNS, or ``mlflow-artifacts:/`` where MLflow's server knows it."""
 
 
 def recall(file: Path) -> Remembered:

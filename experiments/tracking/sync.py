@@ -24,12 +24,12 @@ from experiments.tracking.sender import Outcome, Sender
 from experiments.tracking.stores import recall
 
 LOCK_SECONDS = 60.0
-"""How long one sync waits for another one."""
+"""Seconds that one sync waits for another one to finish."""
 MANY = 64
 """From so many journals on, several processes send them, each of which takes seconds to start."""
 MOST_PROCESSES = 4
 REST_SECONDS = 30.0
-"""Where there are many, a run is sent once in so long."""
+"""Least number of seconds between two transfers of one run, where there are many runs."""
 CLOCK_TICK = 1_000_000_000
 """Nanoseconds within which two changes of a folder may carry the same time."""
 

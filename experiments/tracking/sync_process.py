@@ -16,11 +16,11 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 """Seconds that the last pass may take."""
 LOOK_SECONDS = 0.5
-"""How often it is asked whether the process is alive."""
+"""Seconds between two checks that the process is alive."""
 AGAIN_SECONDS = 1.0, 60.0
-"""How long to wait before it is started again: at first, and at most after it died often."""
+"""Seconds before the process is started again: at first, and at most after it died often."""
 SENT, NOT_ALL_SENT = 0, 1
-"""How the process ends by itself."""
+"""Exit statuses of the process: everything was sent, or not everything."""
 
 
 class SyncProcess:

@@ -32,7 +32,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PORTS_TRIED = 100
 START_SECONDS = 60.0
 TRAINING = "workflowType=machine_learning"
-"""In a link: MLflow's pages for training, not those for language models, which it opens by itself."""
+"""Query of a link to MLflow's pages for training; without it, MLflow opens its pages for language models."""
 
 # No proxy stands between a machine and itself.
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open

@@ -29,7 +29,8 @@ HOSTS = ("127.0.0.1", "localhost")
 TOKEN_VARIABLE = "SEQCLF_UI_TOKEN"
 URI_VARIABLE = "SEQCLF_UI_TRACKING_URI"
 ASSISTANT = "/mlflow/assistant"
-"""In the path of requests to a chat that may run commands; its panel would also cover a third of every page."""
+"""Path of the requests to MLflow's chat, which may run commands, and whose panel would cover a third of every
+page."""
 ENTRANCE = """<!doctype html><title>MLflow</title><script>
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true")
 location.replace("/" + location.hash)

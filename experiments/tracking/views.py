@@ -44,7 +44,7 @@ class View:
     key: str
     """Last part of the tag's name and of the link; the same in every experiment."""
     name: str
-    """What MLflow's list of views shows."""
+    """Name of the view in MLflow's list of views."""
     state: State
     charts: bool
     """Whether it is made to be opened on its charts and not on its table."""
@@ -126,7 +126,7 @@ class Section:
     columns: int
     """Charts side by side."""
     height: int = 360
-    """Of each, in pixels."""
+    """Height of each chart, in pixels."""
 
 
 def _state(role: str, columns: Sequence[str], sections: Sequence[Section], hidden: str) -> State:

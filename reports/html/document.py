@@ -22,7 +22,7 @@ class Cell:
 
     text: str
     order: float | str
-    """What the column is sorted by."""
+    """Sort key of the cell within its column."""
     link: str | None = None
 
 
@@ -37,7 +37,7 @@ class Column:
     """Set to the right, in digits of one width."""
     sortable: bool = True
     order: Callable[[Any], str] | None = None
-    """What it is sorted by, where that is not the number or the text that is shown."""
+    """Sort key as a function of the value, where it is not the number or the text that is shown."""
     long: bool = False
     """Text of any length, which may run over several lines."""
 
@@ -51,7 +51,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     keys: Sequence[str] = ()
-    """Of the run that each row is about; its marks in figures light up with the row."""
+    """Key of the run that each row describes; the marks of that run in figures light up with the row."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ BLOCKS: dict[type, str] = {
     Pairs: "pairs",
     Texts: "texts",
 }
-"""What templates call each kind of block."""
+"""Kind of block -> its name in the templates."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,9 @@ class Score:
     """A score that a study stands by, in per cent; NaN where there is none."""
 
     name: str
-    """Of the settings or the run."""
+    """Name of the settings or the run."""
     basis: str
-    """What it is and how it was chosen: ``mean over 5 seeds``."""
+    """Kind of score and how its model was chosen, such as ``mean over 5 seeds``."""
     seeds: int
     val: float
     test: float
@@ -164,14 +164,14 @@ class StudySummary:
     sort: str
     """search, factors, finalists or experiment."""
     data_scope: str
-    """Of its data: whole, limited or synthetic."""
+    """Scope of the study's data: whole, limited or synthetic."""
     digest: str
-    """Of its data; empty where it is not known, or not one."""
+    """Digest of the study's data; empty where it is not known, or not one."""
     sizes: Sequence[str]
     """``21,415 training`` and so on."""
     scores: Sequence[Score]
     sentences: Sequence[str]
-    """Its answer to its own question."""
+    """Sentences that answer the study's own question."""
     every: Sequence[float]
     """Validation accuracy of every complete run, in per cent."""
     runs: int
@@ -192,9 +192,9 @@ class Conclusion:
     files: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Name of a CSV file beside the page -> its rows."""
     sort: str = ""
-    """Of the study: factors, finalists."""
+    """Type of the study, such as factors or finalists."""
     scores: Sequence[Score] = ()
-    """What the study stands by beside others."""
+    """Scores that stand for the study in a comparison with others."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class Part:
     facts: Sequence[Fact]
     sections: Sequence[Section]
     standing: StudySummary | None = None
-    """Of the study, beside others on the same data; None on a page of several."""
+    """Summary of the study for a comparison on the same data; None on a page about several studies."""
 
 
 @dataclass(frozen=True)

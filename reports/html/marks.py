@@ -27,7 +27,7 @@ class Mark:
     run: str
     """Key of the run, by which marks and rows of tables know each other."""
     text: str
-    """What it is, for whoever points at it."""
+    """Description of the mark, shown where a reader points at it."""
     x: Sequence[float]
     y: Sequence[float]
     shape: Shape = "line"

@@ -18,7 +18,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from reports.html.svg import ACCENT, INK, LINE, MUTED, OTHER, PAPER, RULE, SMALL, limits, panel, shortened
 
 COLOURS = (ACCENT, OTHER, INK, MUTED)
-"""Of lines that are told apart; more than four take the same again, dashed."""
+"""Colours of lines, in order; more lines than colours repeat them, dashed."""
 
 
 @dataclass(frozen=True)

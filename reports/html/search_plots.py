@@ -23,7 +23,7 @@ METRICS = {
     "train/loss": "Training loss",
     "val/loss": "Validation loss",
 }
-"""What curves show, and what a person calls it; accuracies are drawn in per cent."""
+"""Metric of a learning curve -> its title; accuracies are drawn in per cent."""
 ACCURACY = "validation accuracy, %"
 MOST_LANES = 48
 """Lanes of a timeline that are as high as a bar; more than these share its height."""

@@ -25,9 +25,10 @@ RESULTS: list[Callable[[StudyData], Section | None]] = [
     search.together,
     search.price,
 ]
-"""Of a search or of experiments; a study with a question of its own answers that instead."""
+"""Sections of results on the page of a search or of experiments; a study with a question of its own answers that
+instead."""
 ERRORS: list[Callable[[StudyData], Section | None]] = [errors.best_run, errors.champion]
-"""Of runs that one model is chosen from, so not where runs are there to be compared."""
+"""Sections on errors, where one model is chosen from the runs; not where runs are there to be compared."""
 BACKGROUND: list[Callable[[StudyData], Section | None]] = [
     background.cost,
     background.failures,
@@ -41,7 +42,8 @@ ANSWERS: Mapping[str, Callable[[StudyRun, pd.DataFrame, pd.DataFrame, frames.Sto
     "labels": labels.answer,
     "variance": variance.answer,
 }
-"""What answers a type of study's own question from its run, its trials, their curves and the stores."""
+"""Type of study -> the function that answers its question from its run, its trials, their curves and the
+stores."""
 ACROSS_SPLITS = ("factors", "splits", "labels", "variance")
 """Types of study that draw other splits or texts of one source for different runs, and compare what such runs
 have in common; elsewhere scores stay with their data."""

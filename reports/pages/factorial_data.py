@@ -28,7 +28,7 @@ class FactorialData:
     curves: pd.DataFrame
     stores: frames.Stores
     ranges: Mapping[str, Range] = field(default_factory=dict)
-    """Where the shared settings were drawn from."""
+    """Setting that blocks share -> the range that it was drawn from."""
 
     @property
     def part(self) -> str:

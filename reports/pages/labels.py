@@ -26,7 +26,8 @@ DRAW = "data.train_limit_seed"
 BASELINES = {"nbsvm": "NBSVM", "bag_of_words": "bag of words"}
 """Experiment -> what a person calls its model; linear models whose runs stand on the same axis."""
 SAME = ("source", "used.test", "data.split_seed", "data.val_fraction")
-"""What a linear model's run must share with the study's runs to stand beside them."""
+"""Parameters and tags that must be equal in a linear model's run and in the study's runs, to show both
+together."""
 
 
 @dataclass(frozen=True)

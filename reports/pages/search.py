@@ -48,11 +48,11 @@ class StudyData:
     searched: bool
     """Whether a search chose the settings of these runs."""
     command: str
-    """What repeats the study, empty where it is not known."""
+    """Command line that repeats the study; empty where it is not known."""
     ui: str = ""
     """Address of an MLflow UI, empty where none is known."""
     stores: frames.Stores | None = None
-    """Where predictions and texts are read; None: they are not."""
+    """Stores of predictions and texts; None: they are not read."""
     drawn: Mapping[str, bool] = field(default_factory=dict)
     """Settings that a search drew, and of each whether on a logarithmic scale."""
 

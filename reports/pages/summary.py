@@ -20,7 +20,7 @@ from reports.pages.search import StudyData
 from reports.stats.estimates import mean_interval
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
-"""What a person calls the parts of the data."""
+"""Split of the data -> its name in sentences."""
 
 
 def standing(material: StudyData, answer: Conclusion | None, interim: bool) -> StudySummary:

@@ -22,7 +22,7 @@ NAMES = {
     "split": "the validation split",
     "settings": "random settings",
 }
-"""How a person calls a source of chance."""
+"""Source of random variation -> its name in sentences."""
 FEWEST = 5
 """Runs of each source below which the page says that they tell little."""
 

@@ -32,7 +32,7 @@ WORDS = {
     "bce": "BCE",
     "cross_entropy": "cross-entropy",
 }
-"""How a person calls a factor or a level; others keep their own name."""
+"""Factor or level -> its name in sentences; others keep their own name."""
 
 
 @dataclass(frozen=True)

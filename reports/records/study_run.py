@@ -17,7 +17,7 @@ class StudyRun:
     study: str
     plan: StudyPlan
     command: str
-    """What a person types to run it again."""
+    """Command line that runs the study again."""
     changed: str
     """Settings that differ from those of the study's file, empty where none does."""
     running: bool

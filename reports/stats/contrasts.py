@@ -35,7 +35,7 @@ class Contrast:
 
     factors: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
-    """For each of the factors: a level, and the reference level that is subtracted from it."""
+    """Pair of levels of each factor: the compared level, and the reference level that is subtracted from it."""
     weights: tuple[float, ...]
     """One per cell, in the order of ``cells``."""
     at: tuple[tuple[str, str], ...] = ()

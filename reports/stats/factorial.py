@@ -102,7 +102,7 @@ class Effect:
     """Share of blocks, ties left out, in which the contrast is above 0."""
     ties: int
     p: float
-    """Of the exact signed-rank test; NaN below 6 blocks."""
+    """P-value of the exact signed-rank test, unadjusted; NaN below 6 blocks."""
     p_holm: float
     minimum_detectable_effect: float
     """Effect that a study like this finds with 80 % power, at the hardest of Holm's levels."""
@@ -144,7 +144,7 @@ class Analysis:
     rates: pd.DataFrame
     """Share of runs that trained, per cell."""
     training: tuple[TrainingEffect, ...]
-    """In the order of ``effects``."""
+    """Effects on the proportion of runs that trained, in the order of ``effects``."""
 
     @property
     def finished(self) -> int:

@@ -42,7 +42,7 @@ class FractionEffect:
     validation: Interval
     """The same for validation accuracy."""
     p: float
-    """Of the t test that belongs to the interval; NaN below 6 blocks."""
+    """P-value of the t test that belongs to the interval, unadjusted; NaN below 6 blocks."""
     p_holm: float
     """Adjusted over all columns of the design."""
     minimum_detectable_effect: float

@@ -143,7 +143,7 @@ class ValidationAgainstTest:
     gap: Interval
     """Mean of validation minus test."""
     gap_sd: float
-    """How much the gap differs from run to run."""
+    """Standard deviation of the gap over runs."""
     regret: float
     """Test accuracy of the best run by test minus that of the best by validation: at most what choosing cost."""
     tau: Interval

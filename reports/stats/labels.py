@@ -25,7 +25,7 @@ class Crossing:
     """Where one learning curve overtakes another, in labels."""
 
     value: float
-    """Where the mean difference changes from below 0 to above; NaN where it does not."""
+    """Number of labels at which the mean difference changes from below 0 to above; NaN where it does not."""
     low: float
     """Most labels up to which the second model is surely better; NaN where it never surely is."""
     high: float

@@ -15,7 +15,7 @@ from reports.stats.estimates import FEWEST_FOR_TEST, TRIM
 
 POWER = 0.8
 MOST_BLOCKS = 10_000
-"""Where the search for a number of blocks ends; nobody trains so many."""
+"""Upper limit of the search for a number of blocks; nobody trains so many."""
 SPREAD_LIMIT = 0.8
 """Confidence of the spread's upper limit, one-sided (Browne 1995 on planning from a pilot study)."""
 SPREAD_DF = 0.8

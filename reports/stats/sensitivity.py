@@ -17,7 +17,7 @@ from scipy import stats
 FEWEST_FREE = 4
 """Degrees of freedom that the blocks must leave after the regression."""
 NO_SETTINGS = ("seed", "data.split_seed")
-"""What is drawn besides: numbers without an order."""
+"""Names of drawn values that are left out of the regression: seeds, whose numbers have no order."""
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,11 @@ class SingleRuns:
     """What a comparison of two runs that differ in all seeds of a run is worth; percentage points."""
 
     sd: Interval
-    """Of one run: the variances of initial weights, order and dropout together."""
+    """Standard deviation of one run, from the variances of initial weights, order and dropout together."""
     by_chance: Interval
     """Size that 95 % of differences of two equally good runs stay below."""
     right: Interval
-    """How often the run of settings that are better by ``REAL`` has the higher score."""
+    """Probability that the run whose settings are better by ``REAL`` has the higher score."""
     seeds: Interval
     """Runs of each that find a difference of ``REAL`` with 80 % power at the 5 % level, by the normal formula."""
 

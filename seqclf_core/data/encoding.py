@@ -31,7 +31,7 @@ class Division:
     val: Rows
     method: SplitMethod
     digest: str
-    """Of the texts and of how they are split, as runs record it."""
+    """Digest of the texts and of how they are split, as runs record it."""
     duplicates: dict[str, int]
     """Numbers of texts that occur twice, before any are dropped."""
 

@@ -30,11 +30,11 @@ WORDS = {
     "unsupervised": "unsupervised", "unsup": "unsupervised",
     "unlabelled": "unsupervised", "unlabeled": "unsupervised",
 }  # fmt: skip
-"""What names a split."""
+"""Word in the name of a file or folder -> the split that it means."""
 LABELS = ("neg", "negative", "pos", "positive", "unsup")
 """Folders of texts that each lie in a file of their own; the last one's have no labels."""
 NO_DATA = ("dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json")
-"""What ``datasets`` keeps beside its files."""
+"""Names of files that ``datasets`` keeps beside its data."""
 EXPECTED = (
     "train and test files (parquet, CSV, tab-separated, JSON or JSON Lines, texts also as .gz), a folder of "
     "save_to_disk, folders train/pos, train/neg, test/pos and test/neg of texts, or aclImdb_v1.tar.gz"
@@ -54,9 +54,9 @@ class Folder:
     splits: Mapping[str, Sequence[RawTable]]
     """Some of train, validation, test, unsupervised; or the whole."""
     notes: tuple[str, ...]
-    """What was taken for what, and what was left over, for a person."""
+    """Sentences for the user: which file was taken for which split, and which files were left over."""
     class_names: Sequence[str] | None
-    """What the numbers 0, 1, ... in the label column stand for, as README.md tells."""
+    """Names of the labels 0, 1, ... in the label column, as README.md gives them; None where it does not."""
 
 
 def open_folder(

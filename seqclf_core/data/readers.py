@@ -46,7 +46,7 @@ class RawTable:
     """The rows of one source, such as a file, not yet validated."""
 
     name: str
-    """Where they come from, for a person."""
+    """Name of the source in messages to the user."""
     columns: tuple[str, ...]
     column: Callable[[str], Column]
     """Return the cells of one of the columns."""
@@ -56,7 +56,7 @@ class RawTable:
     problems: Mapping[int, str] = field(default_factory=dict)
     """Rows that could not be read, each with the reason; their cells mean nothing."""
     class_names: Sequence[str] | None = None
-    """What the numbers 0, 1, ... in the label column stand for, where the file says so itself."""
+    """Names of the labels 0, 1, ... in the label column; None where the file does not give them."""
 
 
 def suffix_of(name: str) -> str:

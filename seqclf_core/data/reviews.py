@@ -25,13 +25,13 @@ from seqclf_core.data.validation import LABELS, check_groups, check_labels, chec
 from seqclf_core.errors import DataError
 
 TEXT_COLUMNS = ("text", "review", "sentence")
-"""What ``data.text_column=auto`` looks for, whatever its case."""
+"""Names by which ``data.text_column=auto`` finds the column of texts; case does not matter."""
 LABEL_COLUMNS = ("label", "sentiment")
-"""What ``data.label_column=auto`` looks for."""
+"""Names by which ``data.label_column=auto`` finds the column of labels; case does not matter."""
 GROUP_COLUMNS = ("movie", "group")
-"""What ``data.group_column=auto`` looks for."""
+"""Names by which ``data.group_column=auto`` finds the column of groups; case does not matter."""
 HELD_OUT = 5
-"""Where a source has no test split, one text in this many becomes it."""
+"""Divisor of the number of texts: a source without a test split gives one text in this many to it."""
 
 _SKIP = "Correct the row, or leave bad rows out with --data.on-bad-row skip."
 
@@ -46,9 +46,9 @@ class Reviews:
     a validation split of the source's own stand at the end, and their rows are counted on."""
     test: pa.Table
     own_val: int
-    """How many texts at the end of ``train`` are the source's own validation split; 0 where it has none."""
+    """Number of texts at the end of ``train`` that are the source's own validation split; 0 where it has none."""
     source: str
-    """Where they come from, for a person."""
+    """Source of the texts in messages to the user: a path, hub name or 'synthetic (seed 0)'."""
     synthetic: bool
     group_column: str | None
     """The source's name for the groups, such as ``movie``."""
@@ -57,7 +57,7 @@ class Reviews:
     digest: str
     """SHA-256 over the texts, labels and groups of both, in their order."""
     notes: tuple[str, ...]
-    """What a person should know of how they were read."""
+    """Sentences for the user on how the texts were read."""
 
     def identity(self) -> list[object]:
         """Return what tells these texts, and what is told about them, from others; it can be written as JSON."""

@@ -24,7 +24,7 @@ AT_RANDOM = (
     "random. Where texts of one group stand on both sides, validation scores come out higher than test scores, "
     "and go on rising after the test score has begun to fall"
 )
-"""What is to be told where ``data.split_method=auto`` has to draw at random."""
+"""Notice for the user where ``data.split_method=auto`` draws at random for lack of groups."""
 
 
 def split(

@@ -24,7 +24,7 @@ class Unlabelled:
     texts: pa.LargeStringArray
     """All that the source has, those that are left out among them."""
     held_out: int
-    """How many were left out, being in the validation or the test split."""
+    """Number of texts that were left out because they stand in the validation or the test split."""
     skipped: int
     """Bad rows that were left out (only with ``data.on_bad_row`` skip)."""
 

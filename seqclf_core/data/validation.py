@@ -23,7 +23,7 @@ LABELS = {
     "0": 0, "0.0": 0, "false": 0, "neg": 0, "negative": 0,
     "1": 1, "1.0": 1, "true": 1, "pos": 1, "positive": 1,
 }  # fmt: skip
-"""What a label may be called, in lower case."""
+"""Accepted spelling of a label, in lower case -> the label."""
 _BREAKS = re.compile(r"(?:\s|<br\s*/?>)*", re.IGNORECASE)
 _MAY_BE_EMPTY = r"(?i)^(?:[\x00-\x20]|<br\s*/?>|[^\x00-\x7f])*$"
 """Few texts match; whether the rest of their characters are spaces, Arrow does not tell as Python does."""

@@ -19,7 +19,7 @@ from pathlib import Path
 SOURCES = (Path(__file__).with_name("lstm.cpp"), Path(__file__).with_name("tiles.hpp"))
 """The file to compile, and what it includes."""
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16", "fma")
-"""What the processor must have, as /proc/cpuinfo spells it."""
+"""Instruction sets that the processor must have, as /proc/cpuinfo spells them."""
 FLAGS = (
     *("-O3", "-std=c++17", "-shared", "-fPIC"),
     # Without contraction a row has the same bits whichever rows are computed beside it.

@@ -87,7 +87,8 @@ class Executor(Protocol):
 
     slots: int
     notices: list[str]
-    """What became of slots, in lines for the user; whoever tells them takes them out."""
+    """Lines for the user on slots that were lost and similar events; whoever prints them removes them from the
+    list."""
 
     def start(self, job: Job) -> None:
         """Begin a run in a free slot."""

@@ -16,7 +16,7 @@ class Finding:
     """Something that disagrees."""
 
     what: str
-    """In plain words, with what repairs it where that is a person's to do."""
+    """Description of the disagreement, with the remedy where only a person can apply it."""
     repair: Callable[[], object] | None = None
     """Repairs it, or raises a ``UserError``; None where only a person can decide."""
 

@@ -22,7 +22,7 @@ from studies.engine.time_left import TimeLeft, Workload
 from studies.study import Study
 
 QUIET_SECONDS = 30.0
-"""Where nobody watches a terminal, the state of things is printed this often."""
+"""Seconds between two lines on the study's progress, where the output is no terminal."""
 RANDOM_CONFIGS = 50
 """Number of random settings that the cost of a trial to come is estimated from."""
 BAR = 20

@@ -28,9 +28,9 @@ from studies.engine.resources import gpus, processors
 LOOPBACK = "127.0.0.1"
 PORT = 6379
 PROBE_SECONDS = 3.0
-"""In which a cluster's head must take a connection."""
+"""Seconds within which a cluster's head must accept a connection."""
 START_SECONDS = 60.0
-"""In which a head or node must be up."""
+"""Seconds within which a started head or node must be ready."""
 CACHE = "SEQCLF_CACHE"
 """Environment variable of a node: the folder of its cache."""
 LOCAL = "SEQCLF_LOCAL"

@@ -135,7 +135,7 @@ class RayExecutor:
         self._refused: list[_Actor] = []
         """Kept alive, so that no other actor comes to where they are."""
         self._asked: dict[Any, tuple[_Actor, Any]] = {}
-        """What an actor was asked -> the actor, and where the files of its answer will be."""
+        """Pending call of an actor -> the actor, and the pending files of the answer."""
         self._waiting: deque[Job] = deque()
         self._local: deque[tuple[str, Message]] = deque()
         self._corpora: dict[str, Any] = {}

@@ -33,9 +33,10 @@ from studies.study import Study
 STOP_SECONDS = 5.0
 """After a first Ctrl-C or SIGTERM, runs have this long to reach their next event; a checkpoint is never far."""
 STOPPED_SYNC_SECONDS = 3.0
-"""For MLflow after that; together less than the 10 s that whoever sends SIGTERM may give before SIGKILL."""
+"""Seconds for the transfer to MLflow after a stop; with ``STOP_SECONDS`` less than the 10 s that whoever sends
+SIGTERM may give before SIGKILL."""
 SYNC_SECONDS = 60.0
-"""For what MLflow has not got yet when the study ends; the rest is for `make sync`."""
+"""Seconds for the transfer of what MLflow lacks when the study ends; `make sync` sends the rest."""
 
 
 def run_study(

@@ -89,7 +89,7 @@ class Scheduler:
     ended: dict[int, FrozenTrial] = field(default_factory=dict)
     """Number -> trial that has ended, as Optuna has it."""
     counts: Counter[TrialState] = field(default_factory=Counter)
-    """How many trials have ended in which state."""
+    """State of an ended trial -> the number of trials that ended in it."""
     kept: list[FrozenTrial] = field(default_factory=list)
     """Complete trials that keep their weights."""
     best: FrozenTrial | None = None
@@ -99,7 +99,7 @@ class Scheduler:
     waiting: int = 0
     """Number of trials that Optuna will hand out before it makes new ones."""
     to_plan: deque[Planned] = field(default_factory=deque)
-    """Of a list: planned trials that Optuna does not know yet, or that are tried again."""
+    """Planned trials of a fixed list that Optuna does not know yet, or that are tried again."""
     failures_in_a_row: int = 0
     awake: float = field(default_factory=time.monotonic)
     """When this process was last at work, on the monotonic clock."""
@@ -111,9 +111,9 @@ class Scheduler:
     plan: StudyPlan = field(init=False)
     writes: TrialWrites = field(init=False)
     known: EndedTrials = field(default_factory=EndedTrials)
-    """What the sampler and the pruner know of ``ended``."""
+    """View of ``ended`` that the sampler and the pruner read."""
     compared: StudyView | None = None
-    """What the pruner compares a trial with; None where a trial has ended since."""
+    """Trials that the pruner compares a trial with; None where a trial has ended since."""
 
     def __post_init__(self) -> None:
         self.plan = plan_of(self.optuna)
