@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Shape = Literal["line", "dot", "ring", "bar"]
 RADIUS = 3.6  # CSS pixels
 LISTED = 12  # values that are said of a line; of a longer one every second, third ...
@@ -28,8 +29,8 @@ class Mark:
     """Key of the run, by which marks and rows of tables know each other."""
     text: str
     """Description of the mark, shown where a reader points at it."""
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | Array
+    y: Sequence[float] | Array
     shape: Shape = "line"
     role: str = ""
     """``best``, ``pruned`` or ``failed``: how it is set apart."""

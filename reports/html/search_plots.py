@@ -53,16 +53,19 @@ def learning(
     )
     own = curves[curves["key"] == best]
     kept = own.loc[[own["val/accuracy"].idxmax()]] if own["val/accuracy"].notna().any() else own.iloc[:0]
-    groups = [(str(key), run) for key, run in curves.groupby("key", sort=False)]
+    of_runs = [
+        (str(key), run["step"].to_numpy() / per, {metric: run[metric].to_numpy() for metric in METRICS})
+        for key, run in curves.groupby("key", sort=False)
+    ]
+    known = runs[["name", "outcome"]].astype("str").to_dict("index")
     panels = []
     for metric, title in METRICS.items():
         digits = 2 if metric.endswith("accuracy") else 3
         marks = []
-        for key, run in groups:
-            name, outcome = str(runs.loc[key, "name"]), str(runs.loc[key, "outcome"])
-            text = said(name, title.lower(), run[metric], digits)
-            role = _role(outcome, key == best)
-            marks.append(Mark(key, text, (run["step"] / per).tolist(), run[metric].tolist(), "line", role))
+        for key, steps, values in of_runs:
+            text = said(known[key]["name"], title.lower(), values[metric], digits)
+            role = _role(known[key]["outcome"], key == best)
+            marks.append(Mark(key, text, steps, values[metric], "line", role))
         marks += [Mark(best, "The weights that were kept", [row["step"] / per], [row[metric]], "dot", "best")
                   for _, row in kept.iterrows()]  # fmt: skip
 

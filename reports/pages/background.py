@@ -122,11 +122,11 @@ def repeat(material: StudyData) -> Section | None:
         sentences.append(
             "There were changes that were not committed, so the commit alone does not repeat the runs."
         )
-    known = RunConfig().flat()
+    known, varied = RunConfig().flat(), set(tables.varied(material.runs))
     shared = [
         name
         for name in tables.settings(material.runs)
-        if name not in tables.varied(material.runs)
+        if name not in varied
         and (material.runs[name].notna().any() or known.get(name, "") is None)  # else it is no setting of these
     ]
     first = material.runs.iloc[0]
