@@ -11,7 +11,7 @@ import pandas as pd
 from reports import frames
 from reports.html import formatting
 from reports.html.document import Conclusion, Fact, Page, Part, Section
-from reports.pages import background, errors, factors, finalists, labels, search, splits, tables, variance
+from reports.pages import background, errors, factors, finalists, labels, record, search, splits, tables, variance
 from reports.pages.search import StudyData
 from reports.pages.summary import PARTS, standing
 from reports.records.distributions import searched_settings
@@ -41,6 +41,7 @@ ANSWERS: Mapping[str, Callable[[StudyRun, pd.DataFrame, pd.DataFrame, frames.Sto
     "finalists": finalists.answer,
     "labels": labels.answer,
     "variance": variance.answer,
+    "record": record.answer,
 }
 """Type of study -> the function that answers its question from its run, its trials, their curves and the
 stores."""
