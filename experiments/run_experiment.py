@@ -31,8 +31,9 @@ SYNC_SECONDS, STOPPED_SYNC_SECONDS = 60.0, 5.0
 
 
 def run_experiment(
-    name: str, experiment: Experiment, config: Settings, paths: RunPaths, tracking_uri: str | None, command: str
-) -> int:
+    name: str, experiment: Experiment, config: Settings, paths: RunPaths, tracking_uri: str | None, command: str,
+    sync_beside: bool = True,
+) -> int:  # fmt: skip
     """Prepare the data, do the runs while MLflow is fed beside them, and say what came out.
 
     Args:
@@ -42,6 +43,7 @@ def run_experiment(
         paths: the folder with all that is recorded.
         tracking_uri: MLflow's address; None: the usual one.
         command: what a person types to get the same.
+        sync_beside: whether to feed MLflow; False where the caller does.
 
     Returns:
         The exit status: 0, 1 after a failed run, 130 after a stop.
@@ -63,7 +65,7 @@ def run_experiment(
     group = session.group(base)
     with only_one(paths, group), stoppable() as stopping:
         runs = experiment.runs(base, lambda settings: paths.work(session.key(settings)))
-        if all(ended(session, run) for run in runs):
+        if not sync_beside or all(ended(session, run) for run in runs):
             results, all_sent = track_all(session, base, runs, stopping), True
         else:
             paths.remember_stores(tracking_uri=paths.tracking_uri(tracking_uri))

@@ -20,11 +20,12 @@ from statistics import fmean
 
 from experiments import ensemble, nbsvm, refit, self_training, word_vectors
 from experiments.experiment import Experiment, NamedRun, Place
-from experiments.run_experiment import run_experiment, session_of
+from experiments.run_experiment import STOPPED_SYNC_SECONDS, SYNC_SECONDS, run_experiment, session_of
 from experiments.runner import Session, session_name
 from experiments.serving.ensemble import read_members
 from experiments.tracking import names
 from experiments.tracking.paths import RunPaths
+from experiments.tracking.sync_process import start_sync
 from seqclf_core.config import RunConfig, Settings
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.data.reviews import unlabelled_texts
@@ -212,7 +213,9 @@ class Recipe:
 
     def do(self, name: str, experiment: Experiment, settings: Settings) -> int:
         """Do an experiment, or say how it ended before."""
-        return run_experiment(name, experiment, settings, self.paths, self.tracking_uri, self.command)
+        return run_experiment(
+            name, experiment, settings, self.paths, self.tracking_uri, self.command, sync_beside=False
+        )
 
     def do_study(self, stage: str, labels: str) -> int:
         """Do a study, or say that it is finished."""
@@ -340,10 +343,17 @@ def follow(recipe: Recipe) -> int:
         time = "done" if done else f"about {timedelta(seconds=round(part.seconds))} of one processor"
         print(f"  {number}. {part.name}: {time}")
     print("Estimates are for a processor of its own. Ctrl-C stops it; the same command goes on.\n", flush=True)
-    for number, part in enumerate(parts, start=1):
-        print(f"\n=== {number} of {len(parts)}: {part.name}", flush=True)
-        if status := part.run():
-            return status
+    recipe.paths.remember_stores(tracking_uri=recipe.paths.tracking_uri(recipe.tracking_uri))
+    sync = start_sync(recipe.paths.runs, recipe.tracking_uri)
+    status = 0
+    try:
+        for number, part in enumerate(parts, start=1):
+            print(f"\n=== {number} of {len(parts)}: {part.name}", flush=True)
+            if status := part.run():
+                return status
+    finally:
+        if not sync.stop(STOPPED_SYNC_SECONDS if status else SYNC_SECONDS):
+            print(f"Not everything is in MLflow yet (see {recipe.paths.sync_log}); `make sync` sends the rest.")
     print("\n" + "\n".join(outcome(recipe)))
     return 0
 
