@@ -40,6 +40,7 @@ TAKES_finalists := NAME OF BEST SEEDS SEED WORKERS RAY TOKEN RUNS DATA
 TAKES_record := SEEDS WORKERS RUNS DATA
 TAKES_experiment := NAME TEACHER MEMBERS OF RUNS DATA
 TAKES_ui := RUNS PORT
+TAKES_dashboard := RUNS PORT
 TAKES_report := RUNS NAME
 TAKES_compare := A B RUNS
 TAKES_champion := RUNS NAME
@@ -101,6 +102,9 @@ experiment: venv  ## do a tracked experiment; without NAME, list them
 ##@ Results
 ui: venv  ## open the MLflow user interface on what is recorded
 	@exec $(SEQCLF) ui $(call options,ui) $(ARGS)
+
+dashboard: venv  #- serve Optuna's dashboard, which is installed apart
+	@exec $(SEQCLF) dashboard $(call options,dashboard) $(ARGS)
 
 report: venv  ## write tables, curves and pages of what is recorded so far
 	@exec $(SEQCLF) report $(call options,report) $(ARGS)
@@ -169,7 +173,7 @@ help:  ## list these targets; `make variables` lists what they take
 	  /^[a-z]+:.*#- / { split($$0, part, ":"); more = more " " part[1] } \
 	  END { print "  also:" more }' Makefile
 
-.PHONY: study factors finalists record experiment ui report compare champion serve predict data sync clean doctor head node test check bench audit simulate soak variables help venv
+.PHONY: study factors finalists record experiment ui dashboard report compare champion serve predict data sync clean doctor head node test check bench audit simulate soak variables help venv
 
 # ---- .venv: made once, brought up to date when requirements.lock or pyproject.toml changes ------------------------
 

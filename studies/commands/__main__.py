@@ -14,6 +14,7 @@ COMMANDS = {
     "record": "do the whole recipe of the record, or what is missing of it",
     "experiment": "do one tracked experiment, or continue it",
     "ui": "serve the MLflow user interface on what is recorded",
+    "dashboard": "serve Optuna's dashboard on the studies that are recorded",
     "report": "write tables, curves and pages of what is recorded so far",
     "compare": "compare two trained models on the same reviews",
     "champion": "register the best finished model",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from experiments.tracking import names
 from experiments.tracking.paths import sqlite_path, sqlite_uri
 from experiments.tracking.plan import StudyPlan, new_uid
 from experiments.tracking.servers import check_database, database_url
@@ -152,6 +154,9 @@ def open_study(storage: RDBStorage, name: str, study: Study, data: DataSummary) 
     known = opened.user_attrs.get(IDENTITY)
     if known is None:
         plan = study.whole_plan(new_uid(), data.digest)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            opened.set_metric_names([names.VAL_ACCURACY])  # what a dashboard calls the value
         opened.set_user_attr(PLAN, plan.model_dump_json(exclude_defaults=True))
         opened.set_user_attr(IDENTITY, wanted)  # the last one: before it, a kill leaves a study that is made again
     elif known != wanted:
