@@ -150,7 +150,7 @@ class Score:
     val: float
     test: float
     val_limits: tuple[float, float] = (math.nan, math.nan)
-    """95 % interval over seeds."""
+    """95 % interval over seeds; of a single run or an ensemble, for other reviews."""
     test_limits: tuple[float, float] = (math.nan, math.nan)
     flattered: bool = False
     """Whether it is the best of many single runs."""

@@ -158,7 +158,8 @@ def _scores(found: pd.DataFrame, group: Sequence[StudySummary], link: Callable[[
     sentences = [
         "In order of validation accuracy. Test accuracy stands beside it and decides nothing. A mean over seeds "
         "is what settings are worth; the best of many single runs is flattered; a single run is one seed's luck. "
-        "Intervals are over seeds (t, 95 %), on these reviews."
+        "Intervals of means are over seeds (t, 95 %), on these reviews; those of a single run and an ensemble are "
+        "for other reviews: movies drawn anew where they are known, else reviews one by one."
     ]
     shown = found.assign(
         sort=found["sort"].map(SORTS),
@@ -188,7 +189,7 @@ def _scores(found: pd.DataFrame, group: Sequence[StudySummary], link: Callable[[
     every = {each.study: each.every for each in group}
     more = f" The first {DRAWN} rows of the table." if len(found) > DRAWN else ""
     caption = (
-        "A dot is a mean over seeds with its 95 % interval, or a single run; a ring is the best of many single "
+        "A dot is a mean over seeds or a single run, with its 95 % interval; a ring is the best of many single "
         f"runs, and flattered. Grey: every complete run of the study, on validation.{more}"
     )
     points = int(drawn["val"].notna().sum()) + sum(map(len, every.values()))

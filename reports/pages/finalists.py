@@ -10,8 +10,9 @@ from experiments.serving.selection import ranking
 from reports import frames
 from reports.html import formatting, plots
 from reports.html.document import Column, Conclusion, Fact, Score, Section, figure, table
-from reports.pages import tables
+from reports.pages import precision, tables
 from reports.pages.effects import POINT, between
+from reports.pages.precision import movies_of
 from reports.pages.verdicts import points
 from reports.records.study_run import StudyRun
 from reports.stats.contrasts import POINTS
@@ -38,7 +39,13 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     if done.empty:
         return Conclusion(["No finalist has a finished run yet."], sort="finalists")
     done = done.assign(config=done["finalist"], search_value=done["search_value"].astype(float))
-    ranked, selection, together = finalists(done), search_selection(done, parent, stores), ensembles(done, stores)
+    predictions = frames.predictions(list(done["key"]), stores)
+    movies = movies_of(stores, str(done["digest"].iloc[0]), "test")
+    ranked, selection = (
+        for_others(finalists(done), done, predictions, movies),
+        search_selection(done, parent, stores),
+    )
+    together = ensembles(done, predictions, movies)
     wanted = parent.plan.seeds * runs["finalist"].nunique()
     if len(done) < wanted and parent.running:
         sentences = [f"Interim, no champion: {len(done)} of {wanted} runs are complete."]
@@ -76,7 +83,7 @@ def _scores(ranked: pd.DataFrame, together: pd.DataFrame) -> Iterator[Score]:
         best = together.iloc[0]
         name = "ensemble of " + (ALL if best["ensemble"] == ALL else str(best["ensemble"]))
         basis = f"{best['models']} models averaged, best of {len(together)} by validation"
-        yield Score(name, basis, 1, best["val"], best["test"])
+        yield Score(name, basis, 1, best["val"], best["test"], test_limits=(best["low"], best["high"]))
 
 
 def search_selection(done: pd.DataFrame, parent: StudyRun, stores: frames.Stores) -> SelectionEffect | str:
@@ -91,16 +98,40 @@ def search_selection(done: pd.DataFrame, parent: StudyRun, stores: frames.Stores
     return selection_effect(dict(zip(done["config"], done["search_value"], strict=True)), done, drawn)
 
 
-def ensembles(done: pd.DataFrame, stores: frames.Stores) -> pd.DataFrame:
+def for_others(
+    ranked: pd.DataFrame, done: pd.DataFrame, predictions: pd.DataFrame, movies: pd.Series | None
+) -> pd.DataFrame:
+    """Give each mean over seeds its second interval, which holds for other seeds and other reviews.
+
+    Returns:
+        ``others_low`` and ``others_high`` besides, ``design_effect`` and ``by_movie``.
+    """
+    test = predictions[predictions["part"] == "test"]
+    found = {}
+    for config, group in done.groupby("config"):
+        of_group = test[test["key"].isin(group["key"])]
+        if of_group["key"].nunique() == len(group):
+            found[config] = precision.score(of_group, movies)
+    each = [found.get(config) for config in ranked["config"]]
+    low, high = zip(*(precision.limits(one) for one in each), strict=True)
+    return ranked.assign(
+        others_low=low,
+        others_high=high,
+        design_effect=[one.design_effect if one else float("nan") for one in each],
+        by_movie=[bool(one and one.by_movie) for one in each],
+    )
+
+
+def ensembles(done: pd.DataFrame, predictions: pd.DataFrame, movies: pd.Series | None = None) -> pd.DataFrame:
     """Score averaged probabilities: of each finalist's seeds, and of all finalists.
 
     Returns:
         One row per ensemble, best validation accuracy first: ``ensemble``, ``models``, ``val`` and ``test`` in per
-        cent, and ``single``, the mean test accuracy of its models alone. Empty where a prediction is missing.
+        cent, ``low`` and ``high`` of test for other reviews, and ``single``, the mean test accuracy of its models
+        alone. Empty where a prediction is missing.
     """
-    predictions = frames.predictions(list(done["key"]), stores)
     if predictions.groupby("part")["key"].nunique().reindex(frames.PARTS).fillna(0).min() < len(done):
-        return pd.DataFrame(columns=["ensemble", "models", "val", "test", "single"])
+        return pd.DataFrame(columns=["ensemble", "models", "val", "test", "low", "high", "single"])
     groups = {str(config): group for config, group in done.groupby("config")}
     if len(groups) > 1:
         groups[ALL] = done
@@ -108,8 +139,11 @@ def ensembles(done: pd.DataFrame, stores: frames.Stores) -> pd.DataFrame:
     for name, group in groups.items():
         of_group = predictions[predictions["key"].isin(group["key"])]
         scores = {part: POINTS * _accuracy(ensemble(of_group[of_group["part"] == part])) for part in frames.PARTS}
+        low, high = precision.limits(
+            precision.score(ensemble(of_group[of_group["part"] == "test"]).assign(key=name), movies)
+        )
         single = POINTS * group["test/accuracy"].mean()
-        rows.append({"ensemble": name, "models": len(group), **scores, "single": single})
+        rows.append({"ensemble": name, "models": len(group), **scores, "low": low, "high": high, "single": single})
     table = pd.DataFrame(rows)
     best_first = ranking((val, None, name) for val, name in zip(table["val"], table["ensemble"], strict=True))
     return table.iloc[best_first].reset_index(drop=True)
@@ -123,11 +157,14 @@ def _champion(ranked: pd.DataFrame) -> Iterator[str]:
     first = ranked.iloc[0]
     seeds = formatting.plural(int(first["seeds"]), "fresh seed")
     spread = (
-        f" {between(first['low'], first['high'])} (95 % t interval over seeds; standard deviation "
-        f"{first['test_sd']:.2f} points)"
+        f" {between(first['low'], first['high'])} (95 % t interval over seeds, on these reviews; standard "
+        f"deviation {first['test_sd']:.2f} percentage points)"
         if pd.notna(first["low"])
         else ""
     )
+    if pd.notna(first["others_low"]):
+        drawn = "of other movies" if first["by_movie"] else "taken one by one, since movies are not known here"
+        spread += f"; {between(first['others_low'], first['others_high'])} for other seeds and reviews {drawn}"
     yield (
         f"Chosen by mean validation accuracy over {seeds}: {first['config']}. Its mean test accuracy is "
         f"{first['test']:.2f} %{spread}."
@@ -198,6 +235,7 @@ def _ranking(ranked: pd.DataFrame, done: pd.DataFrame, curves: pd.DataFrame) -> 
     shown = ranked.assign(
         val_limits=[between(low, high) for low, high in ranked[["val_low", "val_high"]].to_numpy()],
         test_limits=[between(low, high) for low, high in ranked[["low", "high"]].to_numpy()],
+        others=[between(low, high) for low, high in ranked[["others_low", "others_high"]].to_numpy()],
     )
     columns = [
         Column("config", "Settings of"),
@@ -206,7 +244,8 @@ def _ranking(ranked: pd.DataFrame, done: pd.DataFrame, curves: pd.DataFrame) -> 
         Column("val_limits", "95 %", sortable=False),
         Column("val_sd", "sd", POINT, number=True),
         Column("test", "Test, %", POINT, number=True, sortable=False),
-        Column("test_limits", "95 %", sortable=False),
+        Column("test_limits", "95 % over seeds", sortable=False),
+        Column("others", "95 %, other reviews", sortable=False),
         Column("test_sd", "sd", POINT, number=True, sortable=False),
     ]
     names = [name for name in tables.varied(done) if name != "seed"]
@@ -227,8 +266,20 @@ def _ranking(ranked: pd.DataFrame, done: pd.DataFrame, curves: pd.DataFrame) -> 
     labels = plots.Labels("Validation accuracy, %", "thousand training reviews seen")
     sentence = (
         "Ranked by mean validation accuracy over fresh seeds. Test accuracy stands beside it and decides nothing; "
-        "its interval is over seeds (t, one degree of freedom less than seeds) and holds for these reviews."
+        "its first interval is over seeds (t, one degree of freedom less than seeds) and holds for these reviews."
     )
+    known = ranked.dropna(subset=["others_low"])
+    if len(known) and known["by_movie"].all():
+        effects = known["design_effect"]
+        sentence += (
+            " The second one is for other seeds and reviews of other movies: reviews of a movie share its fate, "
+            f"which makes the variance {effects.min():.1f} to {effects.max():.1f} times that of single reviews."
+        )
+    elif len(known):
+        sentence += (
+            " The second one is for other seeds and other reviews, taken one by one, since their movies are not "
+            "known here: with reviews in groups it is too narrow."
+        )
     return Section(
         "Finalists",
         [sentence],

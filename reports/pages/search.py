@@ -18,7 +18,7 @@ from reports import frames
 from reports.html import formatting, search_plots
 from reports.html.document import FEWEST_POINTS, Column, Figure, Section, Table, table
 from reports.html.search_plots import METRICS
-from reports.pages import tables
+from reports.pages import precision, tables
 from reports.pages.search_tables import (
     cost,
     history,
@@ -31,6 +31,7 @@ from reports.pages.search_tables import (
     timeline,
     zoom,
 )
+from reports.stats.clustered import Sampled
 
 MOST_SETTINGS = 12  # that are drawn; all are in the table
 MOST_NAMES = 8  # values of a setting that are drawn as rows
@@ -56,6 +57,9 @@ class StudyData:
     drawn: Mapping[str, bool] = field(default_factory=dict)
     """Settings that a search drew, and of each whether on a logarithmic scale."""
 
+    stores: frames.Stores | None = None
+    """Where predictions and texts are read; None: they are not."""
+
     @cached_property
     def settings(self) -> list[str]:
         """Settings that figures show: those that were searched, else all in which the runs differ."""
@@ -72,6 +76,14 @@ class StudyData:
     def spent(self) -> pd.DataFrame:
         """What the runs cost."""
         return tables.spent(self.runs, self.curves)
+
+    @cached_property
+    def precision(self) -> dict[str, Sampled | None]:
+        """How far the scores of the best run by validation hold for other reviews, for val and test."""
+        best = tables.leaderboard(self.runs).head(1)
+        if self.stores is None or best.empty:
+            return {}
+        return precision.scores(self.stores, best["key"].tolist(), str(best["digest"].iloc[0]))
 
     def link(self, run: pd.Series[Any]) -> str:
         """Return the address of a run in the MLflow UI."""
@@ -104,17 +116,26 @@ def leaderboard(material: StudyData) -> Section | None:
     ]
     best, reviews = ranked.iloc[0], ranked["used.val"].iloc[0]
     if pd.notna(reviews):
-        error = tables.sampling_error(best["best/val_accuracy"], int(reviews))
+        size, drawn = _precision(material, best, int(reviews))
         sentences.append(
-            f"{formatting.count(reviews)} validation reviews make one score known to within ±{100 * error:.1f} "
-            "points (95 %), and each row is one seed: the order of close rows is mostly chance, and the best of "
-            "many is optimistic."
+            f"{formatting.count(reviews)} validation reviews make one score known to within ±{size:.1f} "
+            f"percentage points (95 %, {drawn}), and each row is one seed: the order of close rows is mostly "
+            "chance, and the best of many is optimistic."
         )
     note = "A click on a row lights up its run in every figure."
     if others:
         note = f"The last evaluation of a run that is not complete is no final score. {note}"
     links = {label: material.link(run) for label, run in shown.iterrows()} if material.ui else {}
     return Section("Leaderboard", sentences, [table(shown, columns, "All runs", note, links, keys="key")])
+
+
+def _precision(material: StudyData, best: pd.Series[Any], reviews: int) -> tuple[float, str]:
+    """Return half the width of the interval of a validation score in percentage points, and what it draws."""
+    found = material.precision.get("val")
+    if found and pd.notna(found.interval.low):
+        return found.interval.value - found.interval.low, precision.basis(found)
+    size = 100 * tables.sampling_error(best["best/val_accuracy"], reviews)
+    return size, "for other reviews, taken one by one: no predictions are stored"
 
 
 def learning(material: StudyData) -> Section | None:

@@ -15,7 +15,7 @@ import pandas as pd
 from experiments.serving.selection import ranking
 from reports.html import formatting
 from reports.html.document import Conclusion, Score, StudySummary
-from reports.pages import tables
+from reports.pages import precision, tables
 from reports.pages.search import StudyData
 from reports.stats.estimates import mean_interval
 
@@ -70,7 +70,9 @@ def searched(material: StudyData) -> Iterator[Score]:
             else "one run, one seed"
         )
         val, test = 100 * run["best/val_accuracy"], 100 * run["test/accuracy"]
-        yield Score(str(run["name"]), basis, 1, val, test, flattered=len(ranked) > 1)
+        limits = {split: precision.limits(material.precision.get(split)) for split in ("val", "test")}
+        many = len(ranked) > 1
+        yield Score(str(run["name"]), basis, 1, val, test, limits["val"], limits["test"], flattered=many)
 
 
 def repeated(material: StudyData) -> Iterator[Score]:

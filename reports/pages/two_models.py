@@ -10,6 +10,7 @@ import pandas as pd
 
 from reports import frames
 from reports.frames import Stores
+from reports.pages.precision import movies_of
 from reports.pages.verdicts import points
 from reports.stats.estimates import mirrored
 from reports.stats.mcnemar import ModelComparison, compare, disagreements
@@ -36,14 +37,18 @@ def comparison(stores: Stores, a: str, b: str, most: int = 10) -> str:
     if a == b:
         raise UserError(f"{a} was given twice; a comparison needs two different runs.")
     answers = {key: _predictions(stores, key) for key in (a, b)}
-    _check_data(stores, a, b)
-    said = sentence(compare(answers[a], answers[b]), f"run {a}", f"run {b}")
+    digest = _check_data(stores, a, b)
+    found = compare(answers[a], answers[b], movies_of(stores, digest, "test"))
+    said = sentence(found, f"run {a}", f"run {b}")
     return f"{said}\n\n{_listed(stores, answers, most)}"
 
 
 def sentence(found: ModelComparison, a: str = "run A", b: str = "run B") -> str:
     """Say in words how two trained models compare, about these models on these texts."""
-    counts = f"{found.only_a:,} only {a}, {found.only_b:,} only {b}, exact p = {found.p:.2g}"
+    how = (
+        "p over movies" if found.by_movie else "reviews one by one, since their movies are not known here; exact p"
+    )
+    counts = f"{found.only_a:,} only {a}, {found.only_b:,} only {b}; {how} = {found.p:.2g}"
     size = found.difference
     if found.p >= 0.05:
         same = f"{a} and {b} cannot be told apart"
@@ -61,13 +66,18 @@ def _predictions(stores: Stores, key: str) -> pd.DataFrame:
     return found
 
 
-def _check_data(stores: Stores, a: str, b: str) -> None:
-    """Rows are numbers in a source: the same number in another source is another review."""
-    source = frames.runs(stores).set_index("key")["source"]
+def _check_data(stores: Stores, a: str, b: str) -> str:
+    """Return the digest of the first run's data.
+
+    Rows are numbers in a source: the same number in another source is another review.
+    """
+    runs = frames.runs(stores).set_index("key")
+    source = runs["source"]
     if source[a] != source[b]:
         raise UserError(
             f"{a} read {source[a]} and {b} read {source[b]}; only runs on the same reviews can be compared."
         )
+    return str(runs["digest"][a])
 
 
 def _listed(stores: Stores, answers: Mapping[str, pd.DataFrame], most: int) -> str:

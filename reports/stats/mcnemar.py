@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
+from reports.stats.clustered import clustered_p, codes, mean_of_reviews
 from reports.stats.contrasts import POINTS
 from reports.stats.estimates import Interval, share_interval
 from seqclf_core.errors import UserError
@@ -28,13 +29,18 @@ class ModelComparison:
     only_b: int
     reviews: int
     difference: Interval
-    """Points by which A is right more often on these reviews; exact, given how many they disagree on."""
+    """Percentage points by which A is right more often."""
     p: float
-    """Two-sided, McNemar's exact test."""
+    """Two-sided; McNemar's exact test, or where movies are known the t test over movies."""
+    by_movie: bool = False
+    """Whether interval and test draw movies; else reviews, exactly, given how many the two disagree on."""
 
 
-def compare(a: pd.DataFrame, b: pd.DataFrame) -> ModelComparison:
+def compare(a: pd.DataFrame, b: pd.DataFrame, movies: pd.Series | None = None) -> ModelComparison:
     """Compare two trained models by the reviews on which just one is right (McNemar 1947).
+
+    Reviews of a movie share its fate: where movies are known, the interval and the test are over these (see
+    ``clustered``), for reviews one by one say more than they know.
 
     Where they disagree, each is as likely to be right if they are equally good: a binomial count, whose exact
     interval (Clopper & Pearson 1934) times the share of such reviews limits the difference.
@@ -42,6 +48,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> ModelComparison:
     Args:
         a: predictions of one run on one part: ``row``, ``label`` (0 or 1), ``probability`` (of label 1).
         b: the same of another run, on the same reviews.
+        movies: which movie each row is about, index ``row``; None takes reviews as independent.
 
     Raises:
         UserError: if the two did not answer the same reviews.
@@ -50,6 +57,11 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> ModelComparison:
     a_right, b_right = both["right_a"].to_numpy(), both["right_b"].to_numpy()
     only_a, only_b = int((a_right & ~b_right).sum()), int((b_right & ~a_right).sum())
     counts = [[int((a_right & b_right).sum()), only_a], [only_b, int((~a_right & ~b_right).sum())]]
+    groups = codes(movies, pd.Index(both["row"]))
+    if groups is not None:
+        apart = a_right.astype(float) - b_right.astype(float)
+        size = mean_of_reviews(POINTS * apart, groups).interval
+        return ModelComparison(only_a, only_b, len(both), size, clustered_p(apart, groups), by_movie=True)
     share = share_interval(only_a, only_a + only_b)
     scale = POINTS * (only_a + only_b) / len(both)
     value = POINTS * (only_a - only_b) / len(both)

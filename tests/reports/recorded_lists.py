@@ -173,14 +173,14 @@ def predict(stores: frames.Stores, runs: list[MadeUp], rows: int) -> None:
         write_predictions(folder, "val", rows // 4, float(run.val.max()), 2 * run.number + 1)
 
 
-def encode(cache: Path, digest: str, rows: int) -> None:
-    """Write what an encoded corpus says about the lengths and movies of its test reviews."""
+def encode(cache: Path, digest: str, rows: int, split: str = "test") -> None:
+    """Write what an encoded corpus says about the lengths and movies of its reviews."""
     entry = cache / "corpus" / "entry"
-    entry.mkdir(parents=True)
+    entry.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(0)
-    np.save(entry / "test.rows.npy", np.arange(rows))
-    np.save(entry / "test.offsets.npy", np.concatenate([[0], np.cumsum(draw.integers(20, 800, rows))]))
-    np.save(entry / "test.groups.npy", draw.integers(0, rows // 5, rows))
+    np.save(entry / f"{split}.rows.npy", np.arange(rows))
+    np.save(entry / f"{split}.offsets.npy", np.concatenate([[0], np.cumsum(draw.integers(20, 800, rows))]))
+    np.save(entry / f"{split}.groups.npy", draw.integers(0, rows // 5, rows))
     summary = DataSummary(
         source="made up", data_scope="whole", digest=digest, sizes=SIZES, split_method="group",
         group_column="movie", skipped=0, vocab_size=20_000,

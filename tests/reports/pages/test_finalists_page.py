@@ -5,7 +5,7 @@ import pytest
 from reports import frames
 from reports.html import render
 from reports.pages import build
-from tests.reports.recorded_lists import factors_of, finalists_of, predict
+from tests.reports.recorded_lists import encode, factors_of, finalists_of, predict
 from tests.reports.recorded_runs import study_of
 
 
@@ -14,6 +14,7 @@ def stores(fill) -> frames.Stores:
     (blocks, plan), (runs, notes) = factors_of(2), finalists_of()
     stores = fill([*study_of(3), *blocks, *runs], notes={**plan, **notes})
     predict(stores, runs, 400)
+    encode(stores.cache, runs[0].digest, 400)
     return stores
 
 
@@ -28,6 +29,16 @@ def test_the_champion_is_the_best_by_validation(stores, answer):
     assert f"over 5 fresh seeds: {best}." in answer.sentences[0]
     assert "95 % t interval over seeds" in answer.sentences[0]
     assert next(iter(answer.files["finalists.csv"]["config"])) == best
+
+
+def test_a_mean_over_seeds_has_a_second_interval_for_reviews_of_other_movies(answer):
+    found = answer.files["finalists.csv"]
+    assert found["by_movie"].all()
+    assert (found["others_high"] - found["others_low"] > found["high"] - found["low"]).all()
+    assert "for other seeds and reviews of other movies" in answer.sentences[0]
+    ensembles = answer.files["ensembles.csv"]
+    assert (ensembles["low"] < ensembles["test"]).all()
+    assert any("of other movies: reviews of a movie share its fate" in s for s in answer.sections[0].sentences)
 
 
 def test_luck_and_ensembles_have_their_sentences(answer):

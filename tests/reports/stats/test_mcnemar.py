@@ -30,6 +30,16 @@ def test_mcnemar_counts_the_disagreements():
     assert "more of these 100 reviews correctly than run B" in sentence(found)
 
 
+def test_reviews_of_a_movie_count_together_where_movies_are_known():
+    alone, of_movies = compare(A, B), compare(A, B, pd.Series(np.arange(100) // 25, name="movie"))
+    assert of_movies.difference.value == pytest.approx(alone.difference.value)
+    assert of_movies.difference.high - of_movies.difference.low > alone.difference.high - alone.difference.low
+    assert of_movies.p > alone.p
+    assert (alone.by_movie, of_movies.by_movie) == (False, True)
+    assert "p over movies" in sentence(of_movies)
+    assert "one by one, since their movies are not known" in sentence(alone)
+
+
 def test_the_comparison_knows_no_side():
     one, other = compare(A, B), compare(B, A)
     assert other.p == one.p
