@@ -57,9 +57,6 @@ class StudyData:
     drawn: Mapping[str, bool] = field(default_factory=dict)
     """Settings that a search drew, and of each whether on a logarithmic scale."""
 
-    stores: frames.Stores | None = None
-    """Where predictions and texts are read; None: they are not."""
-
     @cached_property
     def settings(self) -> list[str]:
         """Settings that figures show: those that were searched, else all in which the runs differ."""

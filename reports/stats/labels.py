@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reports.stats.estimates import Array, Interval, holm, mean_interval
+from reports.stats.estimates import Array, Interval, holm, mean_interval, plain, t_limits
 
 STEPS = 200
 """Points between two sizes at which a difference is looked at."""
@@ -105,10 +105,9 @@ def crossing(differences: pd.DataFrame) -> Crossing:
     values = np.array(
         [np.interp(grid, np.log(sizes), row) for row in differences.to_numpy(dtype=float)]
     )  # (seeds, points)
-    mean = values.mean(axis=0)
-    found = [mean_interval(column) for column in values.T]
-    below = np.array([one.high < 0 for one in found])
-    above = np.array([one.low > 0 for one in found])
+    mean, error, df = plain(values.T)
+    low_limits, high_limits = t_limits(mean, error, df, 0.95)
+    below, above = high_limits < 0, low_limits > 0
     turn = [at for at in range(1, len(mean)) if mean[at - 1] < 0 <= mean[at]]
     value = float(np.exp(grid[turn[-1]])) if turn else math.nan
     low = float(np.exp(grid[np.flatnonzero(below)[-1]])) if below.any() else math.nan

@@ -8,6 +8,7 @@ import numpy as np
 from tests.reports.stats import simulated_answers as answers
 from tests.reports.stats import simulated_effects as effects
 from tests.reports.stats import simulated_runs as runs
+from tests.reports.stats import simulated_studies as studies
 from tests.reports.stats.checks import Check, Simulation
 
 SIMULATIONS: dict[str, Simulation] = {
@@ -32,6 +33,14 @@ SIMULATIONS: dict[str, Simulation] = {
         answers.tuning_budget,
         answers.sensitivity,
         answers.over_blocks,
+        studies.family_of_seven,
+        studies.simple_effects_cover,
+        studies.equivalence_of_simple_effects,
+        studies.fraction_effects,
+        studies.clustered_scores,
+        studies.label_crossing,
+        studies.chance_sources,
+        studies.proportions,
     )
 }
 SHORT = {
@@ -47,6 +56,14 @@ SHORT = {
     "tuning_budget": 0.1,
     "sensitivity": 0.3,
     "over_blocks": 0.1,
+    "family_of_seven": 0.1,
+    "simple_effects_cover": 0.25,
+    "equivalence_of_simple_effects": 0.25,
+    "fraction_effects": 0.05,
+    "clustered_scores": 0.1,
+    "label_crossing": 0.05,
+    "chance_sources": 0.05,
+    "proportions": 0.3,
 }
 """Share of the repetitions that pytest makes of the slow ones."""
 
