@@ -267,7 +267,7 @@ def _keys(recorded: Recorded) -> dict[str, str]:
 
 def _prediction_folders(keys: Sequence[str], stores: Stores) -> Iterator[tuple[str, Path]]:
     """Yield key and folder of predictions of those of these runs that have one."""
-    studies = {key.partition("/")[0] for key in keys}
+    studies = {key.rpartition("/")[0] for key in keys}
     recorded = connect(stores.tracking).recorded(studies.pop() if len(studies) == 1 else None)
     run_ids = {key: run_id for run_id, key in _keys(recorded).items()}
     places = recorded.runs.set_index("run_id")["artifacts"]
