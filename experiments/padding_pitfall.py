@@ -7,7 +7,7 @@ Three runs with the same data, seed and budget:
 - last, padded rows: every row as long as max_length, read at the last real token. Padding changes nothing.
 - last_position, padded rows: read at the row's end. A short review has by then been followed by hundreds of
   padding steps, which the LSTM must learn to carry it through.
-- last_position, bucketed rows: batches of like length, with little padding. The mistake is still there, and
+- last_position, bucketed rows: batches of similar length, with little padding. The mistake is still there, and
   hardly shows: until somebody scores reviews in other batches.
 """
 

@@ -3,7 +3,7 @@
     session = Session(name="baseline", ...)
     results = track_all(session, base, runs, stopping=lambda: False)
 
-Runs are known by their settings and data, so the same command goes on with the same runs, and another seed makes
+Runs are known by their settings and data, so the same command resumes the same runs, and another seed makes
 others. Several runs of one command stand under a parent run.
 """
 
@@ -85,7 +85,7 @@ def track_all(
         session: what they share.
         base: the settings that the runs are made of.
         runs: those that ended before are not done again.
-        stopping: asked after every checkpoint; True ends the run there, to be gone on with.
+        stopping: asked after every checkpoint; True ends the run there; the same command resumes it.
 
     Returns:
         A result per run, as far as it came: after a stop, those that were not begun are missing.
@@ -124,7 +124,7 @@ def ended(session: Session, run: NamedRun) -> bool:
 
 
 def track(session: Session, run: NamedRun, parent: str | None, stopping: Callable[[], bool]) -> Result:
-    """Do one run, or go on with it, or say how it ended before.
+    """Do one run, or resume it, or report how it ended before.
 
     Raises:
         UserError: if it cannot be done or recorded.

@@ -9,7 +9,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class UserError(Exception):
-    """A mistake at the door. Commands print its message, without a traceback, and exit with status 2."""
+    """Invalid input. Commands print its message, without a traceback, and exit with status 2."""
 
 
 class DataError(UserError):
@@ -25,11 +25,11 @@ class DeviceError(UserError):
 
 
 class NotFiniteError(Exception):
-    """The loss left the real numbers: an outcome of a run, not a fault of the machine."""
+    """The loss is NaN or infinite: an outcome of a run, not a fault of the machine."""
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a disk that takes no more is behind an error; each library says it in its own way."""
+    """Whether a full disk is the cause of an error; each library reports it in its own way."""
     if error is None:
         return False
     if isinstance(error, OSError) and (

@@ -223,7 +223,7 @@ def read_texts(config: RunConfig, corpus: Corpus, cache: Path) -> Texts:
 
 
 def _same_texts(file: Path, texts: Texts) -> None:
-    """Make sure that a run goes on with the texts that it began with."""
+    """Make sure that a resumed run has the texts that it began with."""
     if not file.exists():
         atomic_write(file, texts.summary.digest)
     elif file.read_text(encoding="utf-8") != texts.summary.digest:

@@ -190,7 +190,7 @@ class Journal:
             fields: of the entry, all but its ``time``.
 
         Raises:
-            JournalError: if the disk takes no more; the journal is then as it was before.
+            JournalError: if the disk is full; the journal is then as it was before.
         """
         line = _line({**fields, "time": self._now()})
         entry = _ENTRY.validate_python(json.loads(line))

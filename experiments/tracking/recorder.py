@@ -67,7 +67,7 @@ class Recorder:
         """Append an event and return True once it is on disk; one that is there already changes nothing.
 
         Raises:
-            JournalError: if the disk takes no more.
+            JournalError: if the disk is full.
         """
         if isinstance(event, Saved) or self.closed or any(_same(event, known) for known in self.events):
             return False
@@ -78,7 +78,7 @@ class Recorder:
         """Write how the run ended, once: a run that is closed stays as it was closed.
 
         Raises:
-            JournalError: if the disk takes no more.
+            JournalError: if the disk is full.
         """
         if not self.closed:
             self._journal.append({"entry": "closed", "outcome": outcome, "reason": reason})

@@ -152,7 +152,7 @@ class Score:
     val_limits: tuple[float, float] = (math.nan, math.nan)
     """95 % interval over seeds; of a single run or an ensemble, for other reviews."""
     test_limits: tuple[float, float] = (math.nan, math.nan)
-    flattered: bool = False
+    optimistic: bool = False
     """Whether it is the best of many single runs."""
 
 
@@ -161,7 +161,7 @@ class StudySummary:
     """What a study brings to a comparison with others on the same data."""
 
     study: str
-    sort: str
+    study_type: str
     """search, factors, finalists or experiment."""
     data_scope: str
     """Scope of the study's data: whole, limited or synthetic."""
@@ -191,7 +191,7 @@ class Conclusion:
     sections: Sequence[Section] = ()
     files: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Name of a CSV file beside the page -> its rows."""
-    sort: str = ""
+    study_type: str = ""
     """Type of the study, such as factors or finalists."""
     scores: Sequence[Score] = ()
     """Scores that stand for the study in a comparison with others."""

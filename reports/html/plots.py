@@ -138,7 +138,7 @@ def _standing(axes: Axes, row: int, part: str, score: Mapping[str, Any], left: f
         axes.annotate(f"‹ {value:.1f}", (left, row), (2, 0), textcoords="offset points", color=colour, va="center")
         return
     axes.plot([max(score[f"{part}_low"], left), score[f"{part}_high"]], [row, row], color=colour, linewidth=2)
-    face = PAPER if score["flattered"] else colour
+    face = PAPER if score["optimistic"] else colour
     axes.plot([value], [row], "o", color=colour, markerfacecolor=face, markersize=6.5, markeredgewidth=1.6)
 
 

@@ -107,7 +107,7 @@ def _part(material: StudyData, answer: Conclusion | None, alone: bool) -> Part:
     first = material.runs.iloc[0]
     title = "" if alone else data_title(str(first["data_scope"]), str(first["digest"]))
     wanted = [] if answer else RESULTS
-    wanted = wanted + (ERRORS if not answer or answer.sort == "finalists" else []) + BACKGROUND
+    wanted = wanted + (ERRORS if not answer or answer.study_type == "finalists" else []) + BACKGROUND
     made = [section(material) for section in wanted]
     found = [section for section in made if section]
     if answer:

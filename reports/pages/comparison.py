@@ -16,7 +16,7 @@ from reports.pages import build
 
 DRAWN = 24  # rows of a figure; the table has all
 ORDER = {"whole": 0, "limited": 1, "synthetic": 2}
-SORTS = {
+STUDY_TYPES = {
     "search": "Search",
     "factors": "Factors",
     "finalists": "Finalists",
@@ -76,8 +76,8 @@ def rows(standings: Sequence[StudySummary]) -> pd.DataFrame:
     """Return one row per score, and one per study that stands by none, best validation accuracy first.
 
     Returns:
-        ``study``, ``sort``, ``data_scope``, ``digest``, ``scored`` and ``basis`` (what was scored, how it was
-        chosen), ``seeds``, ``val`` and ``test`` with the limits of their intervals (per cent), ``flattered``
+        ``study``, ``study_type``, ``data_scope``, ``digest``, ``scored`` and ``basis`` (what was scored, how it
+        was chosen), ``seeds``, ``val`` and ``test`` with the limits of their intervals (per cent), ``optimistic``
         (best of many single runs), ``lowest`` and ``highest`` validation accuracy of the study's runs, ``runs``,
         ``complete``, ``seconds`` and ``tokens`` of the whole study.
     """
@@ -88,7 +88,7 @@ def rows(standings: Sequence[StudySummary]) -> pd.DataFrame:
 
 def _rows(each: StudySummary) -> Iterator[dict[str, object]]:
     study = {
-        "sort": each.sort,
+        "study_type": each.study_type,
         "data_scope": each.data_scope,
         "digest": each.digest,
         "lowest": min(each.every, default=float("nan")),
@@ -104,18 +104,18 @@ def _rows(each: StudySummary) -> Iterator[dict[str, object]]:
             "study": each.study, "scored": score.name, "basis": score.basis, "seeds": score.seeds,
             "val": score.val, "val_low": val_low, "val_high": val_high,
             "test": score.test, "test_low": test_low, "test_high": test_high,
-            "flattered": score.flattered, **study,
+            "optimistic": score.optimistic, **study,
         }  # fmt: skip
     if not each.scores:
         nothing = dict.fromkeys(["val", "val_low", "val_high", "test", "test_low", "test_high"], float("nan"))
-        basis = "effects, no score" if each.sort == "factors" else "no score yet"
+        basis = "effects, no score" if each.study_type == "factors" else "no score yet"
         yield {
             "study": each.study,
             "scored": "",
             "basis": basis,
             "seeds": pd.NA,
             **nothing,
-            "flattered": False,
+            "optimistic": False,
             **study,
         }
 
@@ -138,7 +138,7 @@ def _part(group: Sequence[StudySummary], link: Callable[[str], str]) -> Part:
 
 
 def _leaders(found: pd.DataFrame) -> Iterator[str]:
-    """Say which score is the best by validation, fair ones and flattered ones apart."""
+    """Say which score is the best by validation, fair ones and optimistic ones apart."""
     scored = found.dropna(subset=["val"])
     means = scored[scored["seeds"] > 1]
     for _, best in means.head(1).iterrows():
@@ -146,23 +146,23 @@ def _leaders(found: pd.DataFrame) -> Iterator[str]:
             f"The best mean over seeds, by validation: {best['scored']} ({best['study']}), {best['val']:.2f} % "
             f"{formatting.between(best['val_low'], best['val_high'])}; {best['test']:.2f} % on test."
         )
-    for _, best in scored[scored["flattered"]].head(1).iterrows():
+    for _, best in scored[scored["optimistic"]].head(1).iterrows():
         yield (
             f"The best single run of a search, by validation: {best['scored']} ({best['study']}), "
             f"{best['val']:.2f} %; {best['test']:.2f} % on test. It is the {best['basis']}, and so its validation "
-            "accuracy is flattered."
+            "accuracy is optimistic."
         )
 
 
 def _scores(found: pd.DataFrame, group: Sequence[StudySummary], link: Callable[[str], str]) -> Section:
     sentences = [
         "In order of validation accuracy. Test accuracy stands beside it and decides nothing. A mean over seeds "
-        "is what settings are worth; the best of many single runs is flattered; a single run is one seed's luck. "
-        "Intervals of means are over seeds (t, 95 %), on these reviews; those of a single run and an ensemble are "
-        "for other reviews: movies drawn anew where they are known, else reviews one by one."
+        "is what settings are worth; the best of many single runs is optimistic; a single run is one draw of "
+        "the seed. Intervals of means are over seeds (t, 95 %), on these reviews; those of a single run "
+        "and an ensemble are for other reviews: movies drawn anew where they are known, else reviews one by one."
     ]
     shown = found.assign(
-        sort=found["sort"].map(SORTS),
+        study_type=found["study_type"].map(STUDY_TYPES),
         scored=found["scored"].where(found["scored"] != "", float("nan")),
         val_limits=[formatting.between(low, high) for low, high in found[["val_low", "val_high"]].to_numpy()],
         test_limits=[formatting.between(low, high) for low, high in found[["test_low", "test_high"]].to_numpy()],
@@ -170,7 +170,7 @@ def _scores(found: pd.DataFrame, group: Sequence[StudySummary], link: Callable[[
     )
     columns = [
         Column("study", "Study"),
-        Column("sort", "Kind"),
+        Column("study_type", "Kind"),
         Column("val", "Validation, %", formatting.point, number=True),
         Column("val_limits", "95 %", sortable=False),
         Column("test", "Test, %", formatting.point, number=True, sortable=False),
@@ -190,7 +190,7 @@ def _scores(found: pd.DataFrame, group: Sequence[StudySummary], link: Callable[[
     more = f" The first {DRAWN} rows of the table." if len(found) > DRAWN else ""
     caption = (
         "A dot is a mean over seeds or a single run, with its 95 % interval; a ring is the best of many single "
-        f"runs, and flattered. Grey: every complete run of the study, on validation.{more}"
+        f"runs, and optimistic. Grey: every complete run of the study, on validation.{more}"
     )
     points = int(drawn["val"].notna().sum()) + sum(map(len, every.values()))
     scores = figure(plots.standings(drawn, every), caption, points, "score")

@@ -48,7 +48,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     plan = plan_of(parent.plan, runs)
     done = finished_runs(runs, plan.factors)
     if done.empty:
-        return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."], sort="factors")
+        return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."], study_type="factors")
     study = FactorialData(done, plan, analyse(done, plan), curves, stores, ranges(parent.plan.searched))
     count = study.analysis.finished
     facts = [Fact("Complete blocks", f"{count} of {plan.wanted}", f"{plan.planned} planned")]

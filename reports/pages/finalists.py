@@ -37,7 +37,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
         runs[(runs["outcome"] == "complete") & runs["finalist"].notna()] if "finalist" in runs else runs.iloc[:0]
     )
     if done.empty:
-        return Conclusion(["No finalist has a finished run yet."], sort="finalists")
+        return Conclusion(["No finalist has a finished run yet."], study_type="finalists")
     done = done.assign(config=done["finalist"], search_value=done["search_value"].astype(float))
     predictions = frames.predictions(list(done["key"]), stores)
     movies = movies_of(stores, str(done["digest"].iloc[0]), "test")

@@ -59,7 +59,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame) -> Conclusion:
     plan = plan_of(parent.plan, runs)
     done = finished_runs(runs, plan.factors)
     if done.empty:
-        return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."], sort="factors")
+        return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."], study_type="factors")
     study = FractionData(done, plan, analyse_fraction(done, plan.factors, plan.outcome))
     count = study.analysis.finished
     facts = [Fact("Complete blocks", f"{count} of {plan.wanted}", f"{plan.planned} planned, of 8 runs each")]

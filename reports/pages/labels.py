@@ -54,7 +54,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     outcome = parent.plan.outcome or "test/accuracy"
     done = runs[(runs["outcome"] == "complete") & runs["used.train"].notna()]
     if done.empty:
-        return Conclusion(["No run is complete yet."], sort="labels")
+        return Conclusion(["No run is complete yet."], study_type="labels")
     study = labels_data(done, frames.runs(stores), outcome)
     sentences = list(said(study))
     if len(done) < parent.plan.total:

@@ -41,7 +41,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     """
     done = runs[(runs["outcome"] == "complete") & runs[names.TEST_ACCURACY].notna()]
     if done.empty:
-        return Conclusion(["No run is complete yet."], sort="record")
+        return Conclusion(["No run is complete yet."], study_type="record")
     numbers = arms(done)
     sentences = list(said(numbers))
     if len(done) < parent.plan.total:

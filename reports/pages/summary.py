@@ -39,7 +39,7 @@ def standing(material: StudyData, answer: Conclusion | None, interim: bool) -> S
     complete = runs[runs["outcome"] == "complete"]
     return StudySummary(
         study=material.name,
-        sort=(answer and answer.sort) or ("search" if material.searched else "experiment"),
+        study_type=(answer and answer.study_type) or ("search" if material.searched else "experiment"),
         data_scope=str(first["data_scope"]),
         digest=str(first["digest"]) if same else "",
         sizes=[*_sizes(first)],
@@ -72,7 +72,7 @@ def searched(material: StudyData) -> Iterator[Score]:
         val, test = 100 * run["best/val_accuracy"], 100 * run["test/accuracy"]
         limits = {split: precision.limits(material.precision.get(split)) for split in ("val", "test")}
         many = len(ranked) > 1
-        yield Score(str(run["name"]), basis, 1, val, test, limits["val"], limits["test"], flattered=many)
+        yield Score(str(run["name"]), basis, 1, val, test, limits["val"], limits["test"], optimistic=many)
 
 
 def repeated(material: StudyData) -> Iterator[Score]:

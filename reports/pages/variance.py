@@ -42,7 +42,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: S
     by_outcome = {name: scores_of(done, name) for name in (outcome, VALIDATION)}
     found = sources(by_outcome[outcome])
     if not found:
-        return Conclusion(["No source of chance has two complete runs yet."], sort="variance")
+        return Conclusion(["No source of chance has two complete runs yet."], study_type="variance")
     worth = single_runs(by_outcome[outcome])
     sentences = [*said(found, len(done), wanted), *([] if worth is None else worth_said(worth))]
     facts = [Fact("Complete runs", f"{len(done)} of {wanted}", f"{parent.plan.seeds} for each source")]

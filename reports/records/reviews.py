@@ -63,7 +63,7 @@ def read_texts(params: Mapping[str, str], digest: str, source: str | None = None
 def known_reviews(cache: Path | None, digest: str, part: str = "test") -> pd.DataFrame | None:
     """Return length and movie of each review of a part, None where the cache has none of this data.
 
-    Only the small arrays of an entry are read; the ids are left alone. See ``seqclf_core.data.cache`` for
+    Only the small arrays of an entry are read; the ids are not read. See ``seqclf_core.data.cache`` for
     the files.
 
     Args:

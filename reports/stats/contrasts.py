@@ -26,7 +26,7 @@ POINTS = 100.0
 VALIDATION = "best/val_accuracy"
 """The column with the validation accuracy of a run's kept weights."""
 CHANCE = 0.5
-"""Accuracy of a run that learnt nothing; what a run scores whose loss left the real numbers."""
+"""Accuracy of a run that learnt nothing; also the score of a run whose loss is NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def weigh(values: Array, contrast: Contrast) -> Array:
 def scored(runs: pd.DataFrame, outcome: str) -> pd.Series:
     """Return each run's outcome; an accuracy of a run which diverged without one is ``CHANCE``.
 
-    A loss that left the real numbers is an outcome, not a gap: dropping such runs would favour the cell that
+    A loss that is NaN or infinite is an outcome, not a gap: dropping such runs would favour the cell that
     breaks more often. What the machine lost stays missing, and so does an outcome that has no value by chance,
     such as a loss, a number of seconds or a difference of accuracies.
 
@@ -165,7 +165,7 @@ def blocks(runs: pd.DataFrame, factors: Factors, outcome: str = "test/accuracy",
     """Arrange runs as one row per block and one column per cell.
 
     A missing or NaN outcome means that the cell has no run yet, or lost it to the machine: its block is left out
-    and counted. See ``scored`` for runs whose loss left the real numbers.
+    and counted. See ``scored`` for runs whose loss is NaN or infinite.
 
     Args:
         runs: one row per run: ``block``, one column per factor, the outcome, optionally ``diverged`` (bool).

@@ -31,7 +31,7 @@ from seqclf_core.events import DataSummary
 from seqclf_core.files import atomic_path, atomic_write, make_folder, remove, sha256_of
 
 FORMAT = 2
-"""Raise it whenever the same texts and settings would give other files: old entries are then left alone."""
+"""Raise it whenever the same texts and settings would give other files: old entries are then not used."""
 
 CUT_LATER = {"max_length", "keep", "pad", "reading"}
 """Settings that only batches read."""

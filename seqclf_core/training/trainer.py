@@ -99,7 +99,7 @@ class Trainer(Generic[Model]):
         Evaluations that a checkpoint already holds are yielded again first: a caller always sees the whole.
 
         Raises:
-            NotFiniteError: if the loss leaves the real numbers; names where.
+            NotFiniteError: if the loss is NaN or infinite; names the step.
         """
         yield from self.history
         while not self.done:

@@ -1,4 +1,4 @@
-"""``seqclf experiment``: do a named experiment, or go on with it; without a name, list those there are."""
+"""``seqclf experiment``: do or resume a named experiment; without a name, list those there are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SettingsOf = TypeVar("SettingsOf", bound=Settings, covariant=True)
 
 @dataclass(frozen=True)
 class Options(Generic[SettingsOf]):
-    """Do an experiment, or go on with it where it stopped."""
+    """Do an experiment, or resume it where it stopped."""
 
     config: Annotated[SettingsOf, tyro.conf.arg(name="")]
     """Settings. The same ones on the same data are the same runs; others, such as another --seed, make others."""

@@ -20,7 +20,7 @@ from studies.record_base import BASE
 
 @dataclass(frozen=True)
 class Options:
-    """Do the whole recipe of the record, or go on with it where it stopped.
+    """Do the whole recipe of the record, or resume it where it stopped.
 
     Word vectors, NBSVM, teachers, soft labels on unlabelled texts, students, what each ingredient adds, a refit on
     all labels, and an ensemble: each part is recorded, and done once.

@@ -77,7 +77,7 @@ def examine(paths: RunPaths, storage: str, tracking_uri: str, fix: bool = False)
                 diagnosis.go_through([_somebody_elses(paths, name)])
         for name in studies.keys() - uids.keys():
             if study_is_empty(studies[name]) or _uid(studies[name]) is None:
-                continue  # it was only just created: the next start goes on with it
+                continue  # it was only just created: the next start resumes it
             print(f"The study {name!r} in Optuna's database has no journal here: it is not looked at.")
         diagnosis.go_through(compare_with_mlflow(paths, tracking_uri, frozenset(busy)))
     return diagnosis
@@ -184,7 +184,7 @@ def compare_study(opened: optuna.Study, paths: RunPaths, tracking_uri: str) -> I
 def _open(key: str, opened: optuna.Study, trial: FrozenTrial, paths: RunPaths) -> Iterator[Finding]:
     """Look at a trial that has not ended."""
     if trial.state == TrialState.RUNNING:
-        # The next owner goes on with a trial that waits as with one that runs: same settings, same checkpoint.
+        # The next owner resumes a trial that waits as one that runs: same settings, same checkpoint.
         back = partial(opened._storage.set_trial_state_values, trial._trial_id, TrialState.WAITING)
         yield Finding(f"{key}: Optuna says that it is running, and nobody works on it.", back)
     path = paths.journal(key)

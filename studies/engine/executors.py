@@ -49,7 +49,7 @@ class WorkerDied:
 
 @dataclass(frozen=True)
 class DiskFull:
-    """A disk that takes no more; the run is in its checkpoint."""
+    """The disk is full; the run is in its checkpoint."""
 
     reason: str
 

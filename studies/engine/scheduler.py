@@ -1,7 +1,7 @@
 """The scheduler, a study's one owner: asks Optuna, hands runs to workers, records their events, prunes, tells.
 
 Nobody else writes the study, so there is nothing to race with: whatever a dead owner left RUNNING is nobody's, and
-the next owner goes on with those very trials from their checkpoints. Every step below may be the last one before a
+the next owner resumes those very trials from their checkpoints. Every step below may be the last one before a
 kill; each can be done again. Since nobody else writes, what has ended is read once and then kept in memory.
 """
 
@@ -44,7 +44,7 @@ from studies.study import Planned, Study
 
 FAILURES_IN_A_ROW = 10
 """So many failed trials in a row end a study: the reason is then not in the settings that were drawn."""
-NO_ROOM = "The disk takes no more; nothing that was recorded is lost"
+NO_ROOM = "The disk is full; nothing that was recorded is lost"
 DEATHS = 5
 """So many workers may die over one trial without bringing it forward, before the trial fails."""
 

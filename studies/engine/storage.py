@@ -102,7 +102,7 @@ def _write_durably(engine: Engine) -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Tell in a line what is wrong with a database that takes no more: a full disk, or a lock held too long.
+    """Tell in a line what is wrong with a database that cannot be written: a full disk, or a lock held too long.
 
     Raises:
         UserError: in place of what Optuna or SQLAlchemy raise.
@@ -111,8 +111,8 @@ def explained() -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         raise UserError(
-            f"Optuna's database takes no more: {_reason(error)}. Nothing that was finished is lost. Make room, or "
-            "end whatever holds it, and run the same command again."
+            f"Optuna's database cannot be written: {_reason(error)}. Nothing that was finished is lost. Make "
+            "room, or end whatever holds it, and run the same command again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Runs of an experiment: recorded once, gone on with where they were, under a parent where there are several."""
+"""Runs of an experiment: recorded once, resumed where they were, under a parent where there are several."""
 
 import io
 import shutil

@@ -105,15 +105,15 @@ def test_the_order_is_that_of_validation_whatever_the_test_scores_are(pages, row
     ]
 
 
-def test_a_search_stands_by_its_best_run_and_that_is_called_flattered(rows, runs, page):
+def test_a_search_stands_by_its_best_run_and_that_is_called_optimistic(rows, runs, page):
     [best] = rows[rows["study"] == "imdb"].to_dict("records")
     complete = runs[(runs["study"] == "imdb") & runs["best/val_accuracy"].notna()]
     assert best["val"] == pytest.approx(100 * complete["best/val_accuracy"].max())
-    assert best["flattered"]
+    assert best["optimistic"]
     assert best["basis"] == f"best of {len(complete)} complete runs by validation, one seed"
     assert pd.isna(best["val_low"])
-    assert "is flattered" in " ".join(page.parts[0].answer.sentences)
-    assert rows.loc[rows["flattered"], "study"].tolist() == ["imdb"]
+    assert "is optimistic" in " ".join(page.parts[0].answer.sentences)
+    assert rows.loc[rows["optimistic"], "study"].tolist() == ["imdb"]
 
 
 def test_finalists_stand_by_the_means_that_their_page_shows(rows, pages):

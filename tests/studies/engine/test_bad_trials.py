@@ -88,7 +88,7 @@ def test_a_full_disk_is_no_fault_of_the_trial(open_scheduler: OpenScheduler, tmp
     executor = Processes(1, tmp_path / "workers.log")
     owner = open_scheduler(total=1, executor=executor)
     limit(executor, resource.RLIMIT_FSIZE, room)
-    with pytest.raises(UserError, match=r"disk takes no more.*Make room"):
+    with pytest.raises(UserError, match=r"disk is full.*Make room"):
         run_all(owner)
     executor.close()
     assert outcomes(owner) == ["RUNNING"]

@@ -214,7 +214,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_study_opens_again(open_scheduler:
             for number in range(100):
                 owner.optuna.set_user_attr(f"filler {number}", "x" * 1000)
 
-    with pytest.raises(UserError, match=r"takes no more: .*disk is full.*Make room"):
+    with pytest.raises(UserError, match=r"cannot be written: .*disk is full.*Make room"):
         fill()
     owner = open_scheduler(total=2)
     run_all(owner)

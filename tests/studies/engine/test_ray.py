@@ -77,7 +77,7 @@ def slow(study: Study) -> Study:
 def test_a_node_that_dies_and_one_that_freezes_change_no_curve(
     cluster: LocalCluster, open_scheduler: OpenScheduler, slow: Study, tmp_path: Path
 ) -> None:
-    """Begun with processes, gone on with on Ray while nodes die and freeze, ended with processes: one study."""
+    """Begun with processes, resumed on Ray while nodes die and freeze, ended with processes: one study."""
     whole = open_scheduler(slow, name="whole")
     run_all(whole)
 
