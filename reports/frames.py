@@ -117,10 +117,10 @@ def curves(
         UserError: if the tracking URI is of no known sort, or does not answer.
     """
     tracking = connect((stores or Stores.under()).tracking)
-    recorded = tracking.recorded(study)
-    known = _keys(recorded)
-    chosen = {run_id: key for run_id, key in known.items() if keys is None or key in keys}
-    measured = frames_from_mlflow.measured(recorded.latest["key"])
+    known, metrics = tracking.known(study)
+    wanted = None if keys is None else set(keys)
+    chosen = {run_id: key for run_id, key in known.items() if wanted is None or key in wanted}
+    measured = frames_from_mlflow.measured(metrics)
     return frames_from_mlflow.curves_table(tracking.history(list(chosen), measured), chosen)
 
 
@@ -268,7 +268,9 @@ def _keys(recorded: Recorded) -> dict[str, str]:
 def _prediction_folders(keys: Sequence[str], stores: Stores) -> Iterator[tuple[str, Path]]:
     """Yield key and folder of predictions of those of these runs that have one."""
     studies = {key.rpartition("/")[0] for key in keys}
-    recorded = connect(stores.tracking).recorded(studies.pop() if len(studies) == 1 else None)
+    recorded = connect(stores.tracking).recorded(
+        studies.pop() if len(studies) == 1 else None, keys[0] if len(keys) == 1 else None
+    )
     run_ids = {key: run_id for run_id, key in _keys(recorded).items()}
     places = recorded.runs.set_index("run_id")["artifacts"]
     if unknown := sorted(set(keys) - set(run_ids)):

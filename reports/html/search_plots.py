@@ -5,7 +5,7 @@ Each is one panel of ``reports.html.svg``; tables of ``reports.pages.search_tabl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,8 +81,13 @@ def learning(
     return panels
 
 
-def history(table: pd.DataFrame) -> Markup:
-    """Draw each run's score in the order of the search, and the best so far as a stair."""
+def history(table: pd.DataFrame, keys: Container[str] | None = None) -> Markup:
+    """Draw each run's score in the order of the search, and the best so far as a stair.
+
+    Args:
+        table: as ``search_tables.history`` gives it.
+        keys: runs to draw; None: all. The stair is that of all.
+    """
     low, high = limits(table["accuracy"].to_numpy(dtype=float), upward=True)
     title = "Validation accuracy by trial, %"
 
@@ -96,16 +101,17 @@ def history(table: pd.DataFrame) -> Markup:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
 
-    return panel(draw, title, marks=_dots(table, table["number"], low))
+    return panel(draw, title, marks=_dots(table, table["number"], low, keys))
 
 
-def _dots(table: pd.DataFrame, x: pd.Series[Any], low: float) -> list[Mark]:
+def _dots(table: pd.DataFrame, x: pd.Series[Any], low: float, keys: Container[str] | None = None) -> list[Mark]:
     """Return a mark per run at its accuracy; one that lies below the panel stands at its lower edge."""
     height = table["accuracy"].clip(lower=low)
     rows = zip(table["key"], table["name"], table["outcome"], table["accuracy"], x, height, strict=True)
     return [
         Mark(key, _scored(name, outcome, accuracy), [at], [up], _shape(outcome), _role(outcome))
         for key, name, outcome, accuracy, at, up in rows
+        if keys is None or key in keys
     ]
 
 
@@ -179,7 +185,7 @@ def short(value: float) -> str:
     return f"{value / 1e6:g} M" if size >= 1e6 else f"{value:,.0f}" if size >= 1000 else f"{value:.4g}"
 
 
-def levels(table: pd.DataFrame, setting: str) -> Markup:
+def levels(table: pd.DataFrame, setting: str, keys: Container[str] | None = None) -> Markup:
     """Draw accuracy by a setting that has names for values, a row for each.
 
     A filled dot is a complete run, the tick their median. A ring is a run at the last value that it showed, which
@@ -188,6 +194,7 @@ def levels(table: pd.DataFrame, setting: str) -> Markup:
     Args:
         table: as ``search_tables.slice_of`` gives it.
         setting: its name.
+        keys: runs to draw; None: all. Medians and counts are those of all.
     """
     complete = table["outcome"] == "complete"
     final = table.loc[complete, "accuracy"]
@@ -226,6 +233,7 @@ def levels(table: pd.DataFrame, setting: str) -> Markup:
     marks = [
         Mark(key, _scored(name, outcome, accuracy), [max(accuracy, left)], [up], _shape(outcome), _role(outcome))
         for key, name, outcome, accuracy, up, _ in rows
+        if keys is None or key in keys
     ]
     return panel(draw, f"Validation accuracy by {setting}", 96 + 46 * len(names), marks)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports import frames
@@ -35,6 +36,7 @@ from reports.stats.clustered import Sampled
 
 MOST_SETTINGS = 12  # that are drawn; all are in the table
 MOST_NAMES = 8  # values of a setting that are drawn as rows
+MOST_RUNS = 500  # that are drawn, and rows of the leaderboard; all are in runs.csv
 TOO_FEW = f"Fewer than {FEWEST_POINTS} runs have a score: too few for a plot."
 
 
@@ -56,6 +58,21 @@ class StudyData:
     """Stores of predictions and texts; None: they are not read."""
     drawn: Mapping[str, bool] = field(default_factory=dict)
     """Settings that a search drew, and of each whether on a logarithmic scale."""
+
+    @cached_property
+    def shown(self) -> pd.DataFrame:
+        """The runs that figures draw."""
+        return few(self.runs)
+
+    @property
+    def left_out(self) -> str:
+        """Say which runs figures draw, where that is not all; it begins with a space."""
+        if len(self.shown) == len(self.runs):
+            return ""
+        return (
+            f" Of {formatting.count(len(self.runs))} runs {len(self.shown)} are drawn: the best {MOST_RUNS // 2}, "
+            "and others evenly over the study."
+        )
 
     @cached_property
     def settings(self) -> list[str]:
@@ -85,6 +102,16 @@ class StudyData:
     def link(self, run: pd.Series[Any]) -> str:
         """Return the address of a run in the MLflow UI."""
         return f"{self.ui}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}"
+
+
+def few(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs to draw: all, or of very many the best and others evenly over the study."""
+    if len(runs) <= MOST_RUNS:
+        return runs
+    best = runs["key"].isin(tables.leaderboard(runs)["key"].head(MOST_RUNS // 2))
+    others = np.flatnonzero(~best)
+    kept = np.linspace(0, len(others) - 1, MOST_RUNS - int(best.sum())).astype(int)
+    return runs.iloc[np.sort(np.concatenate([np.flatnonzero(best), others[np.unique(kept)]]))]
 
 
 def leaderboard(material: StudyData) -> Section | None:
@@ -122,8 +149,24 @@ def leaderboard(material: StudyData) -> Section | None:
     note = "A click on a row lights up its run in every figure."
     if others:
         note = f"The last evaluation of a run that is not complete is no final score. {note}"
+    if len(shown) > MOST_RUNS:
+        note = f"The first {MOST_RUNS} of {formatting.count(len(shown))} runs; runs.csv has all. {note}"
+        shown = shown.head(MOST_RUNS)
     links = {label: material.link(run) for label, run in shown.iterrows()} if material.ui else {}
-    return Section("Leaderboard", sentences, [table(shown, columns, "All runs", note, links, keys="key")])
+    return Section(
+        "Leaderboard",
+        sentences,
+        [
+            table(
+                shown,
+                columns,
+                "Best runs" if len(shown) < len(material.runs) else "All runs",
+                note,
+                links,
+                keys="key",
+            )
+        ],
+    )
 
 
 def _precision(material: StudyData, best: pd.Series[Any], reviews: int) -> tuple[float, str]:
@@ -157,8 +200,9 @@ def learning(material: StudyData) -> Section | None:
         + "Training accuracy is measured under dropout and averaged since the evaluation before, so it may lie "
         "below validation."
     )
+    drawn = drawn[drawn["key"].isin(material.shown["key"])]
     panels = search_plots.learning(drawn, runs, str(first["key"]), edges)
-    return Section("Learning curves", (), [Figure(panels, caption)])
+    return Section("Learning curves", (), [Figure(panels, caption + material.left_out)])
 
 
 def choices(material: StudyData) -> Section | None:
@@ -177,15 +221,15 @@ def choices(material: StudyData) -> Section | None:
     blocks: list[Figure | Table] = []
     if len(scored(runs)) >= FEWEST_POINTS:
         panels = [
-            search_plots.numbers(slice_of(runs, name), name, material.is_log(name))
+            search_plots.numbers(slice_of(material.shown, name), name, material.is_log(name))
             if is_number(runs[name])
-            else search_plots.levels(slice_of(runs, name), name)
+            else search_plots.levels(slice_of(runs, name), name, set(material.shown["key"]))
             for name in sorted(names, key=named.__contains__)  # those with numbers first
         ]
         caption = (
             "A dot is a complete run; a ring is another run at the last value it showed, which is no final score. "
             "Runs far below the others stand at a panel's edge."
-        )
+        ) + material.left_out
         blocks.append(Figure(panels, caption + (" The tick is the median of complete runs." if named else "")))
     else:
         sentences.append(TOO_FEW)
@@ -217,8 +261,10 @@ def course(material: StudyData) -> Section | None:
         "end, in the lowest row that was free: there are as many rows as runs at once. Colour: complete; grey: "
         "pruned or not finished; orange: failed."
     )
-    panels = [search_plots.history(found), search_plots.timeline(laid, per, unit)]
-    return Section("Course of the search", [], [Figure(panels, caption)])
+    keys = set(material.shown["key"])
+    bars = search_plots.timeline(laid[laid["key"].isin(keys)], per, unit)
+    panels = [search_plots.history(found, keys), bars]
+    return Section("Course of the search", [], [Figure(panels, caption + material.left_out)])
 
 
 def together(material: StudyData) -> Section | None:
@@ -230,6 +276,8 @@ def together(material: StudyData) -> Section | None:
     if not complete.any():
         return None
     top = runs.loc[complete, "accuracy"].quantile(0.75)
+    runs = runs[runs["key"].isin(material.shown["key"])]
+    complete = complete[runs.index]
     final, ticks = position(runs["accuracy"].where(complete))
     through = [
         (f"{name}, logarithmic" if log else name, *position(runs[name], log))
@@ -240,13 +288,13 @@ def together(material: StudyData) -> Section | None:
     caption = (
         f"A line is a run, from its settings down to its accuracy; colour: the best quarter of the complete runs "
         f"({top:.2f} % or more). A dashed line is a run that has no final score and ends above."
-    )
+    ) + material.left_out
     return Section("Settings together", [], [Figure([search_plots.parallel(runs, through, good)], caption)])
 
 
 def price(material: StudyData) -> Section | None:
     """Show accuracy against what it cost: seconds of work, and parameters of the model."""
-    found = cost(material.runs)
+    found = cost(material.shown)
     panels = []
     for column, title, unit in (
         ("seconds", "Accuracy and time", "seconds of work, logarithmic"),
@@ -258,5 +306,8 @@ def price(material: StudyData) -> Section | None:
             panels.append(search_plots.against(known, column, title, unit, log=True))
     if not panels:
         return None
-    caption = "A dot is a complete run, a ring another one at its last evaluation, after the time it had."
+    caption = (
+        "A dot is a complete run, a ring another one at its last evaluation, after the time it had."
+        + material.left_out
+    )
     return Section("What accuracy costs", [], [Figure(panels, caption)])

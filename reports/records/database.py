@@ -54,8 +54,11 @@ class Recorded:
 class Tracking(Protocol):
     """Where runs were recorded."""
 
-    def recorded(self, study: str | None) -> Recorded:
-        """Return the runs of one study, or of all."""
+    def recorded(self, study: str | None, key: str | None = None) -> Recorded:
+        """Return the runs of one study, or of all; of one with a key alone, at least that one."""
+
+    def known(self, study: str | None) -> tuple[dict[str, str], pd.Series[str]]:
+        """Return MLflow's run id -> our key, and the names of the metrics, of the runs of one study, or of all."""
 
     def history(self, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
         """Return every point of these metrics in these runs: ``POINT_COLUMNS``."""
@@ -181,13 +184,14 @@ class DatabaseTracking:
             finally:
                 engine.dispose()
 
-    def recorded(self, study: str | None) -> Recorded:
-        """Return the runs of one study, or of all."""
+    def recorded(self, study: str | None, key: str | None = None) -> Recorded:
+        """Return the runs of one study, or of all; or the one with a key alone."""
         ours = """
             FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id
             JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = :tag
             WHERE r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active'
             AND (CAST(:study AS VARCHAR) IS NULL OR e.name = :study)
+            AND (CAST(:run AS VARCHAR) IS NULL OR k.value = :run)
         """
         chosen = f"WHERE x.run_uuid IN (SELECT r.run_uuid {ours})"
         statements = {
@@ -202,9 +206,24 @@ class DatabaseTracking:
         with self._connection() as connection:
             if connection is None:
                 return nothing()
-            values = {"tag": names.KEY, "study": study}
+            values = {"tag": names.KEY, "study": study, "run": key}
             tables = {name: pd.read_sql(text(sql), connection, params=values) for name, sql in statements.items()}
         return Recorded(**tables)
+
+    def known(self, study: str | None) -> tuple[dict[str, str], pd.Series[str]]:
+        """Return MLflow's run id -> our key, and the names of the metrics, of the runs of one study, or of all."""
+        ours = """FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id
+            JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = :tag
+            WHERE r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active'
+            AND (CAST(:study AS VARCHAR) IS NULL OR e.name = :study)"""
+        measured = f"SELECT DISTINCT key FROM latest_metrics WHERE run_uuid IN (SELECT r.run_uuid {ours})"
+        values = {"tag": names.KEY, "study": study}
+        with self._connection() as connection:
+            if connection is None:
+                return {}, pd.Series([], dtype="str")
+            runs = connection.execute(text(f"SELECT r.run_uuid, k.value {ours}"), values).all()
+            metrics = pd.read_sql(text(measured), connection, params=values)["key"]
+            return {row[0]: row[1] for row in runs}, metrics
 
     def history(self, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
         """Return every point of these metrics in these runs: ``POINT_COLUMNS``."""

@@ -24,8 +24,8 @@ class ServerTracking:
         self.uri = uri
         self.client = MlflowClient(uri)
 
-    def recorded(self, study: str | None) -> Recorded:
-        """Return the runs of one study, or of all."""
+    def recorded(self, study: str | None, key: str | None = None) -> Recorded:
+        """Return the runs of one study, or of all, the one with a key among them."""
         with self._answering():
             return self._recorded(study)
 
@@ -45,6 +45,12 @@ class ServerTracking:
             tags=_pairs({run.info.run_id: run.data.tags for run in found}),
             latest=_pairs({run.info.run_id: run.data.metrics for run in found}),
         )
+
+    def known(self, study: str | None) -> tuple[dict[str, str], pd.Series[str]]:
+        """Return MLflow's run id -> our key, and the names of the metrics, of the runs of one study, or of all."""
+        recorded = self.recorded(study)
+        tags = recorded.tags[recorded.tags["key"] == names.KEY]
+        return dict(zip(tags["run_id"], tags["value"], strict=True)), recorded.latest["key"]
 
     def history(self, run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
         """Return every point of these metrics in these runs: ``POINT_COLUMNS``."""

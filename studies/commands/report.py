@@ -40,12 +40,13 @@ def main(arguments: Sequence[str]) -> None:
         UserError: if there is nothing to report, or the stores cannot be read.
     """
     options = parse(Options, arguments, "report")
-    from experiments.tracking.sync import sync_reports
     from reports.write import write
 
     write(**vars(options))
     if options.out is not None:
         return
+    from experiments.tracking.sync import sync_reports  # MLflow, when what the pages took is free again
+
     result = sync_reports(options.runs, options.tracking_uri)
     if result.pages:
         print("In MLflow it is with the study's own run: Artifacts, report.")
