@@ -53,6 +53,22 @@ class Table:
     keys: Sequence[str] = ()
     """Key of the run that each row describes; the marks of that run in figures light up with the row."""
 
+    @property
+    def cards(self) -> bool:
+        """Whether a row is a card on a phone: where the columns have no room beside each other."""
+        return len(self.columns) > 3 or any(column.long for column in self.columns)
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Titles of the columns where each stands alone: ``95 %`` twice becomes ``Validation, % · 95 %``."""
+        titles = [column.title for column in self.columns]
+        labels, of = [], ""
+        for title in titles:
+            alone = titles.count(title) == 1
+            labels.append(title if alone or not of else f"{of} · {title}")
+            of = title if alone else of
+        return labels
+
 
 @dataclass(frozen=True)
 class Figure:

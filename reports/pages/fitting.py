@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports.html import formatting, plots
-from reports.html.document import Block, Column, Figure, Section, table
+from reports.html.document import FEWEST_POINTS, Block, Column, Figure, Section, table
 from reports.pages.effects import POINT, between, cell_name, label
 from reports.pages.factorial_data import FactorialData
 from reports.pages.verdicts import level_of, points
@@ -135,9 +135,10 @@ def tuning(study: FactorialData) -> Section | None:
         return Section(title, [f"Needs {FEWEST_TRIALS} runs of every cell; the smallest has {fewest} so far."])
     curves = tuning_curves(study.runs, factors, sampler="random")
     panels = []
-    for cell, curve in curves.groupby(factors, sort=False):
+    by_cell = [(cell_name(tuple(map(str, cell))), curve) for cell, curve in curves.groupby(factors, sort=False)]
+    for name, curve in by_cell:
         drawn = curve.rename(columns={"trials": "x", "median": "y"})
-        labels = plots.Labels(cell_name(tuple(map(str, cell))), "random trials", "validation accuracy, %")
+        labels = plots.Labels(name, "random trials", "validation accuracy, %")
         panels.append(plots.steps(drawn, labels, (curves["low"].min(), curves["high"].max())))
     sentence = (
         "The settings of each block are drawn at random, so a cell's runs tell what a random search over them "
@@ -145,7 +146,17 @@ def tuning(study: FactorialData) -> Section | None:
         "numbers of trials together."
     )
     caption = f"From {fewest} runs a cell. A curve ends where the upper limit reaches 100 %: the data say no more."
-    return Section(title, [sentence], [Figure(panels, caption)] if panels else [])
+    if max((len(curve) for _, curve in by_cell), default=0) >= FEWEST_POINTS:
+        return Section(title, [sentence], [Figure(panels, caption)])
+    found = pd.concat([curve.assign(cell=name) for name, curve in by_cell]) if by_cell else curves.assign(cell="")
+    found = found.assign(limits=[between(low, high) for low, high in found[["low", "high"]].to_numpy()])
+    columns = [
+        Column("cell", "Cell"),
+        Column("trials", "Random trials", number=True),
+        Column("median", "Validation, %", POINT, number=True),
+        Column("limits", "95 %", sortable=False),
+    ]
+    return Section(title, [sentence], [table(found, columns, "Median of the best of so many", caption)])
 
 
 def validation(study: FactorialData) -> Section | None:

@@ -101,15 +101,6 @@ def tuned_arms(study: FactorialData) -> Section | None:
         what=[label(asked[name]) for name in found["contrast"]],
         limits=[between(low, high) for low, high in found[["low", "high"]].to_numpy()],
     )
-    drawn = {
-        label(contrast): found[found["contrast"] == name].rename(columns={"trials": "x", "effect": "y"})
-        for name, contrast in asked.items()
-        if not contrast.at
-    }
-    panels = [
-        plots.lines({name: curve}, plots.Labels(name, "trials of each arm", "points"))
-        for name, curve in drawn.items()
-    ]
     columns = [
         Column("what", "Contrast"),
         Column("trials", "Trials", number=True),
@@ -122,10 +113,7 @@ def tuned_arms(study: FactorialData) -> Section | None:
         "subsets of blocks, with the jackknife's interval over blocks, unadjusted.",
         *[tuned_said(contrast, found[found["contrast"] == name]) for name, contrast in asked.items()],
     ]
-    caption = "The band is the 95 % interval."
-    return Section(
-        "Against the tuning budget", sentences, [Figure(panels, caption), table(found, columns, "Tuned arms")]
-    )
+    return Section("Against the tuning budget", sentences, [table(found, columns, "Tuned arms")])
 
 
 def tuned_said(contrast: Contrast, by_budget: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from reports.html import markdown
+from reports.html.document import Column, Table
 from reports.write import write_pages
 from tests.reports.recorded_lists import factors_of
 from tests.reports.recorded_runs import MadeUp, study_of
@@ -68,3 +69,13 @@ def test_it_says_what_the_page_says(folder):
 
 def test_the_examples_hold():
     assert doctest.testmod(markdown).failed == 0
+
+
+def test_a_column_of_limits_names_what_they_are_of_where_it_stands_alone():
+    titles = ["Study", "Validation, %", "95 %", "sd", "Test, %", "95 %", "sd", "Runs"]
+    labels = Table("Scores", [Column(title, title) for title in titles], []).labels
+    assert len(set(labels)) == len(titles)
+    assert labels[1:4] == ["Validation, %", "Validation, % · 95 %", "Validation, % · sd"]
+    assert labels[-1] == "Runs"
+    assert Table("Two", [Column("a", "A"), Column("b", "B", long=True)], []).cards
+    assert not Table("Two", [Column("a", "A"), Column("b", "B")], []).cards

@@ -236,3 +236,8 @@ def test_a_click_on_a_row_lights_up_its_run_and_without_a_script_all_is_there(pa
             assert tab.locator("tr[data-run]").count() == 14
             assert tab.locator("svg.panel").count() == count
             assert tab.locator("svg title").count() > count
+
+
+def test_a_page_is_small(page):
+    """A page of 24 trials stays below 1.5 MB, and so one of 14 below its part of that."""
+    assert len(render.study_page(page).encode()) < 1_500_000 * 14 / 24
