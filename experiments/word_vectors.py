@@ -135,9 +135,9 @@ def standardised(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDA
         vectors: (V, E).
         counts: (V,) how often each word occurs.
     """
-    share = counts / counts.sum()
-    centred = vectors - share @ vectors
-    scaled = centred / np.sqrt(share @ centred**2 + 1e-12)
+    frequency = counts / counts.sum()
+    centred = vectors - frequency @ vectors
+    scaled = centred / np.sqrt(frequency @ centred**2 + 1e-12)
     scaled[PAD] = 0
     return np.asarray(scaled, dtype=np.float32)
 

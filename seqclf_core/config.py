@@ -211,7 +211,7 @@ class RunConfig(Settings):
     """Seed of the initial weights, dropout and the order of training reviews, each with a generator of its own."""
 
     def seed_of(self, purpose: Literal["init", "order", "dropout"]) -> int:
-        """Return the seed of one source of chance: its own where one is set, else the run's."""
+        """Return the seed of one source of random variation: its own where one is set, else the run's."""
         own = {"init": self.train.init_seed, "order": self.train.order_seed, "dropout": self.train.dropout_seed}
         given = own[purpose]
         return self.seed if given is None else given

@@ -88,8 +88,8 @@ class Encoder(nn.Module):
         reverse = reversal(lengths, states.shape[1])
         return reorder(lstm(reorder(states, reverse))[0], reverse)
 
-    def _draw(self, shape: tuple[int, ...], chance: float, device: torch.device) -> Tensor:
-        return torch.empty(shape, device=device).bernoulli_(chance, generator=self.dropout_generator)
+    def _draw(self, shape: tuple[int, ...], probability: float, device: torch.device) -> Tensor:
+        return torch.empty(shape, device=device).bernoulli_(probability, generator=self.dropout_generator)
 
 
 def unrounded(states: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where does the spread of scores come from? Each source of chance varied alone; nothing pruned; resumable.
+"""Where does the variance of scores come from? Each source is varied alone; nothing is pruned; resumable.
 
     make study STUDY=variance               # 10 runs for each of five sources
     make study STUDY=variance SEEDS=20
@@ -30,7 +30,7 @@ SEED_OF = {
     "dropout": "train.dropout_seed",
     "split": "data.split_seed",
 }
-"""Source of chance -> the setting that holds its seed."""
+"""Source of random variation -> the setting that holds its seed."""
 SOURCES = (*SEED_OF, "settings")
 SETTINGS: dict[str, BaseDistribution] = {
     name: given for name, given in factors.SHARED.items() if name not in ("seed", "data.split_seed")
@@ -53,7 +53,9 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
         UserError: if there are fewer than two runs for each source.
     """
     if params.seeds < 2:
-        raise UserError(f"a spread takes at least 2 runs for each source; {params.seeds} were asked for")
+        raise UserError(
+            f"a standard deviation takes at least 2 runs for each source; {params.seeds} were asked for"
+        )
     held = {SEED_OF[source]: _seed(seed, at, 0) for at, source in enumerate(SEED_OF)}
     usual = {name: BASE.flat()[name] for name in SETTINGS}
     planned = [
@@ -66,7 +68,7 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
         for at, source in enumerate(SOURCES)
     ]
     return Study(
-        question="Where does the spread of scores come from, and what is a comparison of single runs worth?",
+        question="Where does the variance of scores come from, and what is a comparison of single runs worth?",
         base=BASE,
         sample=sampling({**SETTINGS, **{name: IntDistribution(0, LARGEST) for name in SEED_OF.values()}}),
         seed=seed,

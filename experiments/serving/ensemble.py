@@ -1,7 +1,7 @@
 """An ensemble of finished models as one model: its weights are those that fit the validation split best.
 
 The weights are not negative and add up to 1; they minimise the log loss of the averaged probabilities. They are
-found by expectation-maximisation for the shares of a mixture (Dempster, Laird & Rubin 1977): it has one optimum.
+found by expectation-maximisation for the weights of a mixture (Dempster, Laird & Rubin 1977): it has one optimum.
 """
 
 from __future__ import annotations

@@ -9,13 +9,13 @@ from typing import Any, SupportsFloat
 import pandas as pd
 
 
-def percent(share: SupportsFloat, digits: int = 2) -> str:
-    """Write a share of 1 as per cent, without the sign.
+def percent(proportion: SupportsFloat, digits: int = 2) -> str:
+    """Write a proportion (0 to 1) in per cent, without the sign.
 
     >>> percent(0.88641)
     '88.64'
     """
-    return f"{100 * float(share):.{digits}f}"
+    return f"{100 * float(proportion):.{digits}f}"
 
 
 def point(value: SupportsFloat) -> str:

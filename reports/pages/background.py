@@ -16,7 +16,7 @@ from seqclf_core.config import RunConfig
 FAILURES_SHOWN = 25  # all are in runs.csv
 
 
-def cost(material: StudyData) -> Section | None:
+def cost(data: StudyData) -> Section | None:
     """Show the time and work that went into the runs."""
     columns = [
         Column("outcome", "Runs", str.capitalize),
@@ -27,20 +27,20 @@ def cost(material: StudyData) -> Section | None:
         Column("reviews", "Training reviews read", formatting.about, number=True),
         Column("tokens", "Tokens, about", formatting.about, number=True),
     ]
-    speed = material.runs["tokens_per_second"].median()
-    devices = ", ".join(sorted({f"{d} in {p}" for d, p in _pairs(material.runs, "device", "precision")}))
+    speed = data.runs["tokens_per_second"].median()
+    devices = ", ".join(sorted({f"{d} in {p}" for d, p in _pairs(data.runs, "device", "precision")}))
     sentences = [f"Median throughput {formatting.about(speed)} real tokens per second per run, on {devices}."]
     sentences = sentences if pd.notna(speed) and devices else []
-    return Section("Time spent", sentences, [table(material.spent, columns, "Time and work by outcome")])
+    return Section("Time spent", sentences, [table(data.spent, columns, "Time and work by outcome")])
 
 
 def _pairs(runs: pd.DataFrame, *names: str) -> list[tuple[str, ...]]:
     return list(runs[list(names)].dropna().drop_duplicates().itertuples(index=False, name=None))
 
 
-def failures(material: StudyData) -> Section | None:
+def failures(data: StudyData) -> Section | None:
     """Name the runs that failed, and why."""
-    failed = material.runs[material.runs["outcome"] == "failed"]
+    failed = data.runs[data.runs["outcome"] == "failed"]
     if failed.empty:
         return None
     columns = [
@@ -48,7 +48,7 @@ def failures(material: StudyData) -> Section | None:
         Column("worked", "After", formatting.duration, number=True),
         Column("reason", "Reason", long=True),
     ]
-    links = {label: material.link(run) for label, run in failed.iterrows()} if material.ui else {}
+    links = {label: data.link(run) for label, run in failed.iterrows()} if data.ui else {}
     shown = failed.head(FAILURES_SHOWN)
     note = f"The first {len(shown)} of {len(failed)}; all are in runs.csv." if len(shown) < len(failed) else ""
     return Section("Failures", (), [table(shown, columns, "Runs that failed", note, links)])
@@ -65,9 +65,9 @@ SPLITS = {
 }
 
 
-def data(material: StudyData) -> Section | None:
+def data_and_split(data: StudyData) -> Section | None:
     """Say what was read and how it was split."""
-    known = material.runs.dropna(subset=["digest"])
+    known = data.runs.dropna(subset=["digest"])
     if known.empty:
         return None
     splits = known.drop_duplicates("digest")
@@ -104,16 +104,16 @@ def _sizes(reviews: pd.Series[Any]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def repeat(material: StudyData) -> Section | None:
+def repeat(data: StudyData) -> Section | None:
     """Give the commands and settings that repeat the study and its best run."""
-    ranked = tables.leaderboard(material.runs)
-    commits = material.runs["commit"].dropna().unique()
+    ranked = tables.leaderboard(data.runs)
+    commits = data.runs["commit"].dropna().unique()
     checkout = [f"git checkout {shlex.quote(commits[0].removesuffix('-dirty'))}"] if len(commits) else []
     blocks: list[Commands | Pairs] = []
-    if material.command:
-        blocks.append(Commands("The study", [*checkout, material.command]))
+    if data.command:
+        blocks.append(Commands("The study", [*checkout, data.command]))
     best = run_command(ranked.iloc[0]) if len(ranked) else ""
-    if best and best != material.command:
+    if best and best != data.command:
         blocks.append(Commands(f"Its best run, {ranked.iloc[0]['name']}", [*checkout, best]))
     sentences = []
     if len(commits) > 1:
@@ -122,17 +122,17 @@ def repeat(material: StudyData) -> Section | None:
         sentences.append(
             "There were changes that were not committed, so the commit alone does not repeat the runs."
         )
-    known, varied = RunConfig().flat(), set(tables.varied(material.runs))
+    known, varied = RunConfig().flat(), set(tables.varied(data.runs))
     shared = [
         name
-        for name in tables.settings(material.runs)
+        for name in tables.settings(data.runs)
         if name not in varied
-        and (material.runs[name].notna().any() or known.get(name, "") is None)  # else it is no setting of these
+        and (data.runs[name].notna().any() or known.get(name, "") is None)  # else it is no setting of these
     ]
-    first = material.runs.iloc[0]
+    first = data.runs.iloc[0]
     values = [(name, "none" if pd.isna(first[name]) else formatting.setting(first[name])) for name in shared]
     blocks.append(Pairs("Settings that all runs share", values))
-    versions = material.runs.filter(like="versions.")
+    versions = data.runs.filter(like="versions.")
     used = [(str(name)[9:], ", ".join(sorted(versions[name].dropna().unique()))) for name in versions]
     blocks.append(Pairs("Versions", used))
     return Section("Repeat it", sentences, blocks)

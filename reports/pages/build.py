@@ -32,7 +32,7 @@ ERRORS: list[Callable[[StudyData], Section | None]] = [errors.best_run, errors.c
 BACKGROUND: list[Callable[[StudyData], Section | None]] = [
     background.cost,
     background.failures,
-    background.data,
+    background.data_and_split,
     background.repeat,
 ]
 ANSWERS: Mapping[str, Callable[[StudyRun, pd.DataFrame, pd.DataFrame, frames.Stores], Conclusion]] = {
@@ -72,7 +72,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     parts, unfinished = [], interim(own, children)
     drawn = searched_settings(stores.storage, study) if searched else {}
     for group in groups:
-        material = StudyData(
+        data = StudyData(
             name=study,
             runs=group,
             curves=curves[curves["key"].isin(group["key"])],
@@ -82,9 +82,9 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
             drawn=drawn,
             stores=stores,
         )
-        answer = answer_of(own, material.runs, material.curves, stores) if own and answer_of else None
-        part = _part(material, answer, alone=len(groups) == 1)
-        parts.append(replace(part, standing=standing(material, answer, bool(unfinished))))
+        answer = answer_of(own, data.runs, data.curves, stores) if own and answer_of else None
+        part = _part(data, answer, alone=len(groups) == 1)
+        parts.append(replace(part, standing=standing(data, answer, bool(unfinished))))
     return Page(
         title=study,
         kind="Study" if own else "Experiment",
@@ -104,17 +104,17 @@ def interim(own: StudyRun | None, children: pd.DataFrame) -> str:
     return ""
 
 
-def _part(material: StudyData, answer: Conclusion | None, alone: bool) -> Part:
-    first = material.runs.iloc[0]
+def _part(data: StudyData, answer: Conclusion | None, alone: bool) -> Part:
+    first = data.runs.iloc[0]
     title = "" if alone else data_title(str(first["data_scope"]), str(first["digest"]))
     wanted = [] if answer else RESULTS
     wanted = wanted + (ERRORS if not answer or answer.study_type == "finalists" else []) + BACKGROUND
-    made = [section(material) for section in wanted]
+    made = [section(data) for section in wanted]
     found = [section for section in made if section]
     if answer:
-        said, numbers = [ran(material)], [*answer.facts, *work(material)]
+        said, numbers = [ran(data)], [*answer.facts, *work(data)]
         return Part(title, answer, said, numbers, [*answer.sections, *found])
-    said, numbers = [ran(material), *best(material)], [*best_facts(material), *work(material)]
+    said, numbers = [ran(data), *best(data)], [*best_facts(data), *work(data)]
     return Part(title, Conclusion([]), said, numbers, found)
 
 
@@ -123,27 +123,27 @@ def data_title(kind: str, digest: str) -> str:
     return f"On {KINDS.get(kind, 'unknown data')}, digest {digest[:8]}"
 
 
-def ran(material: StudyData) -> str:
+def ran(data: StudyData) -> str:
     """Say what ran, on what, and when."""
-    runs = material.runs
+    runs = data.runs
     outcomes = runs["outcome"].value_counts()
     ended = [
         f"{outcomes[name]} {name}" for name in ("complete", "pruned", "failed", "running") if name in outcomes
     ]
     known = runs.dropna(subset=["digest"])
-    data = ""
+    on = ""
     if len(known):
         of = known.iloc[0]
         alike = [part for part in PARTS if len(known[f"used.{part}"].unique()) == 1]  # one split, mostly
         sizes = [f"{formatting.count(of[f'used.{part}'])} {PARTS[part]}" for part in alike]
-        data = f" on {_kind(of)} ({', '.join(sizes)} reviews)"
+        on = f" on {_kind(of)} ({', '.join(sizes)} reviews)"
     start, end = tables.span(runs)
-    return f"{formatting.plural(len(runs), 'run')}{data}, {formatting.span(start, end)}: {', '.join(ended)}."
+    return f"{formatting.plural(len(runs), 'run')}{on}, {formatting.span(start, end)}: {', '.join(ended)}."
 
 
-def best(material: StudyData) -> list[str]:
+def best(data: StudyData) -> list[str]:
     """Say which run is the best by validation."""
-    ranked = tables.leaderboard(material.runs)
+    ranked = tables.leaderboard(data.runs)
     if ranked.empty:
         return ["No run is complete yet, so there is no score to show."]
     first = ranked.iloc[0]
@@ -154,9 +154,9 @@ def best(material: StudyData) -> list[str]:
     ]
 
 
-def best_facts(material: StudyData) -> list[Fact]:
+def best_facts(data: StudyData) -> list[Fact]:
     """Return the scores of the best run by validation."""
-    ranked = tables.leaderboard(material.runs)
+    ranked = tables.leaderboard(data.runs)
     if ranked.empty:
         return []
     first = ranked.iloc[0]
@@ -168,9 +168,9 @@ def best_facts(material: StudyData) -> list[Fact]:
     ]
 
 
-def work(material: StudyData) -> list[Fact]:
+def work(data: StudyData) -> list[Fact]:
     """Return how much was done."""
-    runs = material.runs
+    runs = data.runs
     outcomes = runs["outcome"].value_counts()
     others = [f"{outcomes[name]} {name}" for name in OUTCOMES[1:] if name in outcomes]
     start, end = tables.span(runs)

@@ -184,11 +184,11 @@ def training(study: FactorialData) -> Section | None:
         return None
     rates = analysis.rates.assign(
         cell=[cell_name(cell) for cell in cells(study.factors)],
-        percent=100 * analysis.rates["share"],
+        percent=100 * analysis.rates["proportion"],
         limits=[between(100 * low, 100 * high, 0) for low, high in analysis.rates[["low", "high"]].to_numpy()],
     )
     sentences = ["A run converged if it got at least 60 % of the validation reviews right; guessing gets 50 %."]
-    if (analysis.rates["share"] == 1).all():
+    if (analysis.rates["proportion"] == 1).all():
         sentences.append("Every run did.")
     elif not analysis.interim:
         for effect in analysis.training:
@@ -204,7 +204,7 @@ def training(study: FactorialData) -> Section | None:
         Column("cell", "Cell"),
         Column("trained", "Trained", number=True),
         Column("blocks", "Blocks", number=True),
-        Column("percent", "Share, %", "{:.0f}".format, number=True),
+        Column("percent", "Proportion, %", "{:.0f}".format, number=True),
         Column("limits", "95 %, exact", sortable=False),
     ]
     return Section("Does it train at all?", sentences, [table(rates, columns, "Runs that trained")])

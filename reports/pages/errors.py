@@ -85,32 +85,32 @@ def _texts(stores: frames.Stores, key: str, worst: pd.DataFrame) -> list[str | N
     return [of_part.get(row) for row in worst["row"]]
 
 
-def best_run(material: StudyData) -> Section | None:
+def best_run(data: StudyData) -> Section | None:
     """Show what the best run by validation gets wrong."""
-    return _section(material, _best_key(material), "Errors of the best run")
+    return _section(data, _best_key(data), "Errors of the best run")
 
 
-def champion(material: StudyData) -> Section | None:
+def champion(data: StudyData) -> Section | None:
     """Show what the champion gets wrong, where it is another run of these than the best."""
-    if material.stores is None:
+    if data.stores is None:
         return None
     try:
-        key = frames.champion(material.stores)
+        key = frames.champion(data.stores)
     except UserError:  # the commands that answer from it say so
         return None
-    return None if key == _best_key(material) else _section(material, key, "Errors of the champion")
+    return None if key == _best_key(data) else _section(data, key, "Errors of the champion")
 
 
-def _best_key(material: StudyData) -> str | None:
-    ranked = tables.leaderboard(material.runs)
+def _best_key(data: StudyData) -> str | None:
+    ranked = tables.leaderboard(data.runs)
     return None if ranked.empty else str(ranked["key"].iloc[0])
 
 
-def _section(material: StudyData, key: str | None, title: str) -> Section | None:
-    runs = material.runs[material.runs["key"] == key]
-    if material.stores is None or runs.empty:
+def _section(data: StudyData, key: str | None, title: str) -> Section | None:
+    runs = data.runs[data.runs["key"] == key]
+    if data.stores is None or runs.empty:
         return None
-    found = read(material.stores, runs.iloc[0])
+    found = read(data.stores, runs.iloc[0])
     return section(found, title) if found else None
 
 

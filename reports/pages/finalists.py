@@ -156,7 +156,7 @@ def _accuracy(answers: pd.DataFrame) -> float:
 def _champion(ranked: pd.DataFrame) -> Iterator[str]:
     first = ranked.iloc[0]
     seeds = formatting.plural(int(first["seeds"]), "fresh seed")
-    spread = (
+    uncertainty = (
         f" {between(first['low'], first['high'])} (95 % t interval over seeds, on these reviews; standard "
         f"deviation {first['test_sd']:.2f} percentage points)"
         if pd.notna(first["low"])
@@ -164,10 +164,12 @@ def _champion(ranked: pd.DataFrame) -> Iterator[str]:
     )
     if pd.notna(first["others_low"]):
         drawn = "of other movies" if first["by_movie"] else "taken one by one, since movies are not known here"
-        spread += f"; {between(first['others_low'], first['others_high'])} for other seeds and reviews {drawn}"
+        uncertainty += (
+            f"; {between(first['others_low'], first['others_high'])} for other seeds and reviews {drawn}"
+        )
     yield (
         f"Chosen by mean validation accuracy over {seeds}: {first['config']}. Its mean test accuracy is "
-        f"{first['test']:.2f} %{spread}."
+        f"{first['test']:.2f} %{uncertainty}."
     )
 
 

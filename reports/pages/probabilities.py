@@ -78,7 +78,7 @@ def calibrated(study: FactorialData) -> Section | None:
         rows.append({"cell": cell_name(cell), "runs": len(of_cell), **means.to_dict()})
         curve = reliability(predictions[predictions["key"].isin(of_cell["key"])])
         curves[cell_name(cell)] = curve[["predicted", "observed"]].set_axis(["x", "y"], axis=1)
-    labels = plots.Labels("Reliability", "predicted probability", "share of positive reviews")
+    labels = plots.Labels("Reliability", "predicted probability", "proportion of positive reviews")
     figure = Figure([plots.lines(curves, labels, diagonal=True)], "All runs of a cell together; grey: honest.")
     shown = [
         Column("cell", "Cell"),

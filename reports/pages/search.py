@@ -1,7 +1,7 @@
 """The sections of a report that say what came out, each a pure function from what was recorded.
 
-A section is a function that takes the ``Material`` and returns a ``Section``, or None where it has nothing to say.
-``reports/pages/build.py`` lists them in the order of the page; ``reports/pages/background.py`` has
+A section is a function that takes the ``StudyData`` and returns a ``Section``, or None where it has nothing to
+show. ``reports/pages/build.py`` lists them in the order of the page; ``reports/pages/background.py`` has
 those on how it was done.
 """
 
@@ -114,12 +114,12 @@ def few(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.iloc[np.sort(np.concatenate([np.flatnonzero(best), others[np.unique(kept)]]))]
 
 
-def leaderboard(material: StudyData) -> Section | None:
+def leaderboard(data: StudyData) -> Section | None:
     """List all runs: complete ones by validation accuracy, with test accuracy beside it, then the others."""
-    ranked = tables.leaderboard(material.runs)
+    ranked = tables.leaderboard(data.runs)
     if ranked.empty:
         return None
-    shown = tables.everything(material.runs)
+    shown = tables.everything(data.runs)
     others = len(shown) > len(ranked)
     changing = [name for name in tables.varied(shown) if not name.startswith("data.source")]
     columns = [
@@ -140,7 +140,7 @@ def leaderboard(material: StudyData) -> Section | None:
     ]
     best, reviews = ranked.iloc[0], ranked["used.val"].iloc[0]
     if pd.notna(reviews):
-        size, drawn = _precision(material, best, int(reviews))
+        size, drawn = _precision(data, best, int(reviews))
         sentences.append(
             f"{formatting.count(reviews)} validation reviews make one score known to within ±{size:.1f} "
             f"percentage points (95 %, {drawn}), and each row is one seed: the order of close rows is mostly "
@@ -152,7 +152,7 @@ def leaderboard(material: StudyData) -> Section | None:
     if len(shown) > MOST_RUNS:
         note = f"The first {MOST_RUNS} of {formatting.count(len(shown))} runs; runs.csv has all. {note}"
         shown = shown.head(MOST_RUNS)
-    links = {label: material.link(run) for label, run in shown.iterrows()} if material.ui else {}
+    links = {label: data.link(run) for label, run in shown.iterrows()} if data.ui else {}
     return Section(
         "Leaderboard",
         sentences,
@@ -160,7 +160,7 @@ def leaderboard(material: StudyData) -> Section | None:
             table(
                 shown,
                 columns,
-                "Best runs" if len(shown) < len(material.runs) else "All runs",
+                "Best runs" if len(shown) < len(data.runs) else "All runs",
                 note,
                 links,
                 keys="key",
@@ -169,19 +169,19 @@ def leaderboard(material: StudyData) -> Section | None:
     )
 
 
-def _precision(material: StudyData, best: pd.Series[Any], reviews: int) -> tuple[float, str]:
+def _precision(data: StudyData, best: pd.Series[Any], reviews: int) -> tuple[float, str]:
     """Return half the width of the interval of a validation score in percentage points, and what it draws."""
-    found = material.precision.get("val")
+    found = data.precision.get("val")
     if found and pd.notna(found.interval.low):
         return found.interval.value - found.interval.low, precision.basis(found)
     size = 100 * tables.sampling_error(best["best/val_accuracy"], reviews)
     return size, "for other reviews, taken one by one: no predictions are stored"
 
 
-def learning(material: StudyData) -> Section | None:
+def learning(data: StudyData) -> Section | None:
     """Show loss and accuracy of all runs while they trained."""
-    ranked = tables.leaderboard(material.runs)
-    curves = material.curves
+    ranked = tables.leaderboard(data.runs)
+    curves = data.curves
     if ranked.empty or curves.empty or curves["evaluation"].max() < 2:
         return None  # one point is no curve
     if len(curves) < FEWEST_POINTS:
@@ -189,7 +189,7 @@ def learning(material: StudyData) -> Section | None:
     first = ranked.iloc[0]
     drawn = curves.assign(**{name: 100 * curves[name] for name in METRICS if name.endswith("accuracy")})
     edges = {name: zoom(drawn, name, ranked["key"]) for name in METRICS}
-    runs = material.runs.set_index("key")[["name", "outcome"]]
+    runs = data.runs.set_index("key")[["name", "outcome"]]
     others = "; grey: the other runs, dashed where they are not complete" if len(runs) > 1 else ""
     cut = max(outside(drawn, name, edges[name]) for name in METRICS)
     of = formatting.plural(drawn["key"].nunique(), "curve")
@@ -200,19 +200,19 @@ def learning(material: StudyData) -> Section | None:
         + "Training accuracy is measured under dropout and averaged since the evaluation before, so it may lie "
         "below validation."
     )
-    drawn = drawn[drawn["key"].isin(material.shown["key"])]
+    drawn = drawn[drawn["key"].isin(data.shown["key"])]
     panels = search_plots.learning(drawn, runs, str(first["key"]), edges)
-    return Section("Learning curves", (), [Figure(panels, caption + material.left_out)])
+    return Section("Learning curves", (), [Figure(panels, caption + data.left_out)])
 
 
-def choices(material: StudyData) -> Section | None:
+def choices(data: StudyData) -> Section | None:
     """Show accuracy by every setting in which the runs differ."""
-    runs = material.runs
-    names = [name for name in material.settings if is_number(runs[name]) or runs[name].nunique() <= MOST_NAMES]
+    runs = data.runs
+    names = [name for name in data.settings if is_number(runs[name]) or runs[name].nunique() <= MOST_NAMES]
     if not names or not runs["best/val_accuracy"].notna().any():
         return None
     sentences = []
-    if material.searched:
+    if data.searched:
         sentences.append(
             "A search spends its trials where it scores well, so the runs on one row differ from those on another "
             "in other settings too. This shows what was seen; it does not measure what a choice is worth."
@@ -221,15 +221,15 @@ def choices(material: StudyData) -> Section | None:
     blocks: list[Figure | Table] = []
     if len(scored(runs)) >= FEWEST_POINTS:
         panels = [
-            search_plots.numbers(slice_of(material.shown, name), name, material.is_log(name))
+            search_plots.numbers(slice_of(data.shown, name), name, data.is_log(name))
             if is_number(runs[name])
-            else search_plots.levels(slice_of(runs, name), name, set(material.shown["key"]))
+            else search_plots.levels(slice_of(runs, name), name, set(data.shown["key"]))
             for name in sorted(names, key=named.__contains__)  # those with numbers first
         ]
         caption = (
             "A dot is a complete run; a ring is another run at the last value it showed, which is no final score. "
             "Runs far below the others stand at a panel's edge."
-        ) + material.left_out
+        ) + data.left_out
         blocks.append(Figure(panels, caption + (" The tick is the median of complete runs." if named else "")))
     else:
         sentences.append(TOO_FEW)
@@ -247,10 +247,10 @@ def choices(material: StudyData) -> Section | None:
     return Section("Accuracy by setting", sentences, blocks)
 
 
-def course(material: StudyData) -> Section | None:
+def course(data: StudyData) -> Section | None:
     """Show the course of a search: the scores in order with the best so far, and what ran when."""
-    runs = material.runs
-    if not material.searched or runs.empty:
+    runs = data.runs
+    if not data.searched or runs.empty:
         return None
     found, laid = history(runs), timeline(runs)
     if min(len(found), len(laid)) < FEWEST_POINTS:
@@ -261,40 +261,40 @@ def course(material: StudyData) -> Section | None:
         "end, in the lowest row that was free: there are as many rows as runs at once. Colour: complete; grey: "
         "pruned or not finished; orange: failed."
     )
-    keys = set(material.shown["key"])
+    keys = set(data.shown["key"])
     bars = search_plots.timeline(laid[laid["key"].isin(keys)], per, unit)
     panels = [search_plots.history(found, keys), bars]
-    return Section("Course of the search", [], [Figure(panels, caption + material.left_out)])
+    return Section("Course of the search", [], [Figure(panels, caption + data.left_out)])
 
 
-def together(material: StudyData) -> Section | None:
+def together(data: StudyData) -> Section | None:
     """Show every run as a line through all its settings at once."""
-    runs, names = scored(material.runs), material.settings
-    if not material.searched or len(names) < 2 or len(runs) < FEWEST_POINTS:
+    runs, names = scored(data.runs), data.settings
+    if not data.searched or len(names) < 2 or len(runs) < FEWEST_POINTS:
         return None
     complete = runs["outcome"] == "complete"
     if not complete.any():
         return None
     top = runs.loc[complete, "accuracy"].quantile(0.75)
-    runs = runs[runs["key"].isin(material.shown["key"])]
+    runs = runs[runs["key"].isin(data.shown["key"])]
     complete = complete[runs.index]
     final, ticks = position(runs["accuracy"].where(complete))
     through = [
         (f"{name}, logarithmic" if log else name, *position(runs[name], log))
-        for name, log in ((name, material.is_log(name)) for name in names)
+        for name, log in ((name, data.is_log(name)) for name in names)
     ]
     through.append(("validation accuracy, %", final, ticks))
     good = set(runs.loc[complete & (runs["accuracy"] >= top), "key"])
     caption = (
         f"A line is a run, from its settings down to its accuracy; colour: the best quarter of the complete runs "
         f"({top:.2f} % or more). A dashed line is a run that has no final score and ends above."
-    ) + material.left_out
+    ) + data.left_out
     return Section("Settings together", [], [Figure([search_plots.parallel(runs, through, good)], caption)])
 
 
-def price(material: StudyData) -> Section | None:
+def price(data: StudyData) -> Section | None:
     """Show accuracy against what it cost: seconds of work, and parameters of the model."""
-    found = cost(material.shown)
+    found = cost(data.shown)
     panels = []
     for column, title, unit in (
         ("seconds", "Accuracy and time", "seconds of work, logarithmic"),
@@ -308,6 +308,6 @@ def price(material: StudyData) -> Section | None:
         return None
     caption = (
         "A dot is a complete run, a ring another one at its last evaluation, after the time it had."
-        + material.left_out
+        + data.left_out
     )
     return Section("What accuracy costs", [], [Figure(panels, caption)])

@@ -23,27 +23,27 @@ PARTS = {"train": "training", "val": "validation", "test": "test"}
 """Split of the data -> its name in sentences."""
 
 
-def standing(material: StudyData, answer: Conclusion | None, interim: bool) -> StudySummary:
+def standing(data: StudyData, answer: Conclusion | None, interim: bool) -> StudySummary:
     """Return where a study stands.
 
     Args:
-        material: its runs on one data set.
+        data: its runs on one data set.
         answer: to its own question, if it has one, with the scores it stands by.
         interim: whether more is to come.
     """
-    runs = material.runs
+    runs = data.runs
     known = runs.dropna(subset=["digest"])
     same = len(known["digest"].unique()) == 1  # a study of several splits is to be compared with none
     first = known.iloc[0] if same else runs.iloc[0]
-    cost = material.spent[material.spent["outcome"] == "all"].iloc[0]
+    cost = data.spent[data.spent["outcome"] == "all"].iloc[0]
     complete = runs[runs["outcome"] == "complete"]
     return StudySummary(
-        study=material.name,
-        study_type=(answer and answer.study_type) or ("search" if material.searched else "experiment"),
+        study=data.name,
+        study_type=(answer and answer.study_type) or ("search" if data.searched else "experiment"),
         data_scope=str(first["data_scope"]),
         digest=str(first["digest"]) if same else "",
         sizes=[*_sizes(first)],
-        scores=answer.scores if answer else [*(searched(material) if material.searched else repeated(material))],
+        scores=answer.scores if answer else [*(searched(data) if data.searched else repeated(data))],
         sentences=answer.sentences if answer else [],
         every=(100 * complete["best/val_accuracy"].dropna()).tolist(),
         runs=len(runs),
@@ -60,9 +60,9 @@ def _sizes(run: pd.Series[Any]) -> Iterator[str]:
             yield f"{formatting.count(run[f'used.{part}'])} {name}"
 
 
-def searched(material: StudyData) -> Iterator[Score]:
+def searched(data: StudyData) -> Iterator[Score]:
     """Give the best run of a search: a single seed, and the best of many."""
-    ranked = tables.leaderboard(material.runs)
+    ranked = tables.leaderboard(data.runs)
     for _, run in ranked.head(1).iterrows():
         basis = (
             f"best of {len(ranked)} complete runs by validation, one seed"
@@ -70,17 +70,17 @@ def searched(material: StudyData) -> Iterator[Score]:
             else "one run, one seed"
         )
         val, test = 100 * run["best/val_accuracy"], 100 * run["test/accuracy"]
-        limits = {split: precision.limits(material.precision.get(split)) for split in ("val", "test")}
+        limits = {split: precision.limits(data.precision.get(split)) for split in ("val", "test")}
         many = len(ranked) > 1
         yield Score(str(run["name"]), basis, 1, val, test, limits["val"], limits["test"], optimistic=many)
 
 
-def repeated(material: StudyData) -> Iterator[Score]:
+def repeated(data: StudyData) -> Iterator[Score]:
     """Give the settings of an experiment, each with its mean over seeds, best validation accuracy first.
 
     A run that learned from the validation part too has no score there, and stands last.
     """
-    complete = material.runs[material.runs["outcome"] == "complete"]
+    complete = data.runs[data.runs["outcome"] == "complete"]
     if complete.empty:
         return
     names = complete["name"].str.replace(r" seed \d+$", "", regex=True)

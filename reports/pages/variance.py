@@ -42,7 +42,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: S
     by_outcome = {name: scores_of(done, name) for name in (outcome, VALIDATION)}
     found = sources(by_outcome[outcome])
     if not found:
-        return Conclusion(["No source of chance has two complete runs yet."], study_type="variance")
+        return Conclusion(["No source of random variation has two complete runs yet."], study_type="variance")
     worth = single_runs(by_outcome[outcome])
     sentences = [*said(found, len(done), wanted), *([] if worth is None else worth_said(worth))]
     facts = [Fact("Complete runs", f"{len(done)} of {wanted}", f"{parent.plan.seeds} for each source")]
@@ -164,6 +164,6 @@ def section(found: list[Source], numbers: pd.DataFrame) -> Section:
         sentences,
         [
             Figure([plots.forest(rows, 0, labels)], "Each source varied alone."),
-            table(shown, columns, "Sources of chance"),
+            table(shown, columns, "Sources of random variation"),
         ],
     )

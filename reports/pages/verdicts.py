@@ -138,7 +138,7 @@ def _inconclusive(effect: Effect, where: str) -> str:
         upper = "more" if at_most >= MOST_BLOCKS else about(at_most)
         advice = (
             f"about {about(max(enough, effect.trimmed.n + 1))} blocks would settle it "
-            f"(up to {upper} at the spread's upper limit)"
+            f"(up to {upper} at the standard deviation's upper limit)"
         )
     return f"inconclusive: {advice}; so far {first} against {second} is {points(effect.trimmed)} {where}"
 

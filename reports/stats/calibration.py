@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.stats.contrasts import POINTS, Factors, blocks, family
-from reports.stats.estimates import Array, mean_interval, share_interval, trimmed_interval
+from reports.stats.estimates import Array, mean_interval, proportion_interval, trimmed_interval
 from seqclf_core.training.predictions import decide
 
 BINS = 15
@@ -49,12 +49,12 @@ def calibration(predictions: pd.DataFrame, bins: int = BINS) -> Calibration:
 
 
 def reliability(predictions: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
-    """Compare predicted with observed shares of positive reviews, in bins of about equal count.
+    """Compare predicted with observed proportions of positive reviews, in bins of about equal count.
 
     Equal probabilities share a bin, so there may be fewer bins.
 
     Returns:
-        One row per bin: ``predicted`` (mean probability), ``observed`` (share of positives) with exact limits
+        One row per bin: ``predicted`` (mean probability), ``observed`` (proportion of positives) with exact limits
         ``low`` and ``high`` (95 %, Clopper & Pearson 1934), ``reviews``.
     """
     probability = predictions["probability"].to_numpy(dtype=float)
@@ -62,9 +62,9 @@ def reliability(predictions: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
     rows = []
     for place in np.unique(places):
         inside = places == place
-        share = share_interval(int(predictions["label"].to_numpy()[inside].sum()), int(inside.sum()))
-        limits = {"observed": share.value, "low": share.low, "high": share.high}
-        rows.append({"predicted": probability[inside].mean(), **limits, "reviews": share.n})
+        proportion = proportion_interval(int(predictions["label"].to_numpy()[inside].sum()), int(inside.sum()))
+        limits = {"observed": proportion.value, "low": proportion.low, "high": proportion.high}
+        rows.append({"predicted": probability[inside].mean(), **limits, "reviews": proportion.n})
     return pd.DataFrame(rows)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.stats.estimates import share_interval
+from reports.stats.estimates import proportion_interval
 from seqclf_core.training.predictions import decide
 
 LENGTH_BINS = 8
@@ -25,18 +25,18 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Share of texts that are answered correctly."""
+        """Proportion of texts that are answered correctly."""
         right = self.true_negative + self.true_positive
         return right / (right + self.false_negative + self.false_positive)
 
     @property
     def recall(self) -> float:
-        """Share of the positive texts that are found; the true positive rate."""
+        """Proportion of the positive texts that are found; the true positive rate."""
         return self.true_positive / (self.true_positive + self.false_negative)
 
     @property
     def false_alarms(self) -> float:
-        """Share of the negative texts that are taken for positive; the false positive rate."""
+        """Proportion of the negative texts that are taken for positive; the false positive rate."""
         return self.false_positive / (self.true_negative + self.false_positive)
 
 
@@ -92,14 +92,16 @@ def by_length(predictions: pd.DataFrame, tokens: pd.Series[int], bins: int = LEN
 
     Returns:
         One row per bin: ``shortest`` and ``longest`` text, ``reviews``, ``accuracy`` with exact limits ``low`` and
-        ``high`` (95 %, Clopper & Pearson 1934), as shares of 1.
+        ``high`` (95 %, Clopper & Pearson 1934), as proportions of 1.
     """
     length = predictions["row"].map(tokens)
     right = decide(predictions["probability"]) == (predictions["label"] == 1)
     inner = np.unique(length.quantile(np.arange(1, bins) / bins))
     rows = []
     for _, of_bin in right.groupby(np.searchsorted(inner, length)):
-        share = share_interval(int(of_bin.sum()), len(of_bin))
+        proportion = proportion_interval(int(of_bin.sum()), len(of_bin))
         known = length[of_bin.index]
-        rows.append((int(known.min()), int(known.max()), len(of_bin), share.value, share.low, share.high))
+        rows.append(
+            (int(known.min()), int(known.max()), len(of_bin), proportion.value, proportion.low, proportion.high)
+        )
     return pd.DataFrame(rows, columns=["shortest", "longest", "reviews", "accuracy", "low", "high"])

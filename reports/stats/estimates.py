@@ -19,7 +19,7 @@ from statsmodels.stats.robust_compare import TrimmedMean
 Array = NDArray[np.float64]
 
 TRIM = 0.2
-"""Share of the blocks cut off at each end: a failed run in one block in ten cannot move the estimate far."""
+"""Proportion of the blocks cut off at each end: a failed run in one block in ten cannot move the estimate far."""
 FEWEST_FOR_TEST = 6
 """With 5 blocks the smallest two-sided p of a sign-flip test is 2/32 > 0.05: no test can succeed."""
 
@@ -100,8 +100,8 @@ def median_interval(values: Array, level: float = 0.95) -> Interval:
     return Interval(float(np.median(values)), float(limits.low), float(limits.high), level, len(values))
 
 
-def share_interval(count: int, n: int, level: float = 0.95) -> Interval:
-    """Estimate a share with the exact interval of Clopper & Pearson (1934); [0, 1] where n is 0."""
+def proportion_interval(count: int, n: int, level: float = 0.95) -> Interval:
+    """Estimate a proportion with the exact interval of Clopper & Pearson (1934); [0, 1] where n is 0."""
     if n == 0:
         return Interval(np.nan, 0.0, 1.0, level, 0)
     low, high = proportion_confint(count, n, alpha=1 - level, method="beta")
@@ -151,16 +151,16 @@ def count_flip(differences: NDArray[np.int64]) -> float:
     if len(differences) < FEWEST_FOR_TEST:
         return np.nan
     reach = int(np.abs(differences).sum())
-    chance = np.zeros(2 * reach + 1)  # of each sum from -reach to reach
-    chance[reach] = 1
+    probability = np.zeros(2 * reach + 1)  # of each sum from -reach to reach
+    probability[reach] = 1
     for size in np.abs(differences):
-        chance = (np.roll(chance, size) + np.roll(chance, -size)) / 2
+        probability = (np.roll(probability, size) + np.roll(probability, -size)) / 2
     sums = np.arange(-reach, reach + 1)
-    return float(min(1.0, chance[np.abs(sums) >= abs(differences.sum())].sum()))
+    return float(min(1.0, probability[np.abs(sums) >= abs(differences.sum())].sum()))
 
 
 def holm(p: Array) -> Array:
-    """Adjust the p of a family so that its chance of any false finding stays below the level (Holm 1979).
+    """Adjust the p of a family so that its probability of any false finding stays below the level (Holm 1979).
 
     Ours, since that of statsmodels collects all garbage of the process at every call.
 

@@ -27,7 +27,7 @@ from reports.stats.estimates import (
     holm,
     mean_interval,
     median_interval,
-    share_interval,
+    proportion_interval,
     signed_rank,
     trimmed,
     trimmed_interval,
@@ -36,7 +36,7 @@ from reports.stats.power import (
     blocks_for_difference,
     blocks_for_equivalence,
     minimum_detectable_effect,
-    upper_spread,
+    upper_sd,
 )
 from reports.stats.training_rates import (
     TRAINED,
@@ -99,7 +99,7 @@ class Effect:
     validation: Interval
     """The headline's estimate for validation accuracy, 95 %."""
     better: Interval
-    """Share of blocks, ties left out, in which the contrast is above 0."""
+    """Proportion of blocks, ties left out, in which the contrast is above 0."""
     ties: int
     p: float
     """P-value of the exact signed-rank test, unadjusted; NaN below 6 blocks."""
@@ -110,9 +110,9 @@ class Effect:
     declared: bool
     """Whether equivalence was declared beforehand as a question."""
     required_blocks: int | None
-    """Blocks that would settle it with 80 % power, at the observed spread."""
+    """Blocks that would settle it with 80 % power, at the observed standard deviation."""
     settled_at_most_by: int | None
-    """The same at the spread's upper 80 % limit."""
+    """The same at the standard deviation's upper 80 % limit."""
     fragile: tuple[tuple[str, ...], ...]
     """Cells that failed to train too often for accuracies to be compared."""
 
@@ -142,7 +142,7 @@ class Analysis:
     """Outcomes in per cent, one row per complete block, one column per cell."""
     effects: tuple[Effect, ...]
     rates: pd.DataFrame
-    """Share of runs that trained, per cell."""
+    """Proportion of runs that trained, per cell."""
     training: tuple[TrainingEffect, ...]
     """Effects on the proportion of runs that trained, in the order of ``effects``."""
 
@@ -219,7 +219,7 @@ def _effect(
         mean_trained=mean_interval(values[where_all_trained(trained, contrast).to_numpy()]),
         median=median_interval(values),
         validation=trimmed_interval(seen.contrast(contrast)),
-        better=share_interval(better, better + worse),
+        better=proportion_interval(better, better + worse),
         ties=len(values) - better - worse,
         p=p,
         p_holm=p_holm,
@@ -233,7 +233,7 @@ def _effect(
 
 
 def _reach(values: Array, plan: Plan, declared: bool) -> tuple[float, tuple[int | None, int | None]]:
-    """Return the smallest visible effect, and the blocks that settle the question at two spreads.
+    """Return the minimum detectable effect, and the blocks required at two standard deviations.
 
     A question declared for equivalence is settled if no difference at all would be found equivalent; another if a
     difference of the size of the margin would be found.
@@ -242,9 +242,9 @@ def _reach(values: Array, plan: Plan, declared: bool) -> tuple[float, tuple[int 
         return np.nan, (None, None)
     _, error, df = trimmed(values)
     alpha = ALPHA / len(plan.contrasts)
-    spread = float(error) * math.sqrt(len(values))
+    sd = float(error) * math.sqrt(len(values))
     settled = [
         blocks_for_equivalence(size, plan.margin) if declared else blocks_for_difference(size, plan.margin, alpha)
-        for size in (spread, upper_spread(spread, df))
+        for size in (sd, upper_sd(sd, df))
     ]
     return minimum_detectable_effect(float(error), df, alpha), (settled[0], settled[1])

@@ -15,7 +15,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from reports.stats.clustered import clustered_p, codes, mean_of_reviews
 from reports.stats.contrasts import POINTS
-from reports.stats.estimates import Interval, share_interval
+from reports.stats.estimates import Interval, proportion_interval
 from seqclf_core.errors import UserError
 from seqclf_core.training.predictions import decide
 
@@ -43,7 +43,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, movies: pd.Series | None = None) -
     ``clustered``), for reviews one by one say more than they know.
 
     Where they disagree, each is as likely to be right if they are equally good: a binomial count, whose exact
-    interval (Clopper & Pearson 1934) times the share of such reviews limits the difference.
+    interval (Clopper & Pearson 1934) times the proportion of such reviews limits the difference.
 
     Args:
         a: predictions of one run on one part: ``row``, ``label`` (0 or 1), ``probability`` (of label 1).
@@ -62,10 +62,12 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, movies: pd.Series | None = None) -
         apart = a_right.astype(float) - b_right.astype(float)
         size = mean_of_reviews(POINTS * apart, groups).interval
         return ModelComparison(only_a, only_b, len(both), size, clustered_p(apart, groups), by_movie=True)
-    share = share_interval(only_a, only_a + only_b)
+    proportion = proportion_interval(only_a, only_a + only_b)
     scale = POINTS * (only_a + only_b) / len(both)
     value = POINTS * (only_a - only_b) / len(both)
-    difference = Interval(value, (2 * share.low - 1) * scale, (2 * share.high - 1) * scale, share.level, len(both))
+    difference = Interval(
+        value, (2 * proportion.low - 1) * scale, (2 * proportion.high - 1) * scale, proportion.level, len(both)
+    )
     return ModelComparison(only_a, only_b, len(both), difference, float(mcnemar(counts, exact=True).pvalue))
 
 

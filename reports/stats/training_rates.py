@@ -1,7 +1,7 @@
 """How often a cell trains at all, and whether one choice trains more often than another.
 
-An arm that sometimes stays at 50 % moves a mean by many points without being worse where it trains. So the share
-of runs that trained is a result of its own, and the only one where a cell fails often.
+An arm that sometimes stays at 50 % moves a mean by many points without being worse where it trains. So the
+proportion of runs that trained is a result of its own, and the only one where a cell fails often.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.stats.contrasts import Contrast, weigh
-from reports.stats.estimates import Array, count_flip, holm, share_interval
+from reports.stats.estimates import Array, count_flip, holm, proportion_interval
 
 TRAINED = 60.0
 """Per cent of validation reviews right from which a run counts as trained; guessing gets 50."""
 FRAGILE = 0.2
-"""Above this share of failed blocks in a cell, accuracies are not compared."""
+"""Above this proportion of failed blocks in a cell, accuracies are not compared."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class TrainingEffect:
 
     contrast: Contrast
     difference: float
-    """Points by which the share of trained runs is higher."""
+    """Percentage points by which the proportion of trained runs is higher."""
     p: float
     """Exact, two-sided; NaN below 6 blocks."""
     p_holm: float
@@ -42,18 +42,19 @@ def training_rates(trained: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         level: of the exact interval of Clopper & Pearson (1934).
 
     Returns:
-        One row per cell: one column per factor, ``trained`` and ``blocks`` (counts), ``share``, ``low``, ``high``.
+        One row per cell: one column per factor, ``trained`` and ``blocks`` (counts), ``proportion``, ``low``
+        and ``high``.
     """
     rows = []
     for count in trained.sum():
-        share = share_interval(int(count), len(trained), level)
-        limits = {"share": share.value, "low": share.low, "high": share.high}
+        proportion = proportion_interval(int(count), len(trained), level)
+        limits = {"proportion": proportion.value, "low": proportion.low, "high": proportion.high}
         rows.append({"trained": int(count), "blocks": len(trained)} | limits)
     return pd.concat([trained.columns.to_frame(index=False), pd.DataFrame(rows)], axis=1)
 
 
 def training_effects(trained: pd.DataFrame, contrasts: Sequence[Contrast]) -> list[TrainingEffect]:
-    """Test each contrast of the shares of trained runs over whole blocks by ``count_flip``, adjusted by ``holm``.
+    """Test each contrast of the proportions of trained runs over blocks by ``count_flip``, adjusted by ``holm``.
 
     Args:
         trained: one row per block, one bool column per cell.
@@ -75,7 +76,7 @@ def fragile_cells(trained: pd.DataFrame, contrast: Contrast) -> list[tuple[str, 
     """List the contrast's cells that failed to train in over ``FRAGILE`` of the blocks."""
     failed = 1 - trained.to_numpy(dtype=float).mean(axis=0) if len(trained) else np.zeros(trained.shape[1])
     cells = zip(trained.columns.to_list(), failed, contrast.weights, strict=True)
-    return [tuple(cell) for cell, share, weight in cells if weight and share > FRAGILE]
+    return [tuple(cell) for cell, proportion, weight in cells if weight and proportion > FRAGILE]
 
 
 def where_all_trained(trained: pd.DataFrame, contrast: Contrast) -> pd.Series:

@@ -19,8 +19,8 @@ FEWEST_TRIALS = 24
 def require_random_draws(trials: pd.DataFrame, sampler: str) -> None:
     """Refuse trials that do not speak for the whole search space.
 
-    Curves over trials, importance and shares of variance describe the space only if each trial was drawn from it
-    at random and ran to its end: a sampler that learns visits good places more often, a pruner hides bad ends.
+    Curves over trials, importance and proportions of variance describe the space only if each trial was drawn from
+    it at random and ran to its end: a sampler that learns visits good places more often, a pruner hides bad ends.
 
     Args:
         trials: one row per trial, with ``outcome`` (complete, pruned or failed).

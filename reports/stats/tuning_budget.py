@@ -26,7 +26,7 @@ def tuned(validation: Array, test: Array, trials: int) -> Array:
 
     That is a U-statistic (Hoeffding 1948): the mean over all subsets of ``trials`` blocks. A run is the best of a
     subset if all others come from below it, so that only its rank counts; equal validation scores share the
-    chances of their ranks, as if drawn by lot.
+    probabilities of their ranks, as if drawn by lot.
 
     Args:
         validation: (blocks, arms) scores by which a trial is kept.
@@ -38,12 +38,12 @@ def tuned(validation: Array, test: Array, trials: int) -> Array:
     """
     count = len(validation)
     ranks = np.arange(count)  # this many lie below
-    chances = special.comb(ranks, trials - 1) / special.comb(count, trials)
+    probabilities = special.comb(ranks, trials - 1) / special.comb(count, trials)
     found = []
     for scores, outcome in zip(validation.T, test.T, strict=True):
         places = stats.rankdata(scores, method="min").astype(int) - 1
         ties = np.bincount(places, minlength=count)
-        sums = np.concatenate([[0.0], np.cumsum(chances)])
+        sums = np.concatenate([[0.0], np.cumsum(probabilities)])
         shared = (sums[places + ties[places]] - sums[places]) / ties[places]
         found.append(float(shared @ outcome))
     return np.array(found)

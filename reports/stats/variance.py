@@ -1,4 +1,4 @@
-"""Where scores vary from: each source of chance alone, its part of the whole, and what a single run is worth.
+"""Where scores vary from: each source of random variation, its part of the whole, and the worth of a single run.
 
 Each source is varied with all others held at one value, so that variances add up as far as sources do not depend
 on each other (Bouthillier et al. 2021, section 3).
@@ -26,7 +26,7 @@ REAL = 1.0
 
 @dataclass(frozen=True)
 class Source:
-    """One source of chance, varied alone."""
+    """One source of random variation, varied alone."""
 
     name: str
     runs: int
@@ -70,8 +70,8 @@ def sources(values: Mapping[str, Sequence[float]]) -> list[Source]:
         limits = (
             np.quantile(drawn[name] / whole, [0.025, 0.975]) if total and len(kept) > 1 else (math.nan, math.nan)
         )
-        share = variances[name] / total if total else math.nan
-        proportion = Interval(share, float(limits[0]), float(limits[1]), 0.95, len(scores))
+        part = variances[name] / total if total else math.nan
+        proportion = Interval(part, float(limits[0]), float(limits[1]), 0.95, len(scores))
         found.append(Source(name, len(scores), sd_interval(scores), proportion))
     return sorted(found, key=lambda each: -each.sd.value)
 

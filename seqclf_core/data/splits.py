@@ -77,7 +77,7 @@ def _method(config: ReviewsConfig, *, has_groups: bool) -> SplitMethod:
 
 
 def _by_group(labels: NDArray[np.generic], groups: ArrayLike, config: ReviewsConfig) -> Indices:
-    """Return the fold of whole groups whose share of each class is closest to ``val_fraction``."""
+    """Return the fold of whole groups whose proportion of each class is closest to ``val_fraction``."""
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         raise DataError(
@@ -90,8 +90,8 @@ def _by_group(labels: NDArray[np.generic], groups: ArrayLike, config: ReviewsCon
     sides = [validation for _, validation in splitter.split(labels, labels, codes)]
 
     def distance(validation: Indices) -> float:
-        share = np.bincount(labels[validation], minlength=2) / np.bincount(labels, minlength=2)
-        return float(np.abs(share - config.val_fraction).max())
+        proportion = np.bincount(labels[validation], minlength=2) / np.bincount(labels, minlength=2)
+        return float(np.abs(proportion - config.val_fraction).max())
 
     return min(sides, key=distance)
 

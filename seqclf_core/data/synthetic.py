@@ -38,13 +38,13 @@ FILLERS = (
 )
 
 # Chosen so that counting words gets three quarters right and an LSTM of the default settings 96 %.
-NEGATED = 0.15  # share of opinions that say the opposite of their word
-LEANING = 0.65  # share of a review's other opinions that agree with its verdict
-CONCEDED = 0.3  # share of verdicts that first grant something to the other side
-IN_THE_MIDDLE = 0.3  # share of verdicts that are not the last sentence
-FILM_LEANING = 0.85  # share of a film's reviews with the same label; knowing IMDB's film gives 87 %
+NEGATED = 0.15  # proportion of opinions that say the opposite of their word
+LEANING = 0.65  # proportion of a review's other opinions that agree with its verdict
+CONCEDED = 0.3  # proportion of verdicts that first grant something to the other side
+IN_THE_MIDDLE = 0.3  # proportion of verdicts that are not the last sentence
+FILM_LEANING = 0.85  # proportion of a film's reviews with the same label; knowing IMDB's film gives 87 %
 SHORTEST, MEDIAN, LONGEST, SPREAD = 10, 28, 600, 0.6  # tokens; lengths are log-normal, as real ones nearly are
-LONG = 0.01  # share of reviews that are longer than that, up to the longest
+LONG = 0.01  # proportion of reviews that are longer than that, up to the longest
 
 
 def open_corpus(seed: int, train: int = TRAIN, test: int = TEST) -> dict[str, list[RawTable]]:
@@ -79,13 +79,13 @@ class Draw:
         """Draw one of these."""
         return values[int(self.random() * len(values))]
 
-    def chance(self, share: float) -> bool:
-        """Draw whether something happens that does so this often."""
-        return self.random() < share
+    def happens(self, probability: float) -> bool:
+        """Draw whether an event of this probability happens."""
+        return self.random() < probability
 
     def length(self) -> int:
         """Draw how many tokens a review shall have."""
-        if self.chance(LONG):
+        if self.happens(LONG):
             return int(LONGEST * (0.5 + 0.5 * self.random()))
         normal = math.sqrt(-2 * math.log(1 - self.random())) * math.cos(2 * math.pi * self.random())
         return round(min(LONGEST, max(SHORTEST, MEDIAN * math.exp(SPREAD * normal))))
@@ -97,9 +97,9 @@ def _rows(draw: Draw, split: str, count: int) -> Iterator[tuple[str, int, str]]:
     while any(left):
         film += 1
         title = f"{draw.one(NAMES)} and the {draw.one(THINGS)}"
-        leaning = FILM_LEANING if draw.chance(0.5) else 1 - FILM_LEANING
+        leaning = FILM_LEANING if draw.happens(0.5) else 1 - FILM_LEANING
         for _ in range(1 + int(draw.random() * 15)):
-            label = int(draw.chance(leaning))
+            label = int(draw.happens(leaning))
             if left[label] == 0:
                 break
             left[label] -= 1
@@ -118,22 +118,22 @@ def _review(draw: Draw, title: str, positive: bool) -> str:
         sentences.append(sentence)
         sentence = _aside(draw, positive)
     last = len(sentences)
-    sentences.insert(int(draw.random() * last) if draw.chance(IN_THE_MIDDLE) else last, verdict)
-    return "".join(sentence + (" <br /><br />" if draw.chance(0.1) else " ") for sentence in sentences).strip()
+    sentences.insert(int(draw.random() * last) if draw.happens(IN_THE_MIDDLE) else last, verdict)
+    return "".join(sentence + (" <br /><br />" if draw.happens(0.1) else " ") for sentence in sentences).strip()
 
 
 def _verdict(draw: Draw, positive: bool) -> str:
     concession = f"although the {draw.one(ASPECTS)} was {_opinion(draw, not positive)} , "
     again = f" and {_opinion(draw, positive)}"
     return (
-        f"{draw.one(MARKERS)} {concession if draw.chance(CONCEDED) else ''}"
-        f"{draw.one(SUBJECTS)} is {_opinion(draw, positive)}{again if draw.chance(0.5) else ''} ."
+        f"{draw.one(MARKERS)} {concession if draw.happens(CONCEDED) else ''}"
+        f"{draw.one(SUBJECTS)} is {_opinion(draw, positive)}{again if draw.happens(0.5) else ''} ."
     )
 
 
 def _aside(draw: Draw, positive: bool) -> str:
     """Write a sentence that does not decide: a filler, or opinions about parts of the film."""
-    if draw.chance(0.4):
+    if draw.happens(0.4):
         filler = draw.one(FILLERS)
         return filler.format(
             day=draw.one(DAYS),
@@ -142,16 +142,16 @@ def _aside(draw: Draw, positive: bool) -> str:
             thing=draw.one(THINGS),
             name=draw.one(NAMES),
         )
-    kind = positive == draw.chance(LEANING)
+    kind = positive == draw.happens(LEANING)
     sentence = f"the {draw.one(ASPECTS)} was {_opinion(draw, kind)}"
-    if draw.chance(0.3):
+    if draw.happens(0.3):
         return f"{sentence} and the {draw.one(ASPECTS)} {_opinion(draw, not kind)} ."
     return f"{sentence} ."
 
 
 def _opinion(draw: Draw, positive: bool) -> str:
-    negated = draw.chance(NEGATED)
+    negated = draw.happens(NEGATED)
     word = draw.one(GOOD if positive != negated else BAD)
     if negated:
         return f"{draw.one(NEGATIONS)} {word}"
-    return f"{draw.one(DEGREES)} {word}" if draw.chance(0.4) else word
+    return f"{draw.one(DEGREES)} {word}" if draw.happens(0.4) else word

@@ -45,33 +45,33 @@ def tagged_sentences(seed: int, count: int) -> list[Tagged]:
 
 def _sentence(draw: Draw) -> Tagged:
     pairs = _clause(draw)
-    while draw.chance(0.4):
+    while draw.happens(0.4):
         pairs += [(draw.one(CONJUNCTIONS), "CONJ"), *_clause(draw)]
     pairs.append((".", "PUNCT"))
     return [word for word, _ in pairs], [tag for _, tag in pairs]
 
 
 def _clause(draw: Draw) -> list[tuple[str, str]]:
-    verb = draw.one(NOUN_OR_VERB if draw.chance(0.6) else VERBS)
+    verb = draw.one(NOUN_OR_VERB if draw.happens(0.6) else VERBS)
     pairs = [(draw.one(SUBJECTS), "PRON"), (verb, "VERB")]
-    if draw.chance(0.3):
+    if draw.happens(0.3):
         pairs.insert(1, (draw.one(ADVERBS), "ADV"))
     pairs += _object(draw)
-    if draw.chance(0.4):
+    if draw.happens(0.4):
         pairs += [(draw.one(PREPOSITIONS), "ADP"), *_object(draw)]
-    if draw.chance(0.4):
-        pairs.append((draw.one(ADJECTIVE_OR_ADVERB if draw.chance(0.7) else ADVERBS), "ADV"))
+    if draw.happens(0.4):
+        pairs.append((draw.one(ADJECTIVE_OR_ADVERB if draw.happens(0.7) else ADVERBS), "ADV"))
     return pairs
 
 
 def _object(draw: Draw) -> list[tuple[str, str]]:
-    if draw.chance(0.2):
+    if draw.happens(0.2):
         return [(draw.one(("her", *OBJECTS)), "PRON")]
-    if draw.chance(0.1):
+    if draw.happens(0.1):
         return [("that", "PRON")]
     pairs = [(draw.one(("her", *DETERMINERS)), "DET")]
-    if draw.chance(0.6):
-        if draw.chance(0.3):
+    if draw.happens(0.6):
+        if draw.happens(0.3):
             pairs.append((draw.one(DEGREES), "ADV"))
-        pairs.append((draw.one(ADJECTIVE_OR_ADVERB if draw.chance(0.4) else ADJECTIVES), "ADJ"))
-    return [*pairs, (draw.one(NOUN_OR_VERB if draw.chance(0.5) else NOUNS), "NOUN")]
+        pairs.append((draw.one(ADJECTIVE_OR_ADVERB if draw.happens(0.4) else ADJECTIVES), "ADJ"))
+    return [*pairs, (draw.one(NOUN_OR_VERB if draw.happens(0.5) else NOUNS), "NOUN")]

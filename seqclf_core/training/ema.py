@@ -24,7 +24,7 @@ class EMA:
 
         Args:
             model: whose weights to follow.
-            decay: share of the average that is left after a step, in [0, 1); 0 follows nothing.
+            decay: proportion of the average that is left after a step, in [0, 1); 0 follows nothing.
         """
         self.decay = decay
         self._weights = dict(model.named_parameters()) if decay else {}

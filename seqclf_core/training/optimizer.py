@@ -19,7 +19,7 @@ def adamw(
 
     Args:
         model: whose weights to learn.
-        settings: rate, decay and the head's share of the rate.
+        settings: rate, decay and the head's factor on the rate.
         eps: what AdamW adds to the denominator.
     """
     head = list(model.head.parameters())

@@ -280,7 +280,7 @@ def save_pause(seconds: float) -> float:
 
 
 def schedule(step: int, steps: int, config: TrainConfig) -> float:
-    """Return the share of the learning rate at a step: a linear rise, then a linear fall to 0 at the end."""
+    """Return the factor on the learning rate at a step: a linear rise, then a linear fall to 0 at the end."""
     warmup = min(config.warmup_steps, steps // 5)
     rise = (step + 1) / (warmup + 1)
     return min(rise, (steps - step) / max(1, steps - warmup))

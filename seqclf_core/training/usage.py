@@ -22,9 +22,9 @@ class Usage:
     def measure(self) -> dict[str, float]:
         """Return what was taken since the look before, by the names of the metrics."""
         cpu, clock = self._clocks()
-        share = (cpu - self._cpu) / max(clock - self._clock, 1e-9)
+        used = (cpu - self._cpu) / max(clock - self._clock, 1e-9)
         self._cpu, self._clock = cpu, clock
-        return {CPU_PERCENT: 100 * share, MEMORY_MB: self._process.memory_info().rss / 1e6}
+        return {CPU_PERCENT: 100 * used, MEMORY_MB: self._process.memory_info().rss / 1e6}
 
     def _clocks(self) -> tuple[float, float]:
         return time.process_time(), time.perf_counter()

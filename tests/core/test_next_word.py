@@ -41,8 +41,8 @@ def test_it_learns_what_follows_and_starts_a_classifier(settings: RunConfig, tmp
     assert started.data.sizes["train"] == len(corpus.train.labels)  # no unlabelled ones here, a chunk each
     losses = [event.metrics["val/loss"] for event in middle if isinstance(event, Progress)]
     words = np.bincount(corpus.train.tokens)
-    chances = words[words > 0] / words.sum()
-    entropy = -(chances * np.log(chances)).sum()  # of a guess by frequency alone
+    frequencies = words[words > 0] / words.sum()
+    entropy = -(frequencies * np.log(frequencies)).sum()  # of a guess by frequency alone
     assert losses[-1] < losses[0]
     assert losses[-1] < entropy
     assert "test/accuracy" not in finished.metrics

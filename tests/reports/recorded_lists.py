@@ -133,7 +133,7 @@ def labels_of(seeds: int = 4, baselines: bool = True) -> tuple[list[MadeUp], dic
 
 
 def variance_of(seeds: int = 6) -> tuple[list[MadeUp], dict]:
-    """Make runs in which one source of chance each was varied."""
+    """Make runs in which one source of random variation each was varied."""
     runs = []
     spread = {"init": 0.002, "order": 0.002, "dropout": 0.001, "split": 0.003, "settings": 0.02}
     for source, sd in spread.items():

@@ -1,4 +1,4 @@
-"""Whatever lies in a model folder gives a model, or an error that names the file; predictions are chances."""
+"""Whatever lies in a model folder gives a model or an error that names the file; predictions are probabilities."""
 
 import json
 import shutil
@@ -90,14 +90,14 @@ def test_widths_that_no_memory_holds_are_refused_before_they_take_any(folder: Pa
 @given(texts=st.lists(st.text(st.characters(), max_size=50), max_size=5))
 @settings(max_examples=60, deadline=None)
 def test_any_text_gets_a_chance(texts: list[str], folder: Path) -> None:
-    chances = classifier(folder).predict(texts)
-    assert chances.shape == (len(texts),)
-    assert np.all((chances >= 0) & (chances <= 1))
+    probabilities = classifier(folder).predict(texts)
+    assert probabilities.shape == (len(texts),)
+    assert np.all((probabilities >= 0) & (probabilities <= 1))
 
 
 def test_a_text_of_a_million_words_gets_a_chance(folder: Path) -> None:
-    [chance] = classifier(folder).predict(["good film " * 500_000])
-    assert 0 <= chance <= 1
+    [probability] = classifier(folder).predict(["good film " * 500_000])
+    assert 0 <= probability <= 1
 
 
 def classifier(folder: Path, known: dict[Path, Classifier] = {}) -> Classifier:  # noqa: B006  # loaded once

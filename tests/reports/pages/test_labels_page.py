@@ -1,4 +1,4 @@
-"""The pages of labels and variance: curves on one axis, crossings, sources of chance."""
+"""The pages of labels and variance: curves on one axis, crossings, sources of random variation."""
 
 import pytest
 

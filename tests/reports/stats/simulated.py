@@ -22,7 +22,7 @@ class World:
     block_sd: float = 2.0  # what the shared settings do to all cells alike
     seed_sd: float = 0.5  # of one run
     by_rate: float = 0.0  # change of the loss effect per doubling of the learning rate
-    failing: float = 0.0  # chance that a block's last-state runs stay at 50 %
+    failing: float = 0.0  # probability that a block's last-state runs stay at 50 %
     skew: bool = False
     step: float = 0.0  # accuracies are multiples of this: ties
 

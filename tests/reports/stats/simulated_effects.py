@@ -18,7 +18,7 @@ from reports.stats.estimates import (
     t_limits,
     trimmed,
 )
-from reports.stats.power import blocks_for_equivalence, degrees_of_freedom, minimum_detectable_effect, upper_spread
+from reports.stats.power import blocks_for_equivalence, degrees_of_freedom, minimum_detectable_effect, upper_sd
 from reports.stats.training_rates import TRAINED, where_all_trained
 from tests.reports.stats.checks import CLOSED, RESAMPLED, Check, covers, limits, percent
 from tests.reports.stats.simulated import INTERACTION, LOSS, POOLING, World
@@ -87,8 +87,8 @@ def trained_mean(rng: np.random.Generator, scale: float) -> Iterator[Check]:
 def power_as_computed(rng: np.random.Generator, scale: float) -> Iterator[Check]:
     for blocks, alpha in ((12, 0.05), (24, 0.05), (24, 0.05 / 3)):
         draw = World().draw(rng, int(CLOSED * scale), blocks)[0]
-        spread = float(np.std(trimmed(weigh(draw, POOLING))[0]))
-        effect = minimum_detectable_effect(spread, degrees_of_freedom(blocks), alpha)
+        sd = float(np.std(trimmed(weigh(draw, POOLING))[0]))
+        effect = minimum_detectable_effect(sd, degrees_of_freedom(blocks), alpha)
         draw = World(pooling=effect).draw(rng, int(CLOSED * scale), blocks)[0]
         mean, error, df = trimmed(weigh(draw, POOLING))
         found = 100 * float(np.mean(np.abs(mean / error) > stats.t.ppf(1 - alpha / 2, df)))
@@ -99,9 +99,9 @@ def power_as_computed(rng: np.random.Generator, scale: float) -> Iterator[Check]
     yield Check("verdicts at the smallest visible effect, n=24", 100 * float(verdict.mean()), 77, 90)
     values = weigh(World().draw(rng, int(CLOSED * scale), 24)[0], POOLING)
     _, error, df = trimmed(values)
-    upper = np.array([upper_spread(float(one), df) for one in error])
+    upper = np.array([upper_sd(float(one), df) for one in error])
     true = float(np.std(trimmed(values)[0]))
-    yield Check("spread's upper 80 % limit: is above the spread", 100 * float(np.mean(upper > true)), 77, 83)
+    yield Check("standard deviation's upper 80 % limit: is above it", 100 * float(np.mean(upper > true)), 77, 83)
 
 
 def equivalence(rng: np.random.Generator, scale: float) -> Iterator[Check]:

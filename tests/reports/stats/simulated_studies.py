@@ -10,7 +10,15 @@ from scipy import stats
 
 from reports.stats.clustered import accuracy, clustered_p
 from reports.stats.contrasts import simple_effects, weigh
-from reports.stats.estimates import equivalent, holm, mean_interval, share_interval, signed_rank, t_limits, trimmed
+from reports.stats.estimates import (
+    equivalent,
+    holm,
+    mean_interval,
+    proportion_interval,
+    signed_rank,
+    t_limits,
+    trimmed,
+)
 from reports.stats.fraction import over_kinds
 from reports.stats.labels import crossing
 from reports.stats.variance import single_runs, sources
@@ -185,5 +193,5 @@ def proportions(rng: np.random.Generator, scale: float) -> Iterator[Check]:
     """Clopper & Pearson's interval covers at least 95 %, and more where there are few."""
     for n, true in ((12, 0.7), (24, 0.7), (24, 0.9)):
         counts = rng.binomial(n, true, int(RESAMPLED * scale))
-        hits = covers(limits([share_interval(int(count), n) for count in counts]), true)
+        hits = covers(limits([proportion_interval(int(count), n) for count in counts]), true)
         yield percent(f"proportion {true} of {n} blocks, exact: covers", hits, 94, 100, RESAMPLED)

@@ -58,8 +58,8 @@ def test_accuracy_by_length_finds_where_a_pooling_loses():
     lengths = pd.Series(rng.integers(10, 1000, size=400), name="tokens")
     pieces = []
     for key, pooling in zip(runs["key"], runs["model.pooling"], strict=True):
-        chance = np.where((lengths > 600) & (pooling == "last"), 0.7, 0.9)
-        right = rng.random(400) < chance
+        probability = np.where((lengths > 600) & (pooling == "last"), 0.7, 0.9)
+        right = rng.random(400) < probability
         label = rng.integers(0, 2, 400)
         probability = np.where(right == (label == 1), 0.8, 0.2)
         pieces.append(pd.DataFrame({"key": key, "row": range(400), "label": label, "probability": probability}))

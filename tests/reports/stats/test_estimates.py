@@ -16,7 +16,7 @@ from reports.stats.estimates import (
     holm,
     mean_interval,
     median_interval,
-    share_interval,
+    proportion_interval,
     signed_rank,
     trimmed,
     trimmed_interval,
@@ -73,10 +73,10 @@ def test_the_median_s_limits_are_order_statistics_of_equal_rank():
 
 def test_a_share_s_interval_is_exact():
     other = stats.binomtest(18, 23).proportion_ci(0.95, method="exact")
-    interval = share_interval(18, 23)
+    interval = proportion_interval(18, 23)
     assert (interval.low, interval.high) == pytest.approx((other.low, other.high))
-    assert (share_interval(0, 0).low, share_interval(0, 0).high) == (0, 1)
-    assert share_interval(5, 5).high == 1
+    assert (proportion_interval(0, 0).low, proportion_interval(0, 0).high) == (0, 1)
+    assert proportion_interval(5, 5).high == 1
 
 
 @pytest.mark.parametrize("n", [6, 9, 12, 24])

@@ -14,7 +14,7 @@ from reports.stats.power import (
     blocks_for_difference,
     blocks_for_equivalence,
     minimum_detectable_effect,
-    upper_spread,
+    upper_sd,
 )
 from tests.reports.stats.simulated import FACTORS, study
 
@@ -117,8 +117,8 @@ def test_where_a_cell_often_fails_only_training_rates_are_compared():
     assert "mean pooling trains more often than last state" in found[0].sentence
     assert not any("beats" in str(verdict) for verdict in found)
     rates = analysis.rates.set_index(["model.pooling", "model.loss"])
-    assert (rates.loc["mean", "share"] == 1).all()
-    assert (rates.loc["last", "share"] < 0.8).all()
+    assert (rates.loc["mean", "proportion"] == 1).all()
+    assert (rates.loc["last", "proportion"] < 0.8).all()
 
 
 def test_a_few_failures_leave_the_headline_and_the_trained_mean_alone():
@@ -173,7 +173,7 @@ def test_planning_grows_with_the_spread_and_ends():
     assert blocks_for_equivalence(0.0, 0.3) == 6
     assert blocks_for_difference(1.0, 0.3) < blocks_for_difference(2.0, 0.3) < blocks_for_difference(2.0, 0.2)
     assert blocks_for_difference(1e6, 0.3) == 10_000
-    assert upper_spread(1.0, 7) > upper_spread(1.0, 30) > 1
+    assert upper_sd(1.0, 7) > upper_sd(1.0, 30) > 1
     assert minimum_detectable_effect(0.1, 15, alpha=0.05 / 3) > minimum_detectable_effect(0.1, 15)
 
 

@@ -1,4 +1,4 @@
-"""Sources of chance: their parts of the variance, and what a comparison of single runs is worth."""
+"""Sources of random variation: their parts of the variance, and what a comparison of single runs is worth."""
 
 import numpy as np
 import pytest
