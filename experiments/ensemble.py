@@ -104,10 +104,15 @@ def averaged(tables: Mapping[Path, float]) -> tuple[Split, np.ndarray]:
         try:
             table = pq.read_table(path).sort_by("row")
         except (OSError, pa.ArrowException) as error:
-            raise UserError(f"The predictions {path} cannot be read ({error}).") from error
+            raise UserError(
+                f"The predictions {path} cannot be read ({error}). Restore the file, or name other runs."
+            ) from error
         same = table.select(["row", "label"])
         if first is not None and not same.equals(first):
-            raise UserError("The members of an ensemble were tested on different texts.")
+            raise UserError(
+                "The members of the ensemble were tested on different texts, so that their mean has no score: "
+                f"{path} differs from the first one. Name runs with the same data and test split."
+            )
         first = same
         probabilities.append(weight * table["probability"].to_numpy().astype(np.float64))
     assert first is not None

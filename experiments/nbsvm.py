@@ -110,7 +110,11 @@ def learn(config: NbsvmConfig, learned: Labelled, strengths: Sequence[float]) ->
     """Learn the ratios, then a weight on each of them: a model for each strength of the penalty."""
     features, present = Features.learn(split_words(learned.texts), config.ngrams, config.min_count)
     if not len(features.keys):
-        raise DataError(f"no run of words is in {config.min_count} reviews, so there is nothing to learn from")
+        raise DataError(
+            f"No run of words is in model.min_count={config.min_count} or more of the {len(learned.texts):,} "
+            "training texts, so that there is nothing to learn from. Give a smaller --model.min-count or more "
+            "texts."
+        )
     ratios = log_count_ratio(present, learned.labels, config.alpha).astype(np.float32)
     rows = scaled(present, ratios, config.unit_length)
     models = []

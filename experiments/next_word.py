@@ -61,7 +61,8 @@ def runs(config: RunConfig, place: Place) -> list[NamedRun]:
     """Make the three runs; the second begins with the first one's model."""
     if config.model.bidirectional:
         raise UserError(
-            "--model.bidirectional: a tagger of next words reads forward only, else it sees the next word"
+            "--model.bidirectional: a next-word language model reads forward only, else it sees the next word; "
+            "leave it out"
         )
     settings = config.override(TAGGER)
     tagger = NamedRun("next-word tagger", settings, tagger_stream=train_language_model)

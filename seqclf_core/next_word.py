@@ -88,7 +88,8 @@ def train_language_model(config: RunConfig, folder: Path, cache: Path) -> Iterat
     """
     if config.model.bidirectional:
         raise UserError(
-            "model.bidirectional: a next-word language model reads forward only, else it sees the next word"
+            "model.bidirectional: a next-word language model reads forward only, else it sees the next word; "
+            "set it to False"
         )
     return run_task(config, folder, lambda: NextWordTask.of(config, folder, cache))
 

@@ -82,7 +82,8 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
     if len(chosen) < max(1, params.best) or params.seeds < 1:
         raise UserError(
             f"{params.best} finalists on {params.seeds} seeds were asked for; the study {params.of!r} has "
-            f"{len(search.complete)} complete trials, and both numbers must be at least 1"
+            f"{len(search.complete)} complete trials. Both numbers must be at least 1, and "
+            "there must be as many trials as finalists"
         )
     planned = [
         Planned(

@@ -64,14 +64,19 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
             "learns the vectors and prints their folder, which goes into ARGS=--vectors"
         )
     if params.seeds < 1 or params.ablation_seeds < 0:
-        raise UserError("the record takes at least 1 seed, and no negative number of seeds for what is left out")
+        raise UserError(
+            "the record takes at least 1 seed, and 0 or more seeds for each part left out; "
+            f"{params.seeds} and {params.ablation_seeds} were asked for"
+        )
     vectors = Path(params.vectors).expanduser().absolute()
     load_vectors(vectors)
     subject = f"vectors {sha256_of(vectors / VECTORS)[:16]}"
     labels = Path(params.labels).expanduser().absolute() if params.labels else None
     if labels:
         if not (labels / TEXTS).is_file():
-            raise UserError(f"--labels {params.labels}: that folder holds no soft labels")
+            raise UserError(
+                f"--labels {params.labels}: that folder has no file {TEXTS}; expected a folder of soft labels"
+            )
         subject += f", soft labels {sha256_of(labels / TEXTS)[:16]}"
     drawn = [
         int(np.random.default_rng([seed, place]).integers(TOGETHER))

@@ -52,10 +52,16 @@ def read_members(text: str, paths: RunPaths, variable: str) -> dict[str, float]:
         )
     keys = [key for key, _ in found]
     if missing := [key for key in keys if not (paths.work(key) / MODEL).is_dir()]:
-        raise UserError(f"{variable}: there is no finished model of {', '.join(missing)} in {paths.works}")
+        raise UserError(
+            f"{variable}: there is no finished model of {', '.join(missing)} in {paths.works}. Name finished "
+            "runs whose weights are kept."
+        )
     given = [float(weight) for _, weight in found if weight is not None]
     if len(set(keys)) < len(keys) or (given and (len(given) < len(keys) or sum(given) <= 0)):
-        raise UserError(f"{variable}: each run is named once, and either all have a weight or none has")
+        raise UserError(
+            f"{variable}={text!r}: expected each run once, and a weight for all runs or for none, "
+            "with a sum above 0"
+        )
     if given:
         return {key: weight / sum(given) for key, weight in zip(keys, given, strict=True)}
     if len(keys) == 1:
@@ -84,12 +90,17 @@ def make_ensemble(paths: RunPaths, keys: Sequence[str], folder: Path) -> tuple[F
             f"There is no finished model of {', '.join(missing)}. There are: {', '.join(sorted(known))}"
         )
     if len(set(keys)) < max(2, len(keys)):
-        raise UserError("An ensemble has two or more members, each named once.")
+        raise UserError(
+            f"An ensemble has two or more members, each named once; {', '.join(keys) or 'none'} was given."
+        )
     members = [known[key] for key in keys]
     tables = [_validation(paths, model.key) for model in members]
     labels = tables[0]["label"].to_numpy()
     if any(not each.select(["row", "label"]).equals(tables[0].select(["row", "label"])) for each in tables):
-        raise UserError("The runs do not have the same validation split, by which an ensemble is weighted.")
+        raise UserError(
+            f"The runs {', '.join(keys)} do not have the same validation split, by which an ensemble is "
+            "weighted. Name runs with the same data and data.split_seed, or give a weight to each."
+        )
     positive = np.stack([each["probability"].to_numpy().astype(np.float64) for each in tables])
     weights = fit_weights(np.where(labels == 1, positive, 1 - positive))
     save_ensemble(folder, {model.folder: float(w) for model, w in zip(members, weights, strict=True)})
@@ -137,4 +148,6 @@ def _validation(paths: RunPaths, key: str) -> pa.Table:
     try:
         return pq.read_table(path).sort_by("row")
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"The validation predictions of {key} cannot be read ({error}).") from error
+        raise UserError(
+            f"The validation predictions of {key} cannot be read ({error}). Restore them, or name another run."
+        ) from error

@@ -55,7 +55,10 @@ def fetch_champion(paths: RunPaths, champion: Champion, tracking_uri: str | None
         try:
             keep_champion(paths, new, champion)
         except OSError as error:
-            raise UserError(f"The champion could not be kept in {paths.runs}: {error}") from error
+            raise UserError(
+                f"The champion could not be kept in {paths.runs}: {error}. Make room there or allow writing, and "
+                "run the same command again."
+            ) from error
 
 
 def _require_store(uri: str) -> None:

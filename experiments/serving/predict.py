@@ -30,7 +30,7 @@ def predict(folder: Path, text: str | None, file: Path | None) -> None:
     texts = read_texts(text, file)
     chunk = list(islice(texts, AT_A_TIME))
     if not chunk:
-        raise UserError("there is no text to score")
+        raise UserError("there is no text to score: the input is empty; give one text in each line")
     model = load_model(folder)
     print(f"model: {folder}", file=sys.stderr)
     while chunk:

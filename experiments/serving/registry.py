@@ -72,7 +72,10 @@ def make_champion(
                 champion, new = register(paths, choice, uri)
                 keep_champion(paths, choice.model.folder, champion)
     except OSError as error:
-        raise UserError(f"The champion could not be kept in {paths.runs}: {error}") from error
+        raise UserError(
+            f"The champion could not be kept in {paths.runs}: {error}. Make room there or allow writing, and run "
+            "the same command again."
+        ) from error
     what = "is now" if new else "is already"
     return f"{choice} {what} version {champion.version} of {MODEL_NAME!r}, alias {ALIAS!r}, in {mask(uri)}"
 
@@ -99,7 +102,9 @@ def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[Champion, bool]
     try:
         run_id = _run_of(client, opened(journal.read(paths.journal(model.key))).header)
         if run_id is None:
-            reason = next(iter(unsent.values()), "it was deleted there")
+            reason = next(
+                iter(unsent.values()), "it was deleted there; `seqclf doctor` tells how to bring it back"
+            )
             raise UserError(f"The run {model.key} is not in MLflow at {mask(uri)}: {mask(reason)}")
         number = _version_of(client, run_id, digest)
         new = number is None
@@ -120,7 +125,10 @@ def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[Champion, bool]
             number = str(made.version)
         client.set_registered_model_alias(MODEL_NAME, ALIAS, number)
     except MlflowException as error:
-        raise UserError(f"MLflow at {mask(uri)} did not take the champion: {mask(str(error))}") from error
+        raise UserError(
+            f"MLflow at {mask(uri)} did not take the champion: {mask(str(error))}. Mend that, and run the same "
+            "command again."
+        ) from error
     return Champion(
         key=model.key, val_accuracy=model.val_accuracy, version=number, run_id=run_id, files=files
     ), new

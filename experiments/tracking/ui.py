@@ -153,7 +153,9 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str, token
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise UserError(f"The MLflow server ended with status {process.returncode}; its own words are above.")
+            raise UserError(
+                f"The MLflow server ended with status {process.returncode}; its own messages are above."
+            )
         try:
             _ask(address, token, "experiments/search?max_results=1")
         except urllib.error.HTTPError as error:
@@ -162,4 +164,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str, token
             time.sleep(0.2)
         else:
             return
-    raise UserError(f"The MLflow server did not answer at {address} within {START_SECONDS:.0f} s.")
+    raise UserError(
+        f"The MLflow server did not answer at {address} within {START_SECONDS:.0f} s. Try again; if it happens "
+        "twice, its messages above may tell why."
+    )

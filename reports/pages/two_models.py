@@ -62,7 +62,9 @@ def sentence(found: ModelComparison, a: str = "run A", b: str = "run B") -> str:
 def _predictions(stores: Stores, key: str) -> pd.DataFrame:
     found = frames.predictions([key], stores, parts=["test"])
     if found.empty:
-        raise UserError(f"The run {key} has no predictions: only complete runs answer the test reviews.")
+        raise UserError(
+            f"The run {key} has no predictions: only complete runs answer the test reviews. Name a complete run."
+        )
     return found
 
 

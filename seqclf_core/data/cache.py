@@ -104,7 +104,10 @@ def _load(config: DataConfig, folder: Path) -> Corpus:
             return corpus
         make_folder(folder)
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise DataError(f"{error.filename}: cannot be used: {error.strerror}.") from error
+        raise DataError(
+            f"{error.filename}: cannot be used as the cache of encoded texts: {error.strerror}. It must be a "
+            "folder that this user may write."
+        ) from error
     with FileLock(folder / "lock"):
         if corpus := _remembered(seen):  # made by another process while this one waited
             return corpus

@@ -72,9 +72,14 @@ def fetch(url: str, target: Path, sha256: str, *, attempts: int = 5, wait: float
     except _Broken as error:
         raise DataError(f"{url}: {error}. What has arrived is kept; `make data` goes on from there.") from error
     except requests.RequestException as error:
-        raise DataError(f"{url}: cannot be fetched: {error}") from error
+        raise DataError(
+            f"{url}: cannot be fetched: {error}. Look at the network, and run `make data` again."
+        ) from error
     except OSError as error:
-        raise DataError(f"{error.filename or target}: cannot be written: {error.strerror or error}.") from error
+        raise DataError(
+            f"{error.filename or target}: cannot be written: {error.strerror or error}. Make room, "
+            "or allow writing."
+        ) from error
     return target
 
 

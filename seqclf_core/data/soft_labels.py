@@ -62,7 +62,10 @@ def read_soft_labels(folder: Path) -> tuple[pa.LargeStringArray, npt.NDArray[np.
         reason = " ".join(str(error).split())[:300]
         raise DataError(f"train.soft_labels={folder}: {TEXTS} cannot be read: {reason}") from error
     if texts.null_count or not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise DataError(f"{file}: expected a text and a probability from 0 to 1 in each row.")
+        raise DataError(
+            f"{file}: a row has no text, or no probability from 0 to 1; expected both in each row. "
+            "Make the file again."
+        )
     return texts, probabilities
 
 
@@ -77,7 +80,8 @@ def soft_split(folder: Path, corpus: Corpus) -> Split:
     kept = np.flatnonzero(unseen(tokens, offsets, [corpus.train, corpus.val, corpus.test]))
     if not len(kept):
         raise DataError(
-            f"{folder}: every text is in the labelled data already, so there is nothing more to learn."
+            f"{folder}: every text is in the labelled data already, so there is nothing more to learn. "
+            "Name a folder of other texts, or leave train.soft_labels out."
         )
     lengths = np.diff(offsets)[kept]
     taken = np.concatenate([tokens[offsets[text] : offsets[text + 1]] for text in kept])

@@ -246,7 +246,10 @@ def _record_again(name: str, key: str, trial: FrozenTrial, paths: RunPaths) -> N
     if not journal.read(path):
         study = _read(paths.journal(paths.study_key(name)))[0]
         if not study:
-            raise UserError(f"the study's own journal is gone, too: {paths.journal(paths.study_key(name))}")
+            raise UserError(
+                f"the study's own journal is gone, too: {paths.journal(paths.study_key(name))}. Restore it "
+                "from a backup"
+            )
         about = journal.opened(study).header
         params = {**about.params, **trial.params}
         shared = {tag: value for tag, value in about.tags.items() if tag not in (names.PLAN, names.QUESTION)}

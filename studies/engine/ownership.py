@@ -80,7 +80,10 @@ def _locked_in_database(storage: str, name: str, since: str) -> Iterator[None]:
         held_by = None if locked else connection.execute(text(_HOLDER), {"number": number}).scalar()
     except SQLAlchemyError as error:
         said = (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"Optuna's database cannot be reached: {mask(said)}") from error
+        raise UserError(
+            f"Optuna's database cannot be reached: {mask(said)}. Start it or correct its address, and run "
+            "the same command again."
+        ) from error
     try:
         if not locked:
             raise UserError(_refusal(name, _from_application(held_by)))

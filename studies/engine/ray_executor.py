@@ -339,7 +339,10 @@ class RayExecutor:
             self._idle.remove(actor)
         self._stillborn += actor.about is None and not lost
         if self._stillborn >= 3:
-            raise UserError(f"Workers do not start on the cluster: {reason[-500:]}")
+            raise UserError(
+                f"Workers do not start on the cluster: {reason[-500:]}. Mend that on its machines, and run "
+                "the same command again."
+            )
         self._spawn()
         name = actor.name
         if lost:

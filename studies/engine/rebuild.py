@@ -62,7 +62,10 @@ def rebuild(paths: RunPaths, storage: str, name: str) -> None:
     header = _study(paths, name)
     plan = StudyPlan.from_tags(header.tags) if header else None
     if header is None or plan is None:
-        raise UserError(f"{paths.journal(paths.study_key(name))} holds no plan of the study")
+        raise UserError(
+            f"{paths.journal(paths.study_key(name))} holds no plan of the study, so that its "
+            "database cannot be rebuilt. Restore the file"
+        )
     space = {setting: json_to_distribution(text) for setting, text in plan.searched.items()}
     study = optuna.create_study(
         storage=open_storage(storage), study_name=name, direction="maximize", load_if_exists=True

@@ -157,7 +157,10 @@ def _corpus(model: Path, digest: str, paths: RunPaths) -> Corpus:
     config, _, _ = read_settings(model)
     corpus = load_corpus(config.data, paths.cache)
     if corpus.summary.digest != digest:
-        raise UserError(f"{config.data.source} is not the data that it was trained on")
+        raise UserError(
+            f"{config.data.source} has digest {corpus.summary.digest[:8]}; the run was trained on data with "
+            f"digest {digest[:8]}. Put those back"
+        )
     return corpus
 
 
