@@ -73,7 +73,7 @@ def fit_and_score(
         fit: does the learning; the same texts give the same model.
         folder: the run's own; afterwards it holds ``predictions/``, and the model folder where it is kept.
         cache: for encoded data; shared by all runs.
-        with_val: learn from the validation part too. Then there is no validation score: no ``Progress``, and NaN
+        with_val: learn from the validation split too. Then there is no validation score: no ``Progress``, and NaN
             in ``Finished``.
 
     Raises:

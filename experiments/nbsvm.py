@@ -7,7 +7,7 @@ it is in positive reviews than in negative ones (naive Bayes), each review is sc
 model learns on top. Logistic regression stands in the place of the SVM, as in Mesnil et al. (2014), since it gives
 probabilities; the strength of its penalty is chosen by the validation split.
 
-Two runs: on the training part, to compare with every other run here; and on training and validation part together,
+Two runs: on the training split, to compare with every other run; and on training and validation split together,
 all 25,000 reviews of IMDB, to compare with the published test accuracy of 0.9122. The second has no validation
 score; its penalty is the one that the first would choose.
 
@@ -82,7 +82,7 @@ class NbsvmSettings(Settings):
 
     model: NbsvmConfig = NbsvmConfig()
     learn_from: Literal["train", "train_and_val"] = "train"
-    """The training part, or the validation part too."""
+    """The training split, or the validation split too."""
 
 
 def runs(config: NbsvmSettings, _: Place) -> list[NamedRun]:
@@ -156,7 +156,7 @@ def comparison(results: Sequence[Result], corpus: Corpus) -> str:
     whole = results[-1].finished
     assert whole
     lines = [
-        f"  {whole.metrics['test/accuracy']:.4f} on the test part after learning from training and validation part"
+        f"  {whole.metrics['test/accuracy']:.4f} on the test split, learned from training and validation split"
     ]
     if corpus.summary.data_scope == "whole":
         lines.append(f"  {PUBLISHED:.4f} published for all of IMDB (Wang & Manning 2012)")

@@ -95,7 +95,7 @@ def comparison(results: Sequence[Result], _: Corpus) -> str:
 
 
 EXPERIMENT = Experiment(
-    purpose="Does reading without labels help? A tagger of next words starts the classifier.",
+    purpose="Does reading without labels help? A next-word language model starts the classifier.",
     base=BASE,
     stream=run,
     runs=runs,

@@ -8,7 +8,7 @@ labels; texts of the validation and test split are kept out, by text. Each dimen
 text: mean 0 and standard deviation 1, frequent words counting as often as they occur. On all of IMDB: about two
 minutes on one processor.
 
-A classifier, or a tagger of next words, starts from them with --model.init-from and the folder that is printed.
+A classifier, or a next-word language model, starts from them by --model.init-from and the folder that is printed.
 """
 
 from __future__ import annotations

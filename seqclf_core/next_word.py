@@ -4,7 +4,7 @@
         recorder.record(event)
 
 It reads the training reviews, without their labels, and the source's unlabelled ones where there are some; none of
-them is in the validation or the test part. What it learns of words and their order can start a classifier
+them is in the validation or the test split. What it learns of words and their order can start a classifier
 (``model.init_from``), as in Dai & Le, "Semi-supervised Sequence Learning" (NeurIPS 2015).
 """
 
@@ -196,7 +196,7 @@ def chunks(tokens: Ids, offsets: NDArray[np.int64], longest: int = CHUNK) -> Spl
 def read_texts(config: RunConfig, corpus: Corpus, cache: Path) -> Texts:
     """Read what a tagger learns from.
 
-    Unlabelled reviews that are in the validation or the test part, word for word, are left out: IMDB has some.
+    Unlabelled reviews that are in the validation or the test split, word for word, are left out: IMDB has some.
 
     Raises:
         DataError: if the unlabelled reviews cannot be used, or no text has a second word.

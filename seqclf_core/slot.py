@@ -67,7 +67,7 @@ class Slot:
         return STOPPED if event is None else event.model_dump_json()
 
     def stop(self) -> str:
-        """End the run where it is; its test part is not scored."""
+        """End the run where it is; its test split is not scored."""
         if self._stream is not None:
             self._stream.close()  # type: ignore[attr-defined]  # an iterator to callers, a generator in truth
         self._stream = None

@@ -4,7 +4,7 @@
     make finalists OF=other-study BEST=2 SEEDS=10
     make finalists OF=reports/imdb/imdb     # of a search that was published, wherever it ran
 
-A search's best score is partly luck: of the seed, and of the validation part that it was chosen by. Fresh seeds
+A search's best score is partly luck: of the seed, and of the validation split that it was chosen by. Fresh seeds
 show how much. The best seed of each finalist keeps its weights.
 """
 

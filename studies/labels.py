@@ -5,7 +5,7 @@
     make experiment NAME=nbsvm ARGS="--data.train-limit 500"    # the linear models on the same axis
 
 A seed draws the texts that are learned from, the initial weights and the order; both starts share them, so that
-they are compared pair by pair. With fewer labels there are more passes over them. The validation part stays whole,
+they are compared pair by pair. With fewer labels there are more passes over them. The validation split is whole,
 as long as it is: what is kept of a run is chosen with more labels than the smallest cells learn from.
 """
 

@@ -1,4 +1,4 @@
-"""Which validation part predicts the test score? Random complete blocks over the kinds of split; nothing pruned.
+"""Which validation split predicts the test score? Random complete blocks over the kinds of split; nothing pruned.
 
     make study STUDY=splits                 # 8 blocks of three runs
     make study STUDY=splits BLOCKS=12
@@ -38,7 +38,7 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
     study = factors.build_study(factors.Params(params.blocks, kinds), seed, storage)
     return replace(
         study,
-        question="Which validation part predicts the test score?",
+        question="Which validation split predicts the test score?",
         base=BASE,
         plan=study.plan.model_copy(update={"study_type": "splits", "declared": ()}),
     )

@@ -1,4 +1,4 @@
-"""How good a classifier does a tagger of next words become? TPE with pruning; resumable.
+"""How good a classifier does a next-word language model become? TPE with pruning; resumable.
 
 make experiment NAME=next_word              # trains the tagger, and prints its folder
 make study STUDY=transfer TAGGER=FOLDER     # 16 trials in all, each starting with its weights
@@ -80,7 +80,7 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
     }
     base = BASE.override({**widths, "model.init_from": str(folder)})
     return Study(
-        question="How good a classifier does a tagger of next words become?",
+        question="How good a classifier does a next-word language model become?",
         base=base,
         sample=sample,
         seed=seed,

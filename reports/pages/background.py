@@ -57,11 +57,11 @@ def failures(data: StudyData) -> Section | None:
 SPLITS = {
     "group": "Reviews with the same {column} stand on one side only, so that the validation score cannot be won "
     "by recognising them.",
-    "random": "The validation part is a stratified random draw. Where reviews of one film stand on both sides, "
+    "random": "The validation split is a stratified random draw. Where reviews of one film stand on both sides, "
     "the validation score is optimistic and keeps rising after the test score has stopped.",
-    "contiguous": "The validation part is a window of neighbouring rows of each class, as they stand in the data, "
+    "contiguous": "The validation split is a window of adjacent rows of each class, as they stand in the data, "
     "drawn by the seed of the split: a pessimistic ablation.",
-    "given": "The validation part is a file of its own that came with the data.",
+    "given": "The validation split is a file of its own that came with the data.",
 }
 
 

@@ -38,7 +38,7 @@ def effects(study: FactorialData) -> Section | None:
         return None
     sentences = [
         "A block runs every cell on the same settings, seed, split and order of reviews; the block is the unit. "
-        "An effect is the 20 % trimmed mean of the blocks' differences in points of "
+        "An effect is the 20 % trimmed mean of the blocks' differences in percentage points of "
         f"{'test' if study.part == 'test' else 'validation'} accuracy, with Yuen's 95 % interval, not adjusted "
         "for several questions. p is that of the exact signed-rank test over blocks, adjusted by Holm's method "
         "over all contrasts of the table. The same estimate for validation accuracy stands beside it."
@@ -59,13 +59,19 @@ def effects(study: FactorialData) -> Section | None:
         (label(effect.contrast), effect.trimmed.value, effect.trimmed.low, effect.trimmed.high)
         for effect in analysis.effects
     ]
-    labels = plots.Labels("Effects, 95 % intervals", "points of accuracy")
+    labels = plots.Labels("Effects, 95 % intervals", "percentage points of accuracy")
     panels = [plots.forest(rows, margin, labels), *_slopes(study)]
-    caption = f"The band around 0 is ±{margin:g} points. A grey line is a block; colour: the median of each level."
+    caption = (
+        f"The band around 0 is ±{margin:g} percentage points. A grey line is a block; colour: the median of each "
+        "level."
+    )
     return Section(
         "Effects",
         sentences,
-        [figure(panels, caption, analysis.finished, "complete block"), table(*_rows(study), "Effects in points")],
+        [
+            figure(panels, caption, analysis.finished, "complete block"),
+            table(*_rows(study), "Effects in percentage points"),
+        ],
     )
 
 
@@ -163,7 +169,7 @@ def new_reviews(study: FactorialData) -> Section | None:
         Column("blocks", "Error from blocks", POINT, number=True),
         Column("reviews", "Error from reviews", POINT, number=True),
     ]
-    return Section(title, sentences, [table(pd.DataFrame(rows), columns, "Two intervals, in points")])
+    return Section(title, sentences, [table(pd.DataFrame(rows), columns, "Two intervals, in percentage points")])
 
 
 def _for_others(contrast: Contrast, found: NewReviews) -> str:

@@ -174,7 +174,7 @@ def _champion(ranked: pd.DataFrame) -> Iterator[str]:
 
 
 def selection_said(found: SelectionEffect | str) -> Iterator[str]:
-    """Say what selection by one seed and by one validation part did to the search's scores."""
+    """Say what selection by one seed and by one validation split did to the search's scores."""
     if isinstance(found, str):
         yield found
         return
@@ -196,21 +196,21 @@ def selection_said(found: SelectionEffect | str) -> Iterator[str]:
     part = found.validation
     if part is None:
         yield (
-            "Whether the validation part is optimistic for them cannot be said: that takes runs that nobody "
+            "Whether the validation split is optimistic for them cannot be said: that takes runs that nobody "
             "selected, of the same kind and on the same data (make factors)."
         )
     elif pd.isna(part.low):
         yield f"The finalists' gap to test is {_size(part)}, above that of unselected runs: no interval."
     elif not part.excludes(0):
-        yield f"No selection effect of the validation part detected, against unselected runs: {_size(part)}."
+        yield f"No selection effect of the validation split detected, against unselected runs: {_size(part)}."
     elif part.value > 0:
         yield (
-            f"The validation part is optimistic for them by {points(part)} more than for unselected runs of the "
+            f"The validation split is optimistic for them by {points(part)} more than for unselected runs of the "
             "same kind."
         )
     else:
         yield (
-            f"The selection effect of the validation part is negative, {points(part)}: their validation scores "
+            f"The selection effect of the validation split is negative, {points(part)}: their validation scores "
             "promise less than those of unselected runs of the same kind, which selection cannot explain."
         )
 
@@ -314,7 +314,9 @@ def _selection_section(found: SelectionEffect | str, done: pd.DataFrame) -> Sect
         f"suit it. Mean over {done['config'].nunique()} finalists, taken as they are; the seed is the unit, since "
         "finalists share their seeds. Unselected runs are of the same pooling, loss, epochs, length and data."
     )
-    return Section("Selection effect of the search", [sentence], [table(shown, columns, "In points of accuracy")])
+    return Section(
+        "Selection effect of the search", [sentence], [table(shown, columns, "In percentage points of accuracy")]
+    )
 
 
 def _ensemble_section(found: pd.DataFrame) -> Section:

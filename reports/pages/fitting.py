@@ -96,7 +96,7 @@ def _rate_figure(study: FactorialData, contrast: Contrast, fit: Slope) -> Markup
     rates = _rates(study).loc[study.analysis.blocks.table.index]
     ends = np.array([rates.min(), rates.max()])
     line = pd.DataFrame({"x": ends, "y": fit.at_center + fit.per_doubling.value * np.log2(ends / fit.center)})
-    labels = plots.Labels(label(contrast), "learning rate (one per block)", "points")
+    labels = plots.Labels(label(contrast), "learning rate (one per block)", "percentage points")
     return plots.scatter(rates.to_numpy(), values, labels, line, log=True)
 
 
@@ -179,7 +179,7 @@ def validation_section(runs: pd.DataFrame) -> Section:
     sentences = [
         f"Over {formatting.plural(gap.n, 'block')} of runs that converged, validation accuracy is {points(size)} "
         f"{side} test accuracy; "
-        f"from run to run this gap has a standard deviation of {found.gap_sd:.2f} points.",
+        f"from run to run this gap has a standard deviation of {found.gap_sd:.2f} percentage points.",
         f"Choosing the best run by validation cost {found.regret:.2f} points of test accuracy against the best by "
         "test, at most: that best is itself partly luck.",
         f"Kendall's tau-b between the two is {found.tau.value:.2f} {between(found.tau.low, found.tau.high)} "

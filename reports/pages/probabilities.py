@@ -51,7 +51,9 @@ def by_length(study: FactorialData) -> Section | None:
         f"Lengths are of whole reviews; the model reads at most {most:,} tokens of each, {end} of a longer one. "
         "Differences are paired within blocks, their intervals unadjusted."
     )
-    return Section(title, [sentence], [figure, table(shown, columns, "Difference by length, in points")])
+    return Section(
+        title, [sentence], [figure, table(shown, columns, "Difference by length, in percentage points")]
+    )
 
 
 def calibrated(study: FactorialData) -> Section | None:

@@ -91,7 +91,7 @@ def arms(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired(recipe: pd.Series[float], arm: pd.Series[float]) -> Interval:
-    """Estimate the mean of the seeds' differences, in points, with Student's interval."""
+    """Estimate the mean of the seeds' differences, in percentage points, with Student's interval."""
     return mean_interval(np.asarray((recipe - arm) * POINTS, dtype=np.float64))
 
 
@@ -134,7 +134,7 @@ def ingredients(numbers: pd.DataFrame) -> Section:
         Column("seconds", "Work of a run", formatting.duration, number=True),
     ]
     sentence = (
-        "Each arm leaves one ingredient out and shares its seeds with the recipe. Differences are in points, "
+        "Each arm leaves one ingredient out and has the recipe's seeds. Differences are in percentage points, "
         "paired by seed, with Student's 95 % interval over seeds: they hold for these texts. No two arms are "
         "compared."
     )

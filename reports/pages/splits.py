@@ -1,4 +1,4 @@
-"""A splits study's answer: which kind of validation part promises what the test part then keeps.
+"""A splits study's answer: which kind of validation split promises what the test split then keeps.
 
 What is compared is the gap, validation accuracy minus test accuracy, of runs on the same settings and seeds. The
 accuracies themselves are of different training and validation parts, and stand beside it.
@@ -79,7 +79,7 @@ def said(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Ite
         if row["one_part"]:
             yield (
                 f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points on its one "
-                f"validation part, which all {formatting.plural(row['runs'], 'run')} share: no interval and no "
+                f"validation split, which all {formatting.plural(row['runs'], 'run')} share: no interval and no "
                 "verdict about this kind of split."
             )
             continue
@@ -106,7 +106,7 @@ def _compared(effect: Effect, name: Mapping[str, str]) -> str:
     (first, second), size = effect.contrast.pairs[0], effect.trimmed
     if size.value < 0:
         first, second, size = second, first, mirrored(size)
-    what = f"a validation part drawn {name[first]} promises {points(size)} more than one drawn {name[second]}"
+    what = f"a validation split drawn {name[first]} promises {points(size)} more than one drawn {name[second]}"
     where = f"on the same settings and seeds, {size.n} blocks"
     if effect.beats:
         return f"{formatting.opening(what)}, {where}."
@@ -137,10 +137,10 @@ def _gaps(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Se
         "A run is kept, stopped early and ranked by its validation accuracy, so what that promises and the test "
         "part does not keep misleads all three. Each block runs every kind on the same settings and seed, and "
         "draws its own parts, so that this is about kinds of split and not about one lucky part.",
-        "Test accuracies are those of the weights that each kind's validation part chose.",
+        "Test accuracies are those of the weights that each kind's validation split chose.",
     ]
     shown = analysis.blocks.table.set_axis(list(name.values()), axis=1)
-    labels = plots.Labels("Validation minus test, each block", y="points")
+    labels = plots.Labels("Validation minus test, each block", y="percentage points")
     of_kind = [
         Column("name", "Split"),
         Column("runs", "Runs", number=True),
@@ -170,9 +170,11 @@ def _gaps(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Se
                 len(shown),
                 "complete block",
             ),
-            table(limited(gaps), of_kind, "Gap between validation and test, in points"),
+            table(limited(gaps), of_kind, "Gap between validation and test, in percentage points"),
             table(
-                limited(_pairs(analysis, gaps, name)), of_pair, "Trimmed mean differences over blocks, in points"
+                limited(_pairs(analysis, gaps, name)),
+                of_pair,
+                "Trimmed mean differences over blocks, in percentage points",
             ),
         ],
     )

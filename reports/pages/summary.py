@@ -78,7 +78,7 @@ def searched(data: StudyData) -> Iterator[Score]:
 def repeated(data: StudyData) -> Iterator[Score]:
     """Give the settings of an experiment, each with its mean over seeds, best validation accuracy first.
 
-    A run that learned from the validation part too has no score there, and stands last.
+    A run that learned from the validation split too has no score there, and stands last.
     """
     complete = data.runs[data.runs["outcome"] == "complete"]
     if complete.empty:

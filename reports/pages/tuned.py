@@ -47,7 +47,7 @@ def matters_section(
         for row in found.table.to_dict("records")
     ]
     rows = sorted([*settings, *factors], key=lambda row: -abs(row[1]))
-    labels = plots.Labels("What matters most, 95 % intervals", "points of accuracy")
+    labels = plots.Labels("What matters most, 95 % intervals", "percentage points of accuracy")
     shown = pd.DataFrame(rows, columns=["what", "effect", "low", "high"])
     shown = shown.assign(limits=[between(low, high) for low, high in shown[["low", "high"]].to_numpy()])
     columns = [
@@ -61,7 +61,7 @@ def matters_section(
     return Section(
         "What matters most",
         list(matters_said(found)),
-        [Figure([plots.forest(rows, 0, labels)], caption), table(shown, columns, "Effects in points")],
+        [Figure([plots.forest(rows, 0, labels)], caption), table(shown, columns, "Effects in percentage points")],
     )
 
 

@@ -1,4 +1,4 @@
-"""Which questions a factors study asks of its blocks, and each block's answers, in points.
+"""Which questions a factors study asks of its blocks, and each block's answers, in percentage points.
 
 A block runs every cell (one level of each factor) on the same settings and seed. A contrast is a weighted sum of
 a block's cells whose weights add up to 0, so whatever all cells of a block share drops out of it. The block is

@@ -4,7 +4,7 @@
     analysis.table()                       # numbers
     [verdict(e, analysis) for e in analysis.effects]   # words: reports/pages/verdicts.py
 
-Effects are in points of accuracy, intervals unadjusted, p adjusted by Holm's method over all contrasts of the
+Effects are in percentage points, intervals unadjusted, p adjusted by Holm's method over all contrasts of the
 study. They hold for the reviews they were measured on; reports/stats/generalisation.py has the interval for
 new ones.
 """
@@ -60,7 +60,7 @@ class Plan:
     total: int | None = None
     """Blocks asked for now; more than planned means that somebody looked and went on. None: as planned."""
     outcome: str = "test/accuracy"
-    """Estimating is not selecting, so the test part may be the outcome."""
+    """Estimating is not selecting, so the test split may be the outcome."""
     margin: float = 0.3
     """Points below which a difference does not matter."""
     equivalence: Sequence[str] = ("model.loss",)
@@ -86,7 +86,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Effect:
-    """Everything the blocks say about one contrast; points of accuracy."""
+    """Everything the blocks say about one contrast, in percentage points of accuracy."""
 
     contrast: Contrast
     trimmed: Interval

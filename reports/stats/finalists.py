@@ -1,7 +1,7 @@
 """How good are a search's best configurations really, and how much of the search's score came from selection?
 
-The best of many scores is optimistic: it was selected for its seed, and for a validation part that suits it.
-Fresh seeds on the same split show the first; a gap to the test part, against that of runs nobody selected, the
+The best of many scores is optimistic: it was selected for its seed, and for a validation split that suits it.
+Fresh seeds on the same split show the first; a gap to the test split, against that of runs nobody selected, the
 second.
 """
 
@@ -59,7 +59,7 @@ def finalists(runs: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class SelectionEffect:
-    """How much of the finalists' search score came from being selected, in points, mean over the finalists."""
+    """Part of the finalists' search score that came from selection, in percentage points, mean over them."""
 
     seed: Interval
     """Search validation minus fresh-seed validation on the same split; the seed is the unit."""
@@ -75,7 +75,7 @@ KIND = ("model.pooling", "model.loss", "train.epochs", "data.max_length")
 def selection_effect(
     searched: Mapping[str, float], runs: pd.DataFrame, unselected: pd.DataFrame
 ) -> SelectionEffect:
-    """Tell apart what selection by one seed, and by one validation part, did to the scores of a search's best.
+    """Tell apart what selection by one seed, and by one validation split, did to the scores of a search's best.
 
     The finalists are taken as they are: the intervals are about these configurations. All of them run on the same
     seeds, so that one seed's runs rise and fall together: a seed's mean over finalists is one draw (t on
@@ -112,7 +112,7 @@ def selection_effect(
 
 
 def _per_unit(values: pd.Series, units: pd.Series, configs: pd.Series) -> Array:
-    """Return each unit's mean over all configurations in points; units that lack one are left out."""
+    """Return each unit's mean over all configurations in percentage points; units that lack one are left out."""
     table = values.groupby([units, configs]).mean().unstack().dropna()  # noqa: PD010
     means: Array = table.mean(axis=1).to_numpy(dtype=float) * POINTS
     return means

@@ -33,7 +33,7 @@ Kind = frozenset[tuple[int, ...]]
 
 @dataclass(frozen=True)
 class FractionEffect:
-    """What the blocks say about one column of the design: points of the outcome."""
+    """What the blocks say about one column of the design, in percentage points of the outcome."""
 
     names: tuple[tuple[str, ...], ...]
     """The effects that share the column, each one factor or two that interact; their sum is what is estimated."""

@@ -27,7 +27,7 @@ FEWEST_RUNS = 20
 
 @dataclass(frozen=True)
 class NewReviews:
-    """An effect with the interval that holds for new blocks and new movies' reviews together; points."""
+    """An effect with the interval that holds for new blocks and new movies together; percentage points."""
 
     interval: Interval
     from_blocks: float
@@ -138,7 +138,7 @@ def two_way(values: Array, movies: NDArray[np.int64], headline: Array | None = N
 
 @dataclass(frozen=True)
 class ValidationAgainstTest:
-    """How far a run's validation accuracy can be trusted; points, trained runs only."""
+    """How far a run's validation accuracy can be trusted; percentage points, trained runs only."""
 
     gap: Interval
     """Mean of validation minus test."""
@@ -197,7 +197,7 @@ def split_gaps(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Interval]]:
             ``test/accuracy`` (fractions).
 
     Returns:
-        Per kind of split: ``runs``, mean ``gap`` in points, its limits ``low`` and ``high``, and ``sd``; and per
+        Per kind of split: ``runs``, mean ``gap`` (percentage points), its limits, and ``sd``; and per
         pair of kinds the trimmed mean difference of their gaps over blocks that have both.
     """
     runs = trained_runs(runs)

@@ -68,7 +68,7 @@ def validation_over_blocks(runs: pd.DataFrame) -> ValidationAgainstTest | None:
 def fixed_parts(runs: pd.DataFrame, factor: str) -> list[str]:
     """List the levels whose runs all saw one and the same split of the data, though their blocks drew others.
 
-    However many blocks there are, such a level has one validation part: an interval over blocks would be about
+    However many blocks there are, such a level has one validation split: an interval over blocks would be about
     settings and seeds, and not about the kind of split.
 
     Args:

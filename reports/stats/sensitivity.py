@@ -43,7 +43,7 @@ class Sensitivity:
     """What the shared settings do."""
 
     table: pd.DataFrame
-    """One row per setting, the largest effect first: ``setting``, ``from``, ``to``, ``effect`` (points of accuracy
+    """One row per setting, the largest effect first: ``setting``, ``from``, ``to``, ``effect`` (percentage points
     from the low to the high end of its range), ``low`` and ``high`` (95 % t limits, unadjusted)."""
     r_squared: float
     """Proportion of the variance of the blocks' means that the settings explain together, adjusted for their

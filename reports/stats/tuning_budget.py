@@ -89,7 +89,7 @@ def effects_by_budget(
         level: of the intervals, which are unadjusted.
 
     Returns:
-        ``contrast`` (its name), ``trials``, ``effect`` (points), ``low`` and ``high`` (t limits of the jackknife
+        ``contrast`` (its name), ``trials``, ``effect`` (percentage points), ``low``, ``high`` (t limits, jackknife
         over blocks), ``blocks``. Budgets for which there are fewer than 3 blocks a trial are left out, and
         everything below 6 blocks.
     """

@@ -105,8 +105,8 @@ def _load(config: DataConfig, folder: Path) -> Corpus:
         make_folder(folder)
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise DataError(
-            f"{error.filename}: cannot be used as the cache of encoded texts: {error.strerror}. It must be a "
-            "folder that this user may write."
+            f"{error.filename}: cannot be used: {error.strerror}. This user must be able to read the data, and to "
+            f"write in the cache {folder}."
         ) from error
     with FileLock(folder / "lock"):
         if corpus := _remembered(seen):  # made by another process while this one waited

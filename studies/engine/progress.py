@@ -149,7 +149,8 @@ def card(scheduler: Scheduler, seconds: float, page: Path | None) -> str:
         if start and start.value is not None and best.value is not None and best.number != start.number:
             gain = 100 * (best.value - start.value)
             lines.append(
-                f"  gain      {gain:+.2f} points of validation accuracy over the start, trial {start.number}"
+                f"  gain      {gain:+.2f} percentage points of validation accuracy "
+                f"over the start, trial {start.number}"
             )
         elif start and best.number == start.number:
             lines.append("  gain      none: the start itself is the best")

@@ -44,7 +44,7 @@ def test_a_mean_over_seeds_has_a_second_interval_for_reviews_of_other_movies(ans
 def test_luck_and_ensembles_have_their_sentences(answer):
     seed, part, ensemble = answer.sentences[1:]
     assert "seed" in seed
-    assert "validation part" in part
+    assert "validation split" in part
     assert "that takes runs" not in part  # the blocks are there to hold against
     assert "best ensemble by validation" in ensemble
     table = answer.files["ensembles.csv"]

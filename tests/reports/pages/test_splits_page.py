@@ -1,4 +1,4 @@
-"""A splits study says what each kind of validation part promises, and which promises more, once it can."""
+"""A splits study says what each kind of validation split promises, and which promises more, once it can."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def splits_of(
             runs.append(run)
     plan = StudyPlan(
         study_type="splits",
-        question="Which validation part predicts the test score?",
+        question="Which validation split predicts the test score?",
         factors={"data.split_method": KINDS},
         blocks=planned or blocks,
     )
@@ -51,10 +51,10 @@ def test_runs_on_different_splits_are_one_answer(fill):
     [part] = page.parts
     *gaps, random_group, contiguous_group, contiguous_random = part.answer.sentences
     assert [sentence.split(":")[0] for sentence in gaps] == ["Split contiguous", "Split by movie", "Split random"]
-    assert random_group.startswith("A validation part drawn random promises 2.")
+    assert random_group.startswith("A validation split drawn random promises 2.")
     assert "more than one drawn by movie, on the same settings and seeds, 8 blocks." in random_group
-    assert contiguous_group.startswith("A validation part drawn by movie promises 1.")
-    assert contiguous_random.startswith("A validation part drawn random promises 3.")
+    assert contiguous_group.startswith("A validation split drawn by movie promises 1.")
+    assert contiguous_random.startswith("A validation split drawn random promises 3.")
     files = part.answer.files
     assert files["splits.csv"].set_index("split_method").loc["random", "gap"] == pytest.approx(2, abs=0.3)
     assert (files["pairs.csv"]["p"] < 0.05).all()
