@@ -100,9 +100,9 @@ def said(numbers: pd.DataFrame) -> Iterator[str]:
     for row in numbers.to_dict("records"):
         seeds = formatting.plural(int(row["seeds"]), "seed")
         if row["arm"] == RECIPE:
-            spread = "" if np.isnan(row["test_sd"]) else f", standard deviation {row['test_sd']:.2f}"
+            sd = "" if np.isnan(row["test_sd"]) else f", standard deviation {row['test_sd']:.2f}"
             yield (
-                f"The recipe answers {row['test']:.2f} % of the test split correctly (mean of {seeds}{spread}), "
+                f"The recipe answers {row['test']:.2f} % of the test split correctly (mean of {seeds}{sd}), "
                 f"and {row['val']:.2f} % of the validation split."
             )
         elif not np.isnan(row["test_cost"]):

@@ -1,4 +1,4 @@
-"""A tagger of next words: what it reads, what it decides, that it learns, and that it goes on where it was."""
+"""A next-word language model: what it reads and decides, that it learns, and that it resumes where it was."""
 
 from contextlib import closing
 from pathlib import Path

@@ -71,7 +71,7 @@ def test_a_difference_may_be_certain_and_still_too_small_to_matter():
     assert "smaller than 0.3 points" in verdict.sentence
 
 
-def test_an_interaction_is_named_or_its_smallest_visible_size():
+def test_an_interaction_is_named_or_its_minimum_detectable_size():
     seen = verdicts(analysed(24, seed_sd=0.2, interaction=-1.0))[2]
     assert seen.kind == "interaction"
     assert "lower with BCE than with cross-entropy" in seen.sentence
