@@ -66,7 +66,8 @@ def stream(config: EnsembleSettings, folder: Path, cache: Path) -> Iterator[Even
     corpus = load_corpus(config.data, cache)
     started = Started(data=corpus.summary, parameters=len(weights), device="cpu", precision="fp64", evaluations=0)
     yield started
-    save_ensemble(folder / MODEL, {paths.work(key) / MODEL: weight for key, weight in weights.items()})
+    counted = {paths.work(key) / MODEL: weight for key, weight in weights.items() if weight > 0}
+    save_ensemble(folder / MODEL, counted)
     files = {"model": MODEL}
     metrics: dict[str, float] = {}
     for name in ("val", "test"):

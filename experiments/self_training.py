@@ -96,7 +96,9 @@ def label(paths: RunPaths, config: LabelSettings, folder: Path, cache: Path) -> 
     )  # fmt: skip
     yield started
     weights = read_members(config.teacher, paths, "TEACHER")
-    models = [(load_model(paths.work(key) / MODEL, fast=True), weight) for key, weight in weights.items()]
+    models = [
+        (load_model(paths.work(key) / MODEL, fast=True), weight) for key, weight in weights.items() if weight > 0
+    ]
     found = []
     for start in range(0, len(texts), AT_A_TIME):
         chunk = texts[start : start + AT_A_TIME]

@@ -34,6 +34,7 @@ from seqclf_core.data.sources import resolve
 from seqclf_core.ended import EVENTS
 from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary
+from seqclf_core.masking import mask
 from studies import record
 from studies.engine.cleanup import trial_key
 from studies.engine.ownership import owned
@@ -189,7 +190,7 @@ class Recipe:
         student = record.Params.student_epochs * text / lstm
         left_out = min(self.seeds, self.ablation_seeds)
         yield Part(
-            f"{self.seeds} students, and {left_out} seeds of each arm that leaves an ingredient out",
+            f"students on {self.seeds} seeds, and arms that leave an ingredient out on {left_out}",
             (self.seeds + 2 * left_out) * student + left_out * epochs * labelled / lstm,
             tuple(self.students), lambda: self.do_study("record", str(self.labels(self.label_settings))),
         )  # fmt: skip
@@ -335,9 +336,8 @@ def follow(recipe: Recipe) -> int:
         The exit status: that of the first part that did not end well, else 0.
     """
     parts = list(recipe.parts())
-    print(
-        f"The record on {recipe.data.source}: {len(parts)} parts, {recipe.workers} runs at a time where it can be"
-    )
+    source = mask(recipe.data.source)
+    print(f"The record on {source}: {len(parts)} parts; studies do {recipe.workers} runs at a time")
     for number, part in enumerate(parts, start=1):
         done = part.keys and all(recipe.scores(key) for key in part.keys)
         time = "done" if done else f"about {timedelta(seconds=round(part.seconds))} of one processor"
@@ -379,8 +379,8 @@ def outcome(recipe: Recipe) -> Iterator[str]:
         yield f"  {name:44} {shown[0]:>12} {shown[1]:>15} {shown[2]:>11}"
     again = [recipe.refit_of(key) for key in recipe.students]
     for name, keys, metrics in (
-        (f"mean of {recipe.seeds} students", recipe.students, METRICS),
-        (f"mean of {recipe.seeds} students refitted", again, METRICS[1:]),
+        (f"mean over students, {recipe.seeds} in all", recipe.students, METRICS),
+        ("mean over students, refitted", again, METRICS[1:]),
     ):
         means = [f"{fmean(recipe.scores(key)[metric] for key in keys):.4f}" for metric in metrics]
         shown = ["-"] * (len(METRICS) - len(means)) + means

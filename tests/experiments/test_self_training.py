@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from experiments import baseline, nbsvm, refit, self_training, word_vectors
+from experiments import baseline, ensemble, nbsvm, refit, self_training, word_vectors
 from experiments.experiment import Experiment, Result
 from experiments.runner import Session, track_all
 from experiments.serving.choosing import finished_models
@@ -155,3 +156,27 @@ def test_without_unlabelled_texts_nobody_teaches(base: RunConfig, source: Path, 
     settings = self_training.LabelSettings(data=base.data, teacher="1 a/0")
     with pytest.raises(DataError, match="no unlabelled text"):
         next(self_training.label(RunPaths(tmp_path), settings, tmp_path / "run", tmp_path / "cache"))
+
+
+def test_a_refit_names_the_run_that_it_repeats(tmp_path: Path) -> None:
+    for of in ("", "imdb/0000"):
+        with pytest.raises(UserError, match="refit|OF=imdb/0000"):
+            refit.runs(refit.RefitSettings(of=of), lambda _: tmp_path / "work" / "refit" / "0")
+
+
+def test_an_ensemble_averages_probabilities_of_the_same_texts(tmp_path: Path) -> None:
+    def predictions(name: str, rows: list[int], probabilities: list[float]) -> Path:
+        table = pa.table({"row": rows, "label": [row % 2 for row in rows], "probability": probabilities})
+        pq.write_table(table, tmp_path / name)
+        return tmp_path / name
+
+    one, two = predictions("one", [0, 1, 5], [0.2, 0.9, 1.0]), predictions("two", [5, 0, 1], [0.6, 0.4, 0.5])
+    split, odds = ensemble.averaged({one: 0.75, two: 0.25})
+    assert split.rows.tolist() == [0, 1, 5]
+    assert split.labels.tolist() == [0, 1, 1]
+    assert 1 / (1 + np.exp(-odds)) == pytest.approx([0.25, 0.8, 0.9])
+    other = predictions("other", [0, 1, 6], [0.2, 0.9, 1.0])
+    with pytest.raises(UserError, match="different texts"):
+        ensemble.averaged({one: 0.5, other: 0.5})
+    with pytest.raises(UserError, match="cannot be read"):
+        ensemble.averaged({tmp_path / "none": 1.0})
