@@ -160,7 +160,7 @@ def test_without_unlabelled_texts_nobody_teaches(base: RunConfig, source: Path, 
 
 def test_a_refit_names_the_run_that_it_repeats(tmp_path: Path) -> None:
     for of in ("", "imdb/0000"):
-        with pytest.raises(UserError, match="refit|OF=imdb/0000"):
+        with pytest.raises(UserError, match=r"refit|OF=imdb/0000"):
             refit.runs(refit.RefitSettings(of=of), lambda _: tmp_path / "work" / "refit" / "0")
 
 
