@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from seqclf_core.config import RunConfig
-from studies import imdb
 from studies.engine.time_left import TimeLeft, Workload
 
 RECORDED = Path(__file__).parents[3] / "reports" / "imdb"
@@ -44,21 +43,40 @@ def modelled(study: str) -> list[tuple[RunConfig, float, float]]:
     ]
 
 
-@pytest.mark.parametrize(
-    "runs", [recorded("imdb"), recorded("transfer"), modelled("factors")], ids=["imdb", "transfer", "factors"]
-)
+@pytest.mark.parametrize("study", ["imdb", "transfer", "factors"])
 @pytest.mark.parametrize("slots", [1, 2, 4])
-def test_it_is_within_a_third_from_the_middle_on_and_within_a_half_from_the_first_quarter_on(
-    runs: list[tuple[RunConfig, float, float]], slots: int
-) -> None:
-    ends = _ends(runs, slots)
-    total = max(end for _, end in ends)
-    errors = []
-    for now in np.linspace(0.25 * total, 0.9 * total, 30):
-        said = _said(runs, ends, Workload(LENGTHS), slots, float(now))
-        errors.append((now + said) / total - 1)
+def test_it_is_within_a_third_from_the_first_quarter_on(study: str, slots: int) -> None:
+    errors = _errors(modelled(study), slots)
+    assert max(map(abs, errors)) < 1 / 3, errors
+
+
+@pytest.mark.parametrize("study", ["imdb", "transfer"])
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_on_a_machine_that_becomes_faster_by_two_thirds_it_is_within_a_half(study: str, slots: int) -> None:
+    errors = _errors(recorded(study), slots)  # the first trials of imdb shared their machine with something else
     assert max(map(abs, errors)) < 1 / 2, errors
     assert max(map(abs, errors[12:])) < 1 / 3, errors
+
+
+def _errors(runs: list[tuple[RunConfig, float, float]], slots: int) -> list[float]:
+    """Return by which part of the whole time the end that is said is wrong, from a quarter of it on."""
+    ends = _ends(runs, slots)
+    total = max(end for _, end in ends)
+    known = all(share == 1.0 for _, _, share in runs)
+    usual = None if known else _usual(runs)
+    moments = np.linspace(0.25 * total, 0.9 * total, 30)
+    return [(now + _said(runs, ends, usual, slots, float(now))) / total - 1 for now in moments]
+
+
+def _usual(runs: list[tuple[RunConfig, float, float]]) -> float:
+    """Return the average cost of random settings from the ranges of widths that these were drawn from."""
+    names, draw = ("model.embed_dim", "model.hidden_dim"), np.random.default_rng(0)
+    edges = {name: [edge(config.flat()[name] for config, *_ in runs) for edge in (min, max)] for name in names}
+    drawn = [
+        {name: round(float(np.exp(draw.uniform(*np.log(ends))))) for name, ends in edges.items()}
+        for _ in range(50)
+    ]
+    return sum(Workload(LENGTHS).cost(runs[0][0].override(each)) for each in drawn) / len(drawn)
 
 
 def _ends(runs: list[tuple[RunConfig, float, float]], slots: int) -> list[tuple[float, float]]:
@@ -72,13 +90,11 @@ def _ends(runs: list[tuple[RunConfig, float, float]], slots: int) -> list[tuple[
 
 
 def _said(
-    runs: list[tuple[RunConfig, float, float]], ends: list[tuple[float, float]], workload: Workload, slots: int,
+    runs: list[tuple[RunConfig, float, float]], ends: list[tuple[float, float]], usual: float | None, slots: int,
     now: float,
 ) -> float:  # fmt: skip
     """Return the time left that is said at this moment, from the evaluations that have come by then."""
-    known = all(share == 1.0 for _, _, share in runs)
-    drawn = imdb.build_study(imdb.Params()).random_configs(50)
-    usual = None if known else sum(map(workload.cost, drawn)) / len(drawn)
+    known, workload = usual is None, Workload(LENGTHS)
     time_left = TimeLeft(slots, prunes=not known, usual=usual)
     coming = []
     for number, ((config, seconds, share), (start, end)) in enumerate(zip(runs, ends, strict=True)):
