@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from experiments.tracking import journal
+from experiments.tracking import journal, names
 from experiments.tracking.journal import Happened
 from experiments.tracking.paths import RunPaths
 from seqclf_core.events import DataSummary, Finished
@@ -156,15 +157,16 @@ def card(scheduler: Scheduler, seconds: float, page: Path | None) -> str:
             lines.append("  gain      none: the start itself is the best")
     if page and page.exists():
         lines.append(f"  page      {page.absolute().as_uri()}")
-    runs = "" if paths.runs == Path("runs") else f" RUNS={paths.runs}"
+    runs = "" if paths.runs == Path("runs") else f" RUNS={shlex.quote(str(paths.runs))}"
     named = "" if name == "imdb" else f" NAME={name}"
     again = f"make finalists OF={name}" + ("" if name == "imdb" else f" NAME={name}-finalists")
-    follow = f"make predict{named}" if scheduler.study.fixed_trials else again
-    lines += [
-        "  next      make ui" + runs,
-        f"            {follow}{runs}",
-        f"            make champion{named}{runs}",
-    ]
+    predict = f'make predict NAME={name} TEXT="A superb film."'
+    whole = scheduler.tags.get(names.DATA_SCOPE) == "whole"  # others make no champion
+    last = f"make champion{named}" if whole else predict
+    follow = predict if scheduler.study.fixed_trials and whole else again
+    if scheduler.study.fixed_trials and not whole:
+        follow = f"make report NAME={name}"
+    lines += [f"  next      make ui{runs}", f"            {follow}{runs}", f"            {last}{runs}"]
     return "\n" + "\n".join(lines)
 
 
