@@ -129,6 +129,9 @@ def new_reviews(study: FactorialData) -> Section | None:
         return None
     if study.predictions.empty:
         return Section(title, ["The runs' predictions are not stored here, so that this cannot be said."])
+    answered = study.predictions.groupby("row")["key"].nunique()
+    if answered.min() < study.predictions["key"].nunique():
+        return Section(title, ["Each block drew its own part of the test reviews, so that this cannot be said."])
     complete = study.runs[study.runs["block"].isin(study.analysis.blocks.table.index)]
     movies = study.reviews["movie"] if study.reviews is not None and "movie" in study.reviews else None
     correct = correct_answers(study.predictions[study.predictions["key"].isin(complete["key"])])

@@ -10,11 +10,12 @@ from reports import frames
 from reports.html.document import Conclusion, Fact, Section
 from reports.pages import effects, fitting, fraction, probabilities, tuned
 from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
-from reports.pages.verdicts import verdicts
+from reports.pages.verdicts import points, verdicts
 from reports.pages.wording import conditions, extended
 from reports.records.study_run import StudyRun
 from reports.stats.estimates import FEWEST_FOR_TEST
 from reports.stats.factorial import Analysis, analyse
+from reports.stats.matched import Matched, matched_losses
 from reports.stats.sensitivity import ranges
 
 SECTIONS: list[Callable[[FactorialData], Section | None]] = [
@@ -74,9 +75,22 @@ def said(study: FactorialData) -> Iterator[str]:
         reviews = study.runs[f"used.{study.part}"].iloc[0]
         for verdict in verdicts(analysis, int(reviews) if pd.notna(reviews) else None):
             yield str(verdict)
+        if matched := matched_losses(analysis.blocks, plan.factors):
+            yield matched_said(matched)
         yield conditions(study.runs)
     if plan.extended and (analysis.interim or analysis.too_few):  # a verdict says it itself
         yield extended(plan)
+
+
+def matched_said(found: Matched) -> str:
+    """Say what is left of the difference of losses once the heads learn alike."""
+    size = points(found.interval)
+    start = "and start sqrt(2) larger" if found.start else "though not at a matched start"
+    told = "cross-entropy minus BCE is" if found.interval.excludes(0) else "no difference is detected:"
+    return (
+        f"At matched head rate ({start}: head lr scale {found.rate} with BCE, {found.reference} with "
+        f"cross-entropy), {told} {size} (95 %, unadjusted)."
+    )
 
 
 def effects_table(analysis: Analysis) -> pd.DataFrame:

@@ -150,23 +150,6 @@ class ValidationAgainstTest:
     """Kendall's tau-b between the two."""
 
 
-def validation_against_test(runs: pd.DataFrame) -> ValidationAgainstTest | None:
-    """Compare validation with test accuracy over trained runs; None for fewer than 20.
-
-    Args:
-        runs: one row per run: ``best/val_accuracy``, ``test/accuracy`` (fractions).
-    """
-    runs = trained_runs(runs)
-    if len(runs) < FEWEST_RUNS:
-        return None
-    val, test = (runs[name].to_numpy(dtype=float) * POINTS for name in ("best/val_accuracy", "test/accuracy"))
-    chosen = float(test[val == val.max()].mean())  # ties in validation are drawn by lot
-    gap = mean_interval(val - test)
-    return ValidationAgainstTest(
-        gap, float(np.std(val - test, ddof=1)), float(test.max()) - chosen, tau_b(val, test)
-    )
-
-
 def trained_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Keep the runs that trained and have both accuracies; a run at 50 % in both says nothing about the gap."""
     there = runs["best/val_accuracy"].notna() & runs["test/accuracy"].notna()

@@ -1,9 +1,35 @@
-"""Sentences of a factors page, with the numbers that make them and those that must not."""
+"""Every sentence that an answer can print, with the numbers that make it, and those that must not."""
 
-from reports.pages.verdicts import verdicts
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from reports.pages import fraction, labels, tuned, two_models, variance
+from reports.pages.factors import matched_said
+from reports.pages.finalists import selection_said
+from reports.pages.precision import basis
+from reports.pages.verdicts import HEAD_RATES, verdict, verdicts
+from reports.pages.wording import conditions, extended
+from reports.stats.clustered import Sampled
 from reports.stats.contrasts import simple_effects
-from reports.stats.factorial import Plan, analyse
-from tests.reports.stats.simulated import FACTORS, study
+from reports.stats.estimates import Interval
+from reports.stats.factorial import Effect, Plan, analyse
+from reports.stats.finalists import SelectionEffect
+from reports.stats.fraction import FractionAnalysis, FractionEffect
+from reports.stats.matched import Matched
+from reports.stats.mcnemar import ModelComparison
+from reports.stats.sensitivity import Sensitivity
+from reports.stats.variance import Source, single_runs
+from tests.reports.stats.simulated import FACTORS, LOSS, POOLING, study
+
+
+def interval(value: float, low: float, high: float, n: int = 24) -> Interval:
+    return Interval(value, low, high, 0.95, n)
+
+
+NONE = interval(0.1, float("nan"), float("nan"), 1)
+ABOVE, OPEN, BELOW = interval(0.8, 0.4, 1.2), interval(0.1, -0.3, 0.5), interval(-0.8, -1.2, -0.4)
 
 
 def said(interaction: float) -> list[str]:
@@ -22,3 +48,267 @@ def test_where_none_stands_main_effects_are_told():
     sentences = said(0.0)
     assert len(sentences) == 3
     assert not any(sentence.startswith("With ") for sentence in sentences)
+
+
+# A verdict of a factors study: what of the numbers changes, and how the sentence begins, or what it holds.
+ANALYSIS = analyse(study(24, seed_sd=0.2), Plan(FACTORS, 24))
+SURE = {"p_holm": 0.001, "narrow": interval(0.8, 0.5, 1.1), "declared": False, "fragile": ()}
+UNSURE = {"p_holm": 0.6, "narrow": interval(0.1, -0.2, 0.4), "declared": False, "fragile": ()}
+VERDICTS = [
+    (0, {**SURE, "trimmed": ABOVE}, "beats", "Mean pooling beats last state by 0.8 points [0.4, 1.2] on these"),
+    (0, {**SURE, "trimmed": BELOW}, "beats", "Last state beats mean pooling by 0.8 points [0.4, 1.2] on these"),
+    (1, {**SURE, "trimmed": ABOVE}, "beats", HEAD_RATES),
+    (
+        1,
+        {**UNSURE, "trimmed": OPEN, "declared": True, "narrow": interval(0.05, -0.1, 0.2)},
+        "equivalent",
+        "No difference larger than 0.3 points between BCE and cross-entropy: ",
+    ),
+    (
+        0,
+        {**UNSURE, "trimmed": OPEN, "required_blocks": 30, "settled_at_most_by": 40},
+        "inconclusive",
+        "about 30 blocks",
+    ),
+    (0, {**UNSURE, "trimmed": OPEN, "required_blocks": None}, "inconclusive", "no number of blocks that anybody"),
+    (
+        0,
+        {**UNSURE, "trimmed": OPEN, "required_blocks": 8, "settled_at_most_by": 9},
+        "inconclusive",
+        "lies too near 0.3",
+    ),
+    (0, {**SURE, "trimmed": OPEN}, "inconclusive", "Inconclusive: "),  # a p alone is no verdict
+    (0, {**UNSURE, "trimmed": ABOVE}, "inconclusive", "Inconclusive: "),  # nor is an interval alone
+    (0, {**SURE, "trimmed": ABOVE, "fragile": (("last", "bce"),)}, "training_rate", "Training rate only: "),
+    (2, {**UNSURE, "trimmed": OPEN}, "none_seen", "stays open: 0.1 points [-0.3, 0.5]"),
+    (2, {**SURE, "trimmed": ABOVE, "mean_trained": OPEN}, "none_seen", "stays open"),  # the two intervals disagree
+    (
+        2,
+        {**SURE, "trimmed": ABOVE, "mean_trained": ABOVE},
+        "interaction",
+        "Mean pooling minus last state is 0.8 points",
+    ),
+    (
+        2,
+        {**SURE, "trimmed": BELOW, "mean_trained": BELOW},
+        "interaction",
+        "lower with BCE than with cross-entropy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("place", "changes", "kind", "begins"), VERDICTS)
+def test_a_verdict_says_what_its_numbers_carry(place, changes, kind, begins):
+    effect: Effect = replace(ANALYSIS.effects[place], **changes)
+    found = verdict(effect, ANALYSIS.training[place], ANALYSIS, 25_000)
+    assert found.kind == kind
+    assert begins in str(found)
+    assert ("beats" in str(found)) == (kind == "beats")
+    assert (HEAD_RATES in str(found)) == (kind == "beats" and effect.contrast == LOSS)
+    assert "no interaction" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "planned", "total", "holds"),
+    [
+        (5, 24, None, "interim, no verdict: 5 of 24"),
+        (5, 5, None, "too few blocks for a test"),
+        (8, 6, 8, "Extended after"),
+    ],
+)
+def test_before_the_end_and_after_looking(blocks, planned, total, holds):
+    found = analyse(study(blocks, pooling=3.0, seed_sd=0.2), Plan(FACTORS, planned, total))
+    assert holds in str(verdict(found.effects[0], found.training[0], found))
+    assert found.effects[0].contrast == POOLING
+
+
+def test_matched_losses():
+    assert "cross-entropy minus BCE is 0.8 points" in matched_said(Matched(ABOVE, "2.0", "1.0", start=False))
+    assert "though not at a matched start" in matched_said(Matched(ABOVE, "2.0", "1.0", start=False))
+    same = matched_said(Matched(OPEN, "2.0", "1.0", start=True))
+    assert "no difference is detected: 0.1 points [-0.3, 0.5]" in same
+    assert "and start sqrt(2) larger" in same
+
+
+def test_conditions_and_extensions():
+    runs = pd.DataFrame({"train.epochs": [3, 3], "data.max_length": [200, 400]})
+    assert conditions(runs).startswith(
+        "These are effects at a random setting (3 epochs), drawn once"
+    )  # one length alone
+    assert "tuning budget" not in conditions(runs, tuned=False)
+    assert extended(Plan(FACTORS, 12, 24)).startswith("Extended after looking: 12 blocks were planned and 24")
+
+
+@pytest.mark.parametrize(
+    ("size", "holds"),
+    [
+        (ABOVE, "mean pooling is better than last state by 0.8 points"),
+        (BELOW, "last state is better than mean pooling by 0.8 points"),
+        (OPEN, "mean pooling and last state cannot be told apart"),
+    ],
+)
+def test_tuned_arms(size, holds):
+    budget = pd.DataFrame([{"trials": 8, "effect": size.value, "low": size.low, "high": size.high, "blocks": 24}])
+    sentence = tuned.tuned_said(POOLING, budget)
+    assert sentence.startswith("Tuned by 8 trials each, ")
+    assert holds in sentence
+
+
+def test_what_matters():
+    rows = [("train.lr", 0.0005, 0.01, 2.4, 1.0, 3.8), ("train.batch_size", 16, 64, -1.0, -1.8, -0.2)]
+    rows.append(("model.word_dropout", 0.0, 0.4, 0.2, -0.5, 0.9))
+    table = pd.DataFrame(rows, columns=["setting", "from", "to", "effect", "low", "high"])
+    _, rate, batch, rest = tuned.matters_said(Sensitivity(table, 0.6, 24))
+    assert rate.startswith("Lr from 0.0005 to 0.01 raises accuracy by 2.4 points")
+    assert batch.startswith("Batch size from 16 to 64 lowers accuracy by 1.0 points")
+    assert rest == "No effect detected of: word dropout."
+
+
+@pytest.mark.parametrize(
+    ("seed", "part", "first", "second"),
+    [
+        (ABOVE, ABOVE, "Selection effect of the seed: ", "The validation part is optimistic for them by 0.8"),
+        (
+            OPEN,
+            OPEN,
+            "No selection effect of the seed detected",
+            "No selection effect of the validation part detected",
+        ),
+        (
+            BELOW,
+            BELOW,
+            "The selection effect of the seed is negative",
+            "The selection effect of the validation part is neg",
+        ),
+        (
+            NONE,
+            NONE,
+            "The search's scores are 0.10 points, one seed each",
+            "The finalists' gap to test is 0.10 points",
+        ),
+        (
+            OPEN,
+            None,
+            "No selection effect of the seed",
+            "Whether the validation part is optimistic for them cannot be",
+        ),
+    ],
+)
+def test_selection_effects(seed, part, first, second):
+    sentences = list(selection_said(SelectionEffect(seed, part)))
+    assert sentences[0].startswith(first)
+    assert sentences[1].startswith(second)
+    if seed is BELOW:
+        assert not any(sentence.startswith("No ") for sentence in sentences)  # below 0 is not "none"
+
+
+def test_where_a_selection_effect_cannot_be_known():
+    assert list(selection_said("The search imdb had other data.")) == ["The search imdb had other data."]
+
+
+def effect_of(size: Interval, names=(("model.pooling",),), found=True, fragile=False) -> FractionEffect:
+    return FractionEffect(names, size, size, 0.001, 0.001 if found else 0.6, 0.4, fragile)
+
+
+@pytest.mark.parametrize(
+    ("effect", "begins"),
+    [
+        (effect_of(ABOVE), "Mean pooling beats last state by 0.8 points"),
+        (effect_of(BELOW), "Last state beats mean pooling by 0.8 points"),
+        (effect_of(OPEN, found=False), "Whether pooling matters (mean pooling against last state) stays open"),
+        (effect_of(ABOVE, found=False), "Whether pooling matters"),
+        (effect_of(OPEN), "Whether pooling matters"),
+        (
+            effect_of(ABOVE, fragile=True),
+            "Mean pooling against last state: at one of these over 20 % of runs failed",
+        ),
+    ],
+)
+def test_fractions(effect, begins):
+    assert fraction.main_said(effect, ("last", "mean"), "on these reviews, 12 blocks").startswith(begins)
+
+
+def test_interactions_of_a_fraction_are_told_by_column():
+    pair, other = ("model.pooling", "data.keep"), ("data.max_length", "train.ema_decay")
+    series = pd.Series([88.0] * 12)
+
+    def told(*effects: FractionEffect) -> list[str]:
+        return list(fraction.interactions_said(FractionAnalysis(effects, series, ())))
+
+    [several] = told(effect_of(ABOVE, (pair, other)))
+    assert several.startswith(
+        "Pooling × keep + max length × ema decay: the sum of 2 interactions that this fraction"
+    )
+    [one] = told(effect_of(ABOVE, (pair,)))
+    assert "the sum of" not in one
+    [none] = told(effect_of(OPEN, (pair, other), found=False))
+    assert none.startswith("No interaction of two factors detected in 1 column")
+    assert "this study could see" in none
+    assert told(effect_of(OPEN, (pair,), fragile=True)) == [
+        "Interactions are not compared, since too many runs failed to converge."
+    ]
+
+
+def gains(*sizes: float) -> pd.DataFrame:
+    noise = pd.DataFrame([[-0.1] * 3, [0.0] * 3, [0.1] * 3, [0.05] * 3])
+    return (noise + list(sizes)).set_axis([500, 2000, 8000], axis=1)
+
+
+def test_labels():
+    sure, lost, unsure = labels.start_said(gains(2.0, -2.0, 0.0))
+    assert sure.startswith("With 500 labels, a tagger's start gains 2.0 points")
+    assert lost.startswith("With 2,000 labels, a tagger's start loses 2.0 points")
+    assert unsure.startswith("With 8,000 labels, whether a tagger's start is better stays open")
+    assert "one seed" in next(labels.start_said(gains(2.0, 0.0, 0.0).head(1)))
+    crossing = labels.crossing_said("LSTM from scratch", "NBSVM", gains(-2.0, -1.0, 2.0))
+    assert crossing.startswith("The LSTM from scratch overtakes NBSVM at about ")
+    for sizes in ((1.0, 2.0, 3.0), (-3.0, -2.0, -1.0), (0.0, 0.0, 0.0), (2.0, 1.0, -1.0)):
+        assert "is not seen between 500 and 8,000 labels" in labels.crossing_said("LSTM", "NBSVM", gains(*sizes))
+    assert "no crossing is looked for" in labels.crossing_said("LSTM", "NBSVM", gains(0.0, 0.0, 0.0).head(1))
+
+
+def test_variance():
+    wide, near, small = (
+        Source("settings", 10, interval(1.5, 1.0, 2.7), interval(0.9, 0.7, 0.97)),
+        Source("split", 10, interval(1.2, 0.8, 2.2), interval(0.06, 0.02, 0.2)),
+        Source("init", 3, interval(0.2, 0.1, 0.5), interval(0.02, 0.01, 0.1)),
+    )
+    assert list(variance.said([wide, near], 20, 20))[1].startswith(
+        "Whether that is more than with the validation split"
+    )
+    [alone, few] = variance.said([wide, small], 13, 13)
+    assert alone.startswith(
+        "Scores vary most with random settings: a standard deviation of 1.50 percentage points"
+    )
+    assert few.startswith("Fewer than 5 runs of a source")
+    assert next(variance.said([wide], 5, 10)) == "Interim: 5 of 10 runs are complete."
+    worth = single_runs({name: [88.0, 88.4, 87.6, 88.1] for name in ("init", "order", "dropout")})
+    by_chance, right = variance.worth_said(worth)
+    assert by_chance.startswith("Two single runs of the same settings")
+    assert right.startswith("Settings that are better by 1 percentage point have the higher score in ")
+
+
+@pytest.mark.parametrize(
+    ("size", "p", "by_movie", "holds"),
+    [
+        (
+            ABOVE,
+            0.001,
+            True,
+            "Run A answers 0.8 points [0.4, 1.2] more of these 25,000 reviews correctly than run B",
+        ),
+        (BELOW, 0.001, True, "Run B answers 0.8 points"),
+        (OPEN, 0.6, False, "run A and run B cannot be told apart: 0.1 points"),
+    ],
+)
+def test_two_models(size, p, by_movie, holds):
+    sentence = two_models.sentence(ModelComparison(300, 100, 25_000, size, p, by_movie))
+    assert holds in sentence
+    assert ("p over movies" in sentence) == by_movie
+    assert ("reviews one by one" in sentence) != by_movie
+    assert "method" not in sentence
+
+
+def test_what_an_interval_of_a_score_draws():
+    assert basis(Sampled(ABOVE, 1.62, True)) == "for reviews of other movies, design effect 1.6"
+    assert "one by one" in basis(Sampled(ABOVE, 1.0, False))

@@ -13,8 +13,8 @@ from reports.stats.generalisation import (
     split_gaps,
     tau_b,
     two_way,
-    validation_against_test,
 )
+from reports.stats.over_blocks import validation_over_blocks
 from seqclf_core.errors import UserError
 from tests.reports.stats.simulated import FACTORS, POOLING, reviews, study
 
@@ -114,8 +114,13 @@ def scored(count: int, gap: float, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"best/val_accuracy": test + gap + rng.normal(0, 0.002, count), "test/accuracy": test})
 
 
+def against(runs: pd.DataFrame):
+    """Hold validation against test, each run a block of its own."""
+    return validation_over_blocks(runs.assign(block=range(len(runs))))
+
+
 def test_validation_is_held_against_test():
-    found = validation_against_test(scored(40, gap=0.01))
+    found = against(scored(40, gap=0.01))
     assert found.gap.low < 1 < found.gap.high
     assert found.gap_sd == pytest.approx(0.2, rel=0.4)
     assert 0 <= found.regret < 2
@@ -124,17 +129,15 @@ def test_validation_is_held_against_test():
 
 def test_runs_that_did_not_train_say_nothing_about_the_gap():
     failed = pd.DataFrame({"best/val_accuracy": [0.5, 0.5, np.nan], "test/accuracy": [0.5, 0.52, 0.5]})
-    assert validation_against_test(pd.concat([scored(30, 0.01), failed])) == validation_against_test(
-        scored(30, 0.01)
-    )
-    assert validation_against_test(pd.concat([scored(19, 0.01), failed])) is None
+    assert against(pd.concat([scored(30, 0.01), failed])) == against(scored(30, 0.01))
+    assert against(pd.concat([scored(19, 0.01), failed])) is None
 
 
 def test_a_tie_in_validation_is_drawn_by_lot():
     runs = scored(20, 0.01)
     runs.loc[[3, 7], "best/val_accuracy"] = 0.95
     runs.loc[[3, 7], "test/accuracy"] = [0.90, 0.94]
-    assert validation_against_test(runs).regret == pytest.approx(2.0)
+    assert against(runs).regret == pytest.approx(2.0)
 
 
 def test_kendall_s_tau_at_the_edges():
