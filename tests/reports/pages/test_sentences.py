@@ -167,18 +167,18 @@ def test_what_matters():
 @pytest.mark.parametrize(
     ("seed", "part", "first", "second"),
     [
-        (ABOVE, ABOVE, "Selection effect of the seed: ", "The validation part is optimistic for them by 0.8"),
+        (ABOVE, ABOVE, "Selection effect of the seed: ", "The validation split is optimistic for them by 0.8"),
         (
             OPEN,
             OPEN,
             "No selection effect of the seed detected",
-            "No selection effect of the validation part detected",
+            "No selection effect of the validation split detected",
         ),
         (
             BELOW,
             BELOW,
             "The selection effect of the seed is negative",
-            "The selection effect of the validation part is neg",
+            "The selection effect of the validation split is neg",
         ),
         (
             NONE,
@@ -190,7 +190,7 @@ def test_what_matters():
             OPEN,
             None,
             "No selection effect of the seed",
-            "Whether the validation part is optimistic for them cannot be",
+            "Whether the validation split is optimistic for them cannot be",
         ),
     ],
 )
