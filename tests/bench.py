@@ -36,10 +36,8 @@ class Options:
     """The part to measure; scale and cluster only where they are named."""
     trials: int = 20
     """Trials over which a worker's memory is measured; 100 for the figure that the README gives."""
-    storage: str | None = None
-    """Optuna's database for scale; none: SQLite in a temporary folder."""
-    sizes: str = "10x300,100x1000,1000x3000,1000x10000"
-    """Slots and trials of the studies of scale."""
+    sizes: str = "10x300@0,10x200@10000,100x300@10000,1000x1500@8500"
+    """Slots, trials to do and trials that are there before, of the studies of scale."""
     seconds: float = 600.0
     """Seconds after which a study of scale is stopped."""
 
@@ -218,7 +216,7 @@ def main() -> None:
     if options.only == "scale":
         from tests.bench_scale import scale
 
-        scale(options.storage, options.sizes, options.seconds)
+        scale(options.sizes, options.seconds)
     if options.only == "cluster":
         from tests.bench_cluster import cluster
 

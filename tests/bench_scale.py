@@ -1,41 +1,59 @@
-"""How a study's scheduler fares with many slots: ``make bench ARGS="--only scale"``.
+"""How a study's scheduler fares with many slots and trials: ``make bench ARGS="--only scale"``.
 
-The slots are simulated: they answer at once, so that all time is the scheduler's own. What is measured is what it
-does for a trial: draw, journal, Optuna's database, pruning, telling. Its share of the time at a thousand slots
-with real runs follows from it.
+The slots are simulated: they answer as soon as all of them are at work, so that all time is the scheduler's own.
+What is measured is what it does for a trial: draw, journal, Optuna's database, pruning, telling. Its share of the
+time at a thousand slots with real runs follows from it. Then a sync sends what was recorded to MLflow.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import resource
+import shutil
 import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import optuna
+from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.pruners import PercentilePruner
-from optuna.samplers import TPESampler
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import insert
+from sqlalchemy import text as text_of
 
+from experiments.tracking import names
+from experiments.tracking.journal import Header
 from experiments.tracking.paths import RunPaths
+from experiments.tracking.sync import Sync
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.events import DataSummary, Finished, Progress, Saved, Started
 from studies import imdb
 from studies.engine.executors import Job, Message, Stopped
 from studies.engine.scheduler import Scheduler
-from studies.engine.storage import open_storage, open_study
+from studies.engine.storage import VAL_LOSS, open_storage, open_study, plan_of
 from studies.study import Study
+from tests.postgres import PostgreSQL, binaries
 
 EVALUATIONS = 8
 """Of a run, as in ``make study``."""
 RUN_SECONDS = 150.0
 """What a run of that study takes on one processor."""
+DELIVERED = 100
+"""Runs whose delivery is timed."""
+NAME = "scale"
+STEP_SECONDS = 0.001
 
 
 class Simulated:
@@ -71,6 +89,8 @@ class Simulated:
         self._ready.append((key, next(self._streams[key])))
 
     def messages(self, timeout: float) -> Iterator[tuple[str, Message]]:
+        if not timeout:  # between two draws; runs that take minutes are all at work before the first one ends
+            return
         for _ in range(len(self._ready)):
             key, message = self._ready.popleft()
             self.events += 1
@@ -96,25 +116,16 @@ class Simulated:
 
 def progress(evaluation: int, step: int, metrics: dict[str, float]) -> Progress:
     """Return the event of an evaluation."""
-    if "metrics" in Progress.model_fields:
-        fields: dict[str, object] = {"metrics": {**metrics, "tokens_per_second": 1e5, "seconds": step / 500}}
-    else:
-        fields = {name.replace("/", "_"): value for name, value in metrics.items()}
-        fields |= {"tokens_per_second": 1e5, "seconds": step / 500}
-    common = {"evaluation": evaluation, "step": step, "epoch": evaluation / 2, "best": True}
-    return Progress.model_validate({**common, **fields})
+    metrics = {**metrics, "tokens_per_second": 1e5, "seconds": step / 500}
+    return Progress(evaluation=evaluation, step=step, epoch=evaluation / 2, best=True, metrics=metrics)
 
 
 def finished(score: float) -> Finished:
     """Return the last event of a run."""
-    scores = {"val_loss": 0.3, "val_accuracy": score, "test_loss": 0.3, "test_accuracy": score, "seconds": 150.0}
-    if "metrics" in Finished.model_fields:
-        metrics = {"best/val_loss": 0.3, "best/val_accuracy": score, "test/loss": 0.3, "test/accuracy": score}
-        names = {"metrics": {**metrics, "total_seconds": 150.0}}
-        return Finished.model_validate(
-            {"reason": "completed", "best_evaluation": EVALUATIONS, "files": {}, **names}
-        )
-    return Finished.model_validate({"reason": "completed", "best_evaluation": EVALUATIONS, "files": {}, **scores})
+    metrics = {"best/val_loss": 0.3, "best/val_accuracy": score, "test/loss": 0.3, "test/accuracy": score}
+    return Finished(
+        reason="completed", best_evaluation=EVALUATIONS, files={}, metrics={**metrics, "total_seconds": 150.0}
+    )
 
 
 @dataclass
@@ -122,18 +133,20 @@ class Measured:
     """What one study took."""
 
     slots: int
-    trials: int
+    trials: float
+    """That were done, those at work counted by their events."""
     seconds: float
-    cpu: float
-    events: int
-    last: float
-    """Trials per second of the last tenth of the study."""
     opening: float
-    """Seconds to open the study again."""
+    """Seconds from opening its database until the first draw."""
+    draw: float
+    """CPU seconds of a start: draw, settings, journal, database."""
+    event: float
+    """CPU seconds of an event: journal, pruning, database; ends are among them."""
+    events: int
     megabytes: float
     """Peak of resident memory."""
     written: float
-    """Megabytes written to disk."""
+    """Kilobytes written to disk for each trial."""
 
 
 def study_of(total: int) -> Study:
@@ -149,38 +162,96 @@ def study_of(total: int) -> Study:
     )
 
 
-def measure(slots: int, trials: int, uri: str | None, limit: float) -> Measured:
-    """Run a simulated study, for at most ``limit`` seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = RunPaths(Path(folder))
-        study = study_of(trials)
-        data = load_corpus(study.base.data, paths.cache).summary
-        storage = uri or paths.optuna_uri
-        name = f"scale-{os.getpid()}-{slots}-{trials}"
-        opened = open_study(open_storage(storage), name, study, data)
-        executor = Simulated(slots, data)
-        owner = Scheduler(
-            name=name, study=study, optuna=opened, paths=paths, executor=executor, tags={}, patience=900.0
-        )
-        written, began, cpu = disk(), time.perf_counter(), time.process_time()
-        marks = [(began, 0)]
-        with owner.recording():
-            while owner.step(0) and time.perf_counter() - began < limit:
-                marks.append((time.perf_counter(), executor.events))
-            seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-            owner.stopping = True
-            while owner.running and owner.step(0):
-                pass
-        done = sum(trial.state.is_finished() for trial in opened.get_trials(deepcopy=False))
-        late = next((mark for mark in marks if mark[0] > began + 0.9 * seconds), marks[-1])
-        per_trial = executor.events / max(1, done)
-        last = (executor.events - late[1]) / per_trial / max(1e-9, began + seconds - late[0])
-        reopening = time.perf_counter()
-        open_study(open_storage(storage), name, study, data).get_trials(deepcopy=False)
-        return Measured(
-            slots, done, seconds, cpu, executor.events, last, time.perf_counter() - reopening,
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, (disk() - written) / 1e6,
-        )  # fmt: skip
+def fill(opened: optuna.Study, study: Study, paths: RunPaths, count: int) -> None:
+    """Give a study trials that have ended, with journals: a third of them complete, the others pruned halfway."""
+    space = {name: json_to_distribution(text) for name, text in study.space().items()}
+    draw, sampler = random.Random(0), RandomSampler(seed=0)
+    now = datetime.now()
+    rows: dict[Any, list[dict[str, object]]] = {}
+    for number in range(count):
+        complete, level = number % 3 == 0, draw.uniform(0.8, 0.89)
+        trial: dict[str, object] = {"trial_id": number + 1}
+        about = {"study_id": opened._study_id, "number": number, "datetime_start": now, "datetime_complete": now}
+        state = TrialState.COMPLETE if complete else TrialState.PRUNED
+        rows.setdefault(models.TrialModel, []).append({**trial, **about, "state": state})
+        value = {"objective": 0, "value": level, "value_type": models.TrialValueModel.TrialValueType.FINITE}
+        rows.setdefault(models.TrialValueModel, []).append({**trial, **value})
+        loss = {"key": VAL_LOSS, "value_json": "0.3"}
+        rows.setdefault(models.TrialUserAttributeModel, []).append({**trial, **loss})
+        for name, each in space.items():
+            drawn = each.to_internal_repr(sampler.sample_independent(opened, None, name, each))  # type: ignore[arg-type]
+            text = distribution_to_json(each)
+            param = {"param_name": name, "param_value": drawn, "distribution_json": text}
+            rows.setdefault(models.TrialParamModel, []).append({**trial, **param})
+        kind = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
+        for step in range(1, EVALUATIONS + 1 if complete else 5):
+            known = {"step": step, "intermediate_value": level + 0.001 * step, "intermediate_value_type": kind}
+            rows.setdefault(models.TrialIntermediateValueModel, []).append({**trial, **known})
+    backend: Any = opened._storage._backend  # type: ignore[attr-defined]
+    with _create_scoped_session(backend.scoped_session) as session:
+        for model, each_row in rows.items():
+            session.execute(insert(model), each_row)
+        if session.bind.dialect.name == "postgresql":
+            session.execute(text_of(f"select setval('trials_trial_id_seq', {count + 1})"))
+    name, parent = opened.study_name, paths.study_key(opened.study_name)
+    tags = {names.UID: plan_of(opened).uid}
+    for number in range(count):
+        key = f"{name}/{number:04d}"
+        path = paths.journal(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = Header(key=key, name=key, experiment=name, role="trial", parent=parent, tags=tags)
+        outcome = "complete" if number % 3 == 0 else "pruned"
+        path.write_text(f'{{"entry":"opened","time":1,"header":{header.model_dump_json()}}}\n'
+                        f'{{"entry":"closed","time":2,"outcome":"{outcome}"}}\n')  # fmt: skip
+
+
+def measure(slots: int, trials: int, before: int, uri: str | None, limit: float, paths: RunPaths) -> Measured:
+    """Run a simulated study, for at most ``limit`` seconds.
+
+    Args:
+        slots: of the simulated executor.
+        trials: to do.
+        before: trials that the study has already.
+        uri: of Optuna's database, empty but for other studies; none: SQLite under ``paths``.
+        limit: seconds.
+        paths: an empty folder for all that is recorded.
+    """
+    study = study_of(before + trials)
+    data = load_corpus(study.base.data, paths.cache).summary
+    storage = uri or paths.optuna_uri
+    if before:
+        fill(open_study(open_storage(storage), NAME, study, data), study, paths, before)
+    executor = Simulated(slots, data)
+    began = time.perf_counter()
+    owner = Scheduler(
+        name=NAME, study=study, optuna=open_study(open_storage(storage), NAME, study, data), paths=paths,
+        executor=executor, tags={}, patience=900.0,
+    )  # fmt: skip
+    drawing, real = [0.0, 0.0], owner._start
+
+    def timed(trial_id: int) -> None:
+        cpu = time.process_time()
+        real(trial_id)
+        drawing[0] += time.process_time() - cpu
+        drawing[1] += 1
+
+    owner._start = timed  # type: ignore[method-assign]
+    with owner.recording():
+        opening = time.perf_counter() - began
+        written, began, cpu, ended = disk(), time.perf_counter(), time.process_time(), len(owner.ended)
+        while owner.step(STEP_SECONDS) and time.perf_counter() - began < limit:
+            pass
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        events, written = executor.events, disk() - written
+        owner.stopping = True
+        while owner.running and owner.step(STEP_SECONDS):
+            pass
+    done = [trial for trial in owner.ended.values() if trial.number >= ended]
+    each = sum(2 + 2 * len(trial.intermediate_values) for trial in done) / max(1, len(done))
+    return Measured(
+        slots, events / each, seconds, opening, drawing[0] / drawing[1], (cpu - drawing[0]) / events, events,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, written / 1e3 * each / events,
+    )  # fmt: skip
 
 
 def disk() -> float:
@@ -192,27 +263,63 @@ def disk() -> float:
     return 0.0
 
 
-def scale(uri: str | None, sizes: str, limit: float) -> None:
-    """Measure studies of several sizes and print a table.
+def deliver(paths: RunPaths, uri: str, processes: int) -> float:
+    """Return how many runs a second a sync sends once it has sent some: of ``DELIVERED``, or of all."""
+    journals = [path for path in paths.journals_of(NAME) if path.stem.isdecimal()][-2 * DELIVERED :]
+    aside = paths.runs / f"to be sent by {processes}"
+    there = RunPaths(aside)
+    part = there.journals / NAME
+    part.mkdir(parents=True)
+    shutil.copy(paths.journal(paths.study_key(NAME)), part)
+    sync = Sync(there, uri, processes)
+    try:
+        for path in journals[::2]:
+            shutil.copy(path, part)
+        sync.once()
+        for path in journals[1::2]:
+            shutil.copy(path, part)
+        began = time.perf_counter()
+        result = sync.once()
+        assert not result.unsent, result.unsent
+        return result.runs / (time.perf_counter() - began)
+    finally:
+        sync.close()
+
+
+def scale(sizes: str, limit: float) -> None:
+    """Measure studies of several sizes, then the delivery of their runs, and print tables.
+
+    On PostgreSQL where it is installed, on a server of its own; else on SQLite.
 
     Args:
-        uri: of Optuna's database; none: SQLite in a temporary folder.
-        sizes: slots and trials of each.
+        sizes: ``SLOTSxTRIALS@BEFORE`` of each; the study has ``BEFORE`` trials already.
         limit: seconds after which a study is stopped, and its figures are of what it did.
     """
     table = Table(title="A scheduler with simulated slots")
     for column in (
-        "slots", "trials", "trials/s", "at the end", "events/s", "CPU s a trial", "of a processor with runs",
-        "reopening s", "memory MB", "disk MB",
+        "database", "slots", "trials before", "trials", "events/s", "opening s", "draw ms CPU", "event ms CPU",
+        "trials/s at most", "of a processor with runs", "memory MB", "disk kB a trial",
     ):  # fmt: skip
         table.add_column(column)
-    for size in sizes.split(","):
-        slots, trials = map(int, size.split("x"))
-        found = measure(slots, trials, uri, limit)
-        share = found.cpu / found.trials * slots / RUN_SECONDS
-        table.add_row(
-            f"{slots:,}", f"{found.trials:,} of {trials:,}", f"{found.trials / found.seconds:.1f}",
-            f"{found.last:.1f}", f"{found.events / found.seconds:.0f}", f"{found.cpu / found.trials:.3f}",
-            f"{share:.1%}", f"{found.opening:.1f}", f"{found.megabytes:.0f}", f"{found.written:.0f}",
-        )  # fmt: skip
-        Console(width=160).print(table)
+    with ExitStack() as stack:
+        server = None
+        if binaries() and find_spec("psycopg"):
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            server = stack.enter_context(PostgreSQL.started(Path(folder)))
+        for number, size in enumerate(sizes.split(",")):
+            slots, trials, before = map(int, size.replace("@", "x").split("x"))
+            paths = RunPaths(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            uri = server.create(f"optuna{number}") if server else None
+            found = measure(slots, trials, before, uri, limit, paths)
+            one = found.draw + found.event * found.events / found.trials
+            table.add_row(
+                "PostgreSQL" if server else "SQLite", f"{slots:,}", f"{before:,}", f"{found.trials:,.0f}",
+                f"{found.events / found.seconds:.0f}", f"{found.opening:.1f}", f"{found.draw * 1e3:.0f}",
+                f"{found.event * 1e3:.1f}", f"{1 / one:.1f}", f"{one * slots / RUN_SECONDS:.1%}",
+                f"{found.megabytes:.0f}", f"{found.written:.0f}",
+            )  # fmt: skip
+            Console(width=180).print(table)
+        for processes in (1, 2) if server else (1,):
+            tracking = server.create(f"mlflow{processes}") if server else paths.tracking_uri()
+            rate = deliver(paths, tracking, processes)
+            print(f"delivery by {processes} processes: {rate:.1f} runs/s", flush=True)

@@ -33,6 +33,13 @@ class PostgreSQL:
     port: int
     folder: Path
 
+    def restart(self) -> None:
+        """End it at once, with all its connections, and start it again."""
+        programs = binaries()
+        assert programs is not None
+        _run([str(programs / "pg_ctl"), "-D", str(self.folder / "data"), "-w", "-m", "immediate",
+              "-l", str(self.folder / "log"), "-o", _options(self.port, self.folder), "restart"])  # fmt: skip
+
     def uri(
         self, user: str = "postgres", password: str = PASSWORD, host: str = "127.0.0.1", port: int | None = None,
         database: str = "postgres",
@@ -69,14 +76,17 @@ class PostgreSQL:
         data = home / "data"
         _run([str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "scram-sha-256",
               f"--pwfile={secret}", "--no-sync"])  # fmt: skip
-        options = f"-p {port} -k {home} -h 127.0.0.1 -F"
         control = [str(programs / "pg_ctl"), "-D", str(data), "-w"]
-        _run([*control, "-l", str(home / "log"), "-o", options, "start"])
+        _run([*control, "-l", str(home / "log"), "-o", _options(port, home), "start"])
         try:
             yield cls(port, home)
         finally:
             _run([*control, "-m", "immediate", "stop"])
             shutil.rmtree(home, ignore_errors=True)
+
+
+def _options(port: int, home: Path) -> str:
+    return f"-p {port} -k {home} -h 127.0.0.1 -F"
 
 
 def _run(command: Sequence[str]) -> None:

@@ -281,7 +281,8 @@ class MlflowWriter:
         header = first.header
         experiment = self._experiment(header.experiment)
         if header.role in ("study", "experiment") and experiment not in self._with_views:
-            write_views(self._client, experiment, first)
+            shared = any(key == header.key and uid != header.uid for key, uid in self._runs)
+            write_views(self._client, experiment, first, shared and header.role == "study")
             self._with_views.add(experiment)
         known = self._runs.get(_identity(header)) or self._search(header)
         if known is None:

@@ -14,25 +14,27 @@ from mlflow.tracking import MlflowClient
 from experiments.serving.selection import ranking
 from experiments.tracking import names
 from experiments.tracking.journal import Opened
-from experiments.tracking.views import SCORES, digest, views
+from experiments.tracking.views import SCORES, digest, of_one, views
 
 DESCRIPTION_LENGTH = 4000
 TIES = 50
 """So many of the best runs are looked at to break ties of the best score."""
 
 
-def write_views(client: MlflowClient, experiment: str, first: Opened) -> None:
+def write_views(client: MlflowClient, experiment: str, first: Opened, shared: bool = False) -> None:
     """Put the named views of a study or experiment where they are not yet.
 
     Args:
         client: MLflow.
         experiment: its id.
         first: of the journal of the study's own run, or of an experiment's.
+        shared: whether other people's studies of this name are in the experiment; this one then has its own, too.
     """
     there = client.get_experiment(experiment).tags
     written = json.loads(there.get(names.VIEWS_WRITTEN, "{}"))
     now = dict(written)
-    for view in views(first.header):
+    found_here = views(first.header)
+    for view in found_here + ([of_one(view, first.header) for view in found_here] if shared else []):
         value, found = view.value(first.time), there.get(view.tag)
         removed = found is None and view.key in written
         changed = found is not None and found != value and digest(found) != written.get(view.key)

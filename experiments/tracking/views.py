@@ -12,7 +12,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.tracking import names
 from experiments.tracking.journal import Header
@@ -115,6 +115,23 @@ def views(header: Header) -> list[View]:
         View(CURVES, "Curves", _state(role, columns, _curves(), "FIRST_10_RUNS"), charts=True),
         View(QUESTION, own[0], _state(role, columns, own[1], "SHOWALL"), charts=True),
     ]
+
+
+def of_one(view: View, header: Header) -> View:
+    """Return a view of one person's study alone, where several people's studies of a name share an experiment.
+
+    Args:
+        view: of all.
+        header: of the study's own run.
+    """
+    whose = f"{header.tags.get(names.USER, 'study')} {header.uid[:8]}"
+    only = f"{view.state['searchFilter']} AND tags.`{names.UID}` = '{header.uid}'"
+    return replace(
+        view,
+        key=f"{view.key}-{header.uid[:8]}",
+        name=f"{view.name} of {whose}",
+        state={**view.state, "searchFilter": only},
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -19,6 +21,7 @@ import pytest
 import requests
 
 from experiments.serving.choosing import champion_to_serve
+from experiments.tracking import names
 from experiments.tracking import sync as sync_module
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import sync_once
@@ -140,7 +143,19 @@ def test_two_people_with_one_name_have_two_studies_in_one_mlflow(
     [experiment] = client.search_experiments(filter_string="name = 'same'")
     runs = client.search_runs([experiment.experiment_id], "tags.`seqclf.role` = 'trial'")
     assert len(runs) == 4
-    assert len({run.data.tags["seqclf.uid"] for run in runs}) == 2
+    uids = {run.data.tags["seqclf.uid"] for run in runs}
+    assert len(uids) == 2
+    shown = {
+        view["name"]: json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
+        for name, value in client.get_experiment(experiment.experiment_id).tags.items()
+        if name.startswith(names.VIEW)
+        for view in [json.loads(value)]
+    }
+    of_one = [state["searchFilter"] for name, state in shown.items() if " of " in name]
+    assert len(of_one) == 3, "the second person has views of his own study"
+    [uid] = [uid for uid in uids if uid in of_one[0]]
+    seen = client.search_runs([experiment.experiment_id], of_one[0])
+    assert [run.data.tags["seqclf.uid"] for run in seen] == [uid, uid]
 
 
 def test_a_second_owner_of_a_shared_study_is_told_who_the_first_is(

@@ -12,17 +12,24 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 import seqclf_core
+from experiments.tracking.sync import sync_once
+from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
 from studies.engine import ray_cluster
 from studies.engine.processes import Processes
 from studies.engine.ray_cluster import LOOPBACK, answers, join, make_token, split_address
+from studies.engine.scheduler import Scheduler
+from studies.engine.storage import explained, open_storage, open_study
 from studies.study import Study
+from tests.postgres import PostgreSQL
 from tests.studies.engine.cluster import LocalCluster, actors, family, free_port, stop_hard
 from tests.studies.engine.stepping import OpenScheduler, journals_agree, outcomes, run_all, scores
 from tests.studies.engine.study_command import ROOT, Command, trials
@@ -134,6 +141,52 @@ def test_a_node_that_dies_and_one_that_freezes_change_no_curve(
     for trial in range(4):
         folder = owner.paths.work(f"test/{trial:04d}")
         assert {path.name for path in folder.rglob("*") if path.is_file()} >= {"events.json", "test.parquet"}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(find_spec("psycopg") is None, reason="the extra `team` is not installed")
+def test_a_database_that_restarts_and_an_mlflow_that_is_away_change_no_curve(
+    cluster: LocalCluster, open_scheduler: OpenScheduler, slow: Study, tmp_path: Path
+) -> None:
+    slow = replace(slow, total=2)
+    whole = open_scheduler(slow, total=2, name="whole")
+    run_all(whole)
+    paths = whole.paths
+    data = load_corpus(slow.base.data, paths.cache).summary
+    with PostgreSQL.started(tmp_path) as server:
+        uri = server.create("optuna")
+
+        def on_cluster() -> tuple[Any, Scheduler]:
+            executor = executor_on(cluster, 2, tmp_path / "mark")
+            opened = open_study(open_storage(uri), "test", slow, data)
+            owner = Scheduler(
+                name="test", study=slow, optuna=opened, paths=paths, executor=executor, tags={}, patience=60.0
+            )
+            return executor, owner
+
+        def until_it_restarts(owner: Scheduler) -> None:
+            with explained(), owner.recording():
+                for step in count():
+                    assert owner.step(0.2), "it ended before the server did"
+                    if step > 4 and sum(len(run.recorder.progress) for run in owner.running.values()) >= 2:
+                        server.restart()
+
+        executor, owner = on_cluster()
+        with pytest.raises(UserError, match=r"takes no more.*same command again"):
+            until_it_restarts(owner)
+        executor.close()
+        away = sync_once(paths.runs, f"http://127.0.0.1:{free_port()}")
+        assert away.unsent
+        assert not away.entries
+
+        executor, owner = on_cluster()
+        try:
+            run_all(owner)
+            assert outcomes(owner) == ["COMPLETE"] * 2
+            assert scores(owner) == scores(whole)
+            assert journals_agree(owner)
+        finally:
+            executor.close()
 
 
 @pytest.mark.timeout(120)
