@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from experiments.tracking.journal import Happened, read
+from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.events import Finished
 from seqclf_core.run import run
@@ -86,5 +90,35 @@ def cluster(rounds: int) -> None:
                 executor.close()
                 if kind == "slot, RUNS shared":
                     module.connect(there.address)
+            two_nodes(there, folder, rounds)
         finally:
             there.stop()
+
+
+def two_nodes(there: LocalCluster, folder: Path, rounds: int) -> None:
+    """Compare two nodes of one slot each with two worker processes: seconds of a study's runs, in turns.
+
+    It takes a machine with two processors that do nothing else.
+    """
+    ratios = []
+    for number in range(rounds):
+        seconds = []
+        for place, more in (("here", []), ("there", ["--ray", there.address, "--token", str(there.token)])):
+            runs = folder / f"{place}{number}"
+            command = [
+                sys.executable, "-m", "studies.commands", "study", "factors", "--name", "bench",
+                "--runs", str(runs), "--blocks", "1", "--workers", "2", "--no-report",
+                "--data.source", "synthetic", "--data.limit", "4000", "--train.epochs", "2", *more,
+            ]  # fmt: skip
+            subprocess.run(command, cwd=Path(__file__).parents[1], check=True, stdout=subprocess.DEVNULL)
+            ends = [
+                entry.event.metrics["total_seconds"]
+                for path in RunPaths(runs).journals_of("bench")
+                for entry in read(path)
+                if isinstance(entry, Happened) and isinstance(entry.event, Finished)
+            ]
+            seconds.append(statistics.median(ends))
+        ratios.append(seconds[1] / seconds[0])
+    print(
+        f"runs on two nodes of one slot / by two worker processes: {statistics.median(ratios):.2f} (at most 1.05)"
+    )

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,6 +63,8 @@ class Simulated:
         self.slots = slots
         self.notices: list[str] = []
         self.events = 0
+        self.filling = True
+        """Whether runs are found somewhere on their way, as those of a study that has long been at work."""
         self._data = data
         self._ready: deque[tuple[str, Message]] = deque()
         self._streams: dict[str, Iterator[Message]] = {}
@@ -74,7 +76,7 @@ class Simulated:
             data=self._data, parameters=1_000_000, device="cpu", precision="bf16", evaluations=EVALUATIONS
         )
         metrics = {"train/loss": 0.4, "train/accuracy": 0.8, "val/loss": 0.4, "val/accuracy": 0.8}
-        for evaluation in range(1, EVALUATIONS + 1):
+        for evaluation in range(draw.randint(1, EVALUATIONS) if self.filling else 1, EVALUATIONS + 1):
             step += 10_000
             score = level + 0.01 * evaluation / EVALUATIONS + draw.uniform(-0.003, 0.003)
             yield progress(evaluation, step, {**metrics, "val/accuracy": score})
@@ -137,7 +139,7 @@ class Measured:
     """That were done, those at work counted by their events."""
     seconds: float
     opening: float
-    """Seconds from opening its database until the first draw."""
+    """CPU seconds from opening its database until the first draw."""
     draw: float
     """CPU seconds of a start: draw, settings, journal, database."""
     event: float
@@ -222,11 +224,13 @@ def measure(slots: int, trials: int, before: int, uri: str | None, limit: float,
     if before:
         fill(open_study(open_storage(storage), NAME, study, data), study, paths, before)
     executor = Simulated(slots, data)
-    began = time.perf_counter()
+    began = time.process_time()
     owner = Scheduler(
         name=NAME, study=study, optuna=open_study(open_storage(storage), NAME, study, data), paths=paths,
         executor=executor, tags={}, patience=900.0,
     )  # fmt: skip
+    # The draws that fill the slots are like the later ones, and are not measured.
+    owner.study = replace(study, sampler=lambda seed: RandomSampler(seed=seed))
     drawing, real = [0.0, 0.0], owner._start
 
     def timed(trial_id: int) -> None:
@@ -235,10 +239,12 @@ def measure(slots: int, trials: int, before: int, uri: str | None, limit: float,
         drawing[0] += time.process_time() - cpu
         drawing[1] += 1
 
-    owner._start = timed  # type: ignore[method-assign]
     with owner.recording():
-        opening = time.perf_counter() - began
-        written, began, cpu, ended = disk(), time.perf_counter(), time.process_time(), len(owner.ended)
+        opening = time.process_time() - began
+        owner.step(STEP_SECONDS)
+        owner.study, owner._start, executor.filling = study, timed, False  # type: ignore[method-assign]
+        executor.events = 0
+        written, began, cpu = disk(), time.perf_counter(), time.process_time()
         while owner.step(STEP_SECONDS) and time.perf_counter() - began < limit:
             pass
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
@@ -246,10 +252,11 @@ def measure(slots: int, trials: int, before: int, uri: str | None, limit: float,
         owner.stopping = True
         while owner.running and owner.step(STEP_SECONDS):
             pass
-    done = [trial for trial in owner.ended.values() if trial.number >= ended]
-    each = sum(2 + 2 * len(trial.intermediate_values) for trial in done) / max(1, len(done))
+    whole = [trial for trial in owner.ended.values() if 1 in trial.intermediate_values][-1000:]
+    each = sum(2 + 2 * len(trial.intermediate_values) for trial in whole) / len(whole)
+    draw, event = drawing[0] / max(1.0, drawing[1]), (cpu - drawing[0]) / events
     return Measured(
-        slots, events / each, seconds, opening, drawing[0] / drawing[1], (cpu - drawing[0]) / events, events,
+        slots, events / each, seconds, opening, draw, event, events,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, written / 1e3 * each / events,
     )  # fmt: skip
 
@@ -297,7 +304,7 @@ def scale(sizes: str, limit: float) -> None:
     """
     table = Table(title="A scheduler with simulated slots")
     for column in (
-        "database", "slots", "trials before", "trials", "events/s", "opening s", "draw ms CPU", "event ms CPU",
+        "database", "slots", "trials before", "trials", "events/s", "opening s CPU", "draw ms CPU", "event ms CPU",
         "trials/s at most", "of a processor with runs", "memory MB", "disk kB a trial",
     ):  # fmt: skip
         table.add_column(column)
