@@ -32,7 +32,6 @@ from seqclf_core.data.soft_labels import joined
 from seqclf_core.data.unlabelled import Unlabelled, read_unlabelled
 from seqclf_core.data.vocabulary import PAD
 from seqclf_core.ended import record, recorded
-from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary, Event, Finished, Started
 from seqclf_core.vectors import save_vectors
 
@@ -76,7 +75,6 @@ def stream(config: VectorSettings, folder: Path, cache: Path) -> Iterator[Event]
 
     Raises:
         DataError: if the texts cannot be used; names the file and row.
-        UserError: if gensim is not installed.
     """
     if ended := recorded(folder, config):
         yield from ended
@@ -109,10 +107,8 @@ def skip_gram(texts: Split, vocab_size: int, settings: SkipGramConfig, seed: int
 
     The same texts, settings and seed give the same vectors.
     """
-    try:
-        from gensim.models import Word2Vec  # noqa: PLC0415 - seconds; its absence is told
-    except ImportError as error:
-        raise UserError("Word vectors need gensim: .venv/bin/pip install -r requirements-vectors.lock") from error
+    from gensim.models import Word2Vec  # noqa: PLC0415 - seconds, which --help need not wait for
+
     names = [str(id_) for id_ in range(vocab_size)]
     sentences = [
         [names[id_] for id_ in texts.tokens[start:end].tolist()] for start, end in pairwise(texts.offsets)

@@ -65,7 +65,6 @@ def perform(base: RunConfig, tmp_path: Path) -> Run:
 def test_vectors_teach_nothing_of_held_out_texts_and_are_the_same_again(
     base: RunConfig, perform: Run, tmp_path: Path
 ) -> None:
-    pytest.importorskip("gensim")
     settings = word_vectors.VectorSettings(data=base.data).override({"model.embed_dim": 8, "model.epochs": 1})
     (result,) = perform(word_vectors.EXPERIMENT, settings)
     assert result.finished

@@ -39,7 +39,6 @@ def table_of(said: str) -> list[str]:
 def test_killed_on_the_way_the_recipe_goes_on_to_the_same_end(
     reviews_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("gensim")
     for variable in ("MLFLOW_TRACKING_URI", "SEQCLF_OPTUNA_URI"):
         monkeypatch.delenv(variable, raising=False)
     data = shutil.copytree(reviews_folder, tmp_path / "data")
