@@ -125,7 +125,8 @@ def study_of(arguments: Sequence[str], module: Any, options: Options[Any], seed:
         raise UserError(f"a study takes at least 1 trial; {study.total} were asked for")
     named, given = named_settings(arguments[1:]), options.config.flat()
     base = study.base.override({name: value for name, value in given.items() if name in named})
-    command = mask(shlex.join(["seqclf", "study", *arguments]))
+    drawn = [] if options.study_seed is not None else ["--study-seed", str(seed)]  # else the command draws another
+    command = mask(shlex.join(["seqclf", "study", *arguments, *drawn]))
     study = study.with_base(base, named)
     return replace(study, notes={**study.notes, names.COMMAND: command})
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from experiments.tracking import journal
+from experiments.tracking import journal, names
 from experiments.tracking.paths import RunPaths
+from experiments.tracking.plan import StudyPlan
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--trials", "2", "--workers", "1", "--no-report", "--train.epochs", "1", "--train.evals-per-epoch", "1"]
@@ -32,5 +33,9 @@ def test_a_setting_that_is_named_has_its_value_in_every_trial(tmp_path: Path, re
     assert [header.params["model.hidden_dim"] for header in headers] == [40, 40]
     trials = optuna.load_study(study_name="imdb", storage=paths.optuna_uri).trials
     assert all("model.hidden_dim" not in trial.params for trial in trials)
+    tags = journal.opened(journal.read(paths.journal(RunPaths.study_key("imdb")))).header.tags
+    plan = StudyPlan.from_tags(tags)
+    assert plan
+    assert tags[names.COMMAND].endswith(f"--study-seed {plan.seed}")  # typed again, it is the same study
     for line in ("best      val/accuracy", "next      make ui"):
         assert line in done.stdout  # the card at the end
