@@ -21,10 +21,10 @@ from seqclf_core.config import RunConfig
 from seqclf_core.events import Finished
 from seqclf_core.run import run
 from seqclf_core.training.skeleton import CHECKPOINT
+from studies.cluster.machines import join
 from studies.engine.executors import Executor, Job
 from studies.engine.processes import Processes
-from studies.engine.ray_cluster import join
-from tests.studies.engine.cluster import LocalCluster
+from tests.studies.cluster.cluster import LocalCluster
 
 CHECKPOINT_MB = 24
 """Of the largest model of ``make study``, with both moments of AdamW."""

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import write_reviews
-from tests.studies.engine.cluster import LocalCluster, actors, family, kill_head_alone, stop_hard
+from tests.studies.cluster.cluster import LocalCluster, actors, family, kill_head_alone, stop_hard
 from tests.studies.engine.study_command import Command, children_in_mlflow, trials
 
 ORPHAN_SECONDS = 90.0
@@ -163,7 +163,7 @@ def to_processes(scene: Scene) -> None:
 def fill_store(scene: Scene) -> None:
     """Put more into the object store than it holds, while the study goes on."""
     script = (
-        "import sys, numpy\nfrom pathlib import Path\nfrom studies.engine.ray_cluster import join\n"
+        "import sys, numpy\nfrom pathlib import Path\nfrom studies.cluster.machines import join\n"
         "join(sys.argv[1], Path(sys.argv[2]))\nimport ray\n"
         "kept = [ray.put(numpy.ones(5_000_000)) for _ in range(8)]\nimport time\ntime.sleep(5)\n"
     )

@@ -8,6 +8,7 @@ import torch
 
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import DeviceError
+from seqclf_core.events import Started
 from seqclf_core.kernels.build import Unavailable
 from seqclf_core.kernels.lstm import LSTMKernel, load_kernel
 from seqclf_core.models import Encoder
@@ -65,6 +66,21 @@ def pick_kernel(config: RunConfig, bf16: bool, device: torch.device) -> LSTMKern
     if wanted == "own":
         raise DeviceError(f"train.kernel=own was asked for, but {reason}; use auto or onednn")
     return None
+
+
+def compute_as(encoder: Encoder, started: Started) -> None:
+    """Let an encoder on a CPU compute as a run did, to the same bits where the machine is of the same kind.
+
+    Raises:
+        DeviceError: if the run's kernel cannot be had here; says why.
+    """
+    encoder.bf16 = started.precision == "bf16"
+    encoder.kernel = None
+    if started.kernel == "own":
+        kernel = load_kernel()
+        if isinstance(kernel, Unavailable):
+            raise DeviceError(f"the run was computed by the project's own kernel, but {kernel.reason}")
+        encoder.kernel = kernel
 
 
 def kernel_name(encoder: Encoder, device: torch.device) -> Literal["own", "onednn", "cudnn"]:

@@ -30,7 +30,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Print what disagrees; status 1 where something is left that does."""
     options = parse(Options, arguments, "doctor")
-    from studies.engine.doctor import examine
+    from studies.doctor.examine import examine
 
     paths = RunPaths(options.runs)
     diagnosis = examine(

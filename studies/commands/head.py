@@ -30,7 +30,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Start the head and wait until it ends."""
     options = parse(Options, arguments, "head")
-    from studies.engine.ray_cluster import Machine, run_head
+    from studies.cluster.machines import Machine, run_head
 
     machine = Machine(options.cache, options.cpus, options.memory)
     return run_head(options.host, options.port, options.token, machine)

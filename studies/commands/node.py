@@ -32,7 +32,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Start the node and wait until it ends."""
     options = parse(Options, arguments, "node")
-    from studies.engine.ray_cluster import Machine, run_node
+    from studies.cluster.machines import Machine, run_node
 
     machine = Machine(options.cache, options.cpus, options.memory, options.local)
     return run_node(options.ray, options.token, machine, options.host)

@@ -19,11 +19,11 @@ from seqclf_core.data.sources import resolve
 from seqclf_core.environment import huge_pages_notice
 from seqclf_core.events import DataSummary
 from seqclf_core.masking import mask
+from studies.cluster.machines import join
 from studies.engine.executors import Executor
 from studies.engine.metadata import study_tags
 from studies.engine.processes import Processes
 from studies.engine.progress import Display, card, disk_megabytes
-from studies.engine.ray_cluster import join
 from studies.engine.resources import default_workers, devices
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import count_done, explained, open_storage, open_study

@@ -35,7 +35,7 @@ from studies.engine.storage import open_storage, open_study
 from studies.study import Study
 from tests.experiments.tracking.journal_samples import everything_in, record_study
 from tests.postgres import PASSWORD, PostgreSQL
-from tests.studies.engine.cluster import free_port
+from tests.studies.cluster.cluster import free_port
 from tests.studies.engine.stepping import OpenScheduler, outcomes, run_all, scores
 from tests.studies.engine.study_command import Command
 

@@ -23,14 +23,14 @@ import seqclf_core
 from experiments.tracking.sync import sync_once
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
-from studies.engine import ray_cluster
+from studies.cluster import machines
+from studies.cluster.machines import LOOPBACK, answers, join, make_token, split_address
 from studies.engine.processes import Processes
-from studies.engine.ray_cluster import LOOPBACK, answers, join, make_token, split_address
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import explained, open_storage, open_study
 from studies.study import Study
 from tests.postgres import PostgreSQL
-from tests.studies.engine.cluster import LocalCluster, actors, family, free_port, stop_hard
+from tests.studies.cluster.cluster import LocalCluster, actors, family, free_port, stop_hard
 from tests.studies.engine.stepping import OpenScheduler, journals_agree, outcomes, run_all, scores
 from tests.studies.engine.study_command import ROOT, Command, trials
 
@@ -278,7 +278,7 @@ def test_a_cluster_listens_on_the_loopback_address_and_asks_for_the_token(
     wrong = tmp_path / "wrong"
     make_token(wrong)
     script = (
-        "import sys\nfrom pathlib import Path\nfrom studies.engine.ray_cluster import join\n"
+        "import sys\nfrom pathlib import Path\nfrom studies.cluster.machines import join\n"
         "from seqclf_core.errors import UserError\n"
         "try:\n    join(sys.argv[1], Path(sys.argv[2]))\nexcept UserError as error:\n    print('told:', error)\n"
     )
@@ -308,7 +308,7 @@ def test_a_wrong_address_a_bad_token_and_no_ray_are_told_at_once(
         join(closed, token)
     with pytest.raises(UserError, match="--token"):
         join(closed, tmp_path / "missing")
-    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
+    monkeypatch.setattr(machines, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"requirements-cluster\.lock"):
         join(closed, token)
 
@@ -316,8 +316,8 @@ def test_a_wrong_address_a_bad_token_and_no_ray_are_told_at_once(
 @pytest.mark.parametrize("unsaid", [False, True])
 def test_a_process_that_ray_ends_leaves_a_last_word(cluster: LocalCluster, unsaid: bool) -> None:
     script = (
-        "import os, sys\nfrom pathlib import Path\nfrom studies.engine.ray_cluster import prepare\n"
-        "prepare(sys.argv[1], Path(sys.argv[2]))\nfrom studies.engine.ray_executor import LastWords\n"
+        "import os, sys\nfrom pathlib import Path\nfrom studies.cluster.machines import prepare\n"
+        "prepare(sys.argv[1], Path(sys.argv[2]))\nfrom studies.cluster.ray_executor import LastWords\n"
         f"words = LastWords('told')\n{'words.unsay()' if unsaid else ''}\nos.kill(os.getpid(), 9)\n"
     )
     command = [sys.executable, "-c", script, cluster.address, str(cluster.token)]

@@ -17,9 +17,9 @@ from experiments.tracking.sync import sync_once
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
+from studies.doctor.examine import examine
+from studies.doctor.findings import Diagnosis
 from studies.engine.cleanup import KEPT_MODELS
-from studies.engine.doctor import examine
-from studies.engine.findings import Diagnosis
 from studies.engine.inline import Inline
 from studies.engine.ownership import owned
 from studies.engine.scheduler import Scheduler

@@ -1,4 +1,4 @@
-"""``ray start`` on the address that it is given: ``python -m studies.engine.ray_start start ...``.
+"""``ray start`` on the address that it is given: ``python -m studies.cluster.ray_start start ...``.
 
 Ray replaces 127.0.0.1 by an address that others can reach, and then listens on all interfaces, unless
 RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 says that there is no cluster; and then it lets no second node join. Here the

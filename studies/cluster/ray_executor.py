@@ -5,7 +5,7 @@ run again wherever there is room. The encoded reviews travel to each machine's c
 that all machines share, runs write into it; where it is not, the checkpoint of each evaluation and the files of an
 ended run come back with the events.
 
-Import this module after ``ray_cluster.prepare``: Ray reads the environment when it is imported.
+Import this module after ``machines.prepare``: Ray reads the environment when it is imported.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from seqclf_core.errors import DataError, UserError
 from seqclf_core.events import Finished, Saved
 from seqclf_core.files import atomic_write
 from seqclf_core.slot import environment
+from studies.cluster.machines import WORKER_ENVIRONMENT, split_address
+from studies.cluster.ray_slot import LIFE, About, RaySlot, read_files, write_files
 from studies.engine.executors import DiskFull, Failed, Job, Message, Stopped, Unfit, WorkerDied, parse_message
-from studies.engine.ray_cluster import WORKER_ENVIRONMENT, split_address
-from studies.engine.ray_slot import LIFE, About, RaySlot, read_files, write_files
 
 BEAT_SECONDS = 10.0
 """Every slot hears this often that its study is still there."""
@@ -54,7 +54,7 @@ GONE = (
 
 
 def connect(address: str) -> None:
-    """Connect this process to a cluster that ``ray_cluster.prepare`` has made sure of.
+    """Connect this process to a cluster that ``machines.prepare`` has made sure of.
 
     Raises:
         UserError: if it refuses the token, or this machine is no node of it.

@@ -3,7 +3,7 @@
 It ends itself when its node or its study is gone. Where RUNS is not a folder that all machines share, a run writes
 into a temporary folder here, and its files come back with the events that they belong to.
 
-Import this module after ``ray_cluster.prepare``: Ray reads the environment when it is imported.
+Import this module after ``machines.prepare``: Ray reads the environment when it is imported.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from seqclf_core.events import Finished, Progress, Saved
 from seqclf_core.files import atomic_write
 from seqclf_core.slot import Slot, environment, last_words
 from seqclf_core.training.skeleton import CHECKPOINT
+from studies.cluster.machines import CACHE, LOCAL, default_cache
 from studies.engine.executors import parse_message
-from studies.engine.ray_cluster import CACHE, LOCAL, default_cache
 
 LIFE = "life"
 """The concurrency group in which an actor answers while a run is at work."""

@@ -28,12 +28,12 @@ from seqclf_core.data.cache import damaged
 from seqclf_core.errors import SavedError, UserError
 from seqclf_core.events import EVENT, Event
 from seqclf_core.training.checkpoint import read_tensors
+from studies.doctor.compare_mlflow import compare_with_mlflow
+from studies.doctor.findings import Diagnosis, Finding
+from studies.doctor.rebuild import rebuild, recorded_trials, set_aside, unreadable_database
+from studies.doctor.run_files import check_files
 from studies.engine.cleanup import OUTCOMES, close, leftovers, remove, superseded, trial_key
-from studies.engine.compare_mlflow import compare_with_mlflow
-from studies.engine.findings import Diagnosis, Finding
 from studies.engine.ownership import owned
-from studies.engine.rebuild import rebuild, recorded_trials, set_aside, unreadable_database
-from studies.engine.run_files import check_files
 from studies.engine.storage import PLAN, open_storage
 
 

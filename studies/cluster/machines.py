@@ -159,7 +159,7 @@ class RayNode:
         # A file and not a pipe: whoever starts a node may be gone before it is.
         self.log = log or Path(tempfile.mkstemp(prefix="seqclf-ray-", suffix=".log")[1])
         command = [
-            sys.executable, "-m", "studies.engine.ray_start", "start", *arguments, "--block",
+            sys.executable, "-m", "studies.cluster.ray_start", "start", *arguments, "--block",
             "--disable-usage-stats", "--include-log-monitor=false",
             # Ray's defaults are fixed ranges, which a second node on a machine or another person's cluster holds.
             "--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0",
@@ -283,7 +283,7 @@ def join(address: str, token: Path | None) -> ModuleType:
             or this machine is no node of the cluster.
     """
     prepare(address, token or default_token())
-    from studies.engine import ray_executor  # noqa: PLC0415 - Ray, which reads the environment set above
+    from studies.cluster import ray_executor  # noqa: PLC0415 - Ray, which reads the environment set above
 
     ray_executor.connect(address)
     return ray_executor

@@ -25,9 +25,10 @@ from seqclf_core.events import Event, Finished, Started
 from seqclf_core.files import atomic_write, remove
 from seqclf_core.losses import LOSSES
 from seqclf_core.training.checkpoint import TOKENIZER, load_classifier, load_tokenizer, read_settings
+from seqclf_core.training.device import compute_as
 from seqclf_core.training.evaluation import log_odds
 from seqclf_core.training.predictions import write_predictions
-from studies.engine.findings import Finding
+from studies.doctor.findings import Finding
 
 
 def check_files(key: str, events: Sequence[Event], paths: RunPaths, tracking_uri: str) -> Iterator[Finding]:
@@ -108,7 +109,7 @@ def _fetch(key: str, name: str, paths: RunPaths, tracking_uri: str) -> None:
 def _compute(folder: Path, split: str, name: str, started: Started, paths: RunPaths) -> None:
     model, config = load_classifier(folder / MODEL)
     corpus = _corpus(folder / MODEL, started.data.digest, paths)
-    model.encoder.bf16 = started.precision == "bf16"
+    compute_as(model.encoder, started)
     part = {"train": corpus.train, "val": corpus.val, "test": corpus.test}[split]
     odds = log_odds(model, LOSSES[config.model.loss], EncodedSplit(part, config.data), torch.device("cpu"))
     write_predictions(folder / name, part, odds)

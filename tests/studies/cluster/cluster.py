@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from studies.engine.ray_cluster import LOOPBACK, Machine, RayNode, start_head, start_node
+from studies.cluster.machines import LOOPBACK, Machine, RayNode, start_head, start_node
 
 MEMORY = 100_000_000
 """Bytes of each node's object store."""

@@ -22,7 +22,7 @@ from experiments.tracking.sync import LOCK_SECONDS, sync_once
 from seqclf_core.ended import changed
 from seqclf_core.errors import UserError
 from seqclf_core.files import sha256_of
-from studies.engine.findings import Finding
+from studies.doctor.findings import Finding
 
 
 def compare_with_mlflow(paths: RunPaths, uri: str, busy: frozenset[str] = frozenset()) -> list[Finding]:

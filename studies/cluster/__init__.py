@@ -1,0 +1,1 @@
+"""Many machines: Ray core behind the same contract as processes; heads, nodes and slots."""

@@ -1,0 +1,1 @@
+"""What the stores say compared with the journals, and what repairs it."""
