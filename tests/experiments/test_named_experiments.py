@@ -101,4 +101,5 @@ def test_an_interrupted_experiment_goes_on_and_arrives_in_mlflow_once(
     assert run["info"][:2] == ("last bce e8 h8 seed 0", "FINISHED")
     assert len(run["metrics"]["val/accuracy"]) == 12
     assert run["tags"]["seqclf.role"] == "experiment"
-    assert run["predictions"] == ["predictions/test.parquet", "predictions/val.parquet"]
+    kept = ["predictions/errors.json", "predictions/test.parquet", "predictions/val.parquet"]
+    assert run["predictions"] == kept

@@ -146,7 +146,7 @@ def test_weights_of_teachers_are_given_for_all_or_found_for_all(tmp_path: Path) 
     assert read_members("2 a/0 + 6 * a/1", paths, "MEMBERS") == {"a/0": 0.25, "a/1": 0.75}
     assert read_members("a/1", paths, "MEMBERS") == {"a/1": 1.0}
     for wrong in ("2 a/0 + a/1", "a/0 + a/0", "0 a/0 + 0 a/1"):
-        with pytest.raises(UserError, match="named once"):
+        with pytest.raises(UserError, match="each run once"):
             read_members(wrong, paths, "MEMBERS")
 
 

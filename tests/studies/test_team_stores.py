@@ -256,7 +256,7 @@ def test_several_processes_send_what_one_would(
     finally:
         sync.close()
     assert other.wait() is not None
-    everything = {key: run for key, run in everything_in(server).items() if key.startswith("imdb/")}
+    everything = everything_in(server, "imdb/")
     assert len(everything) == 25
     for key, run in everything_in(alone.tracking_uri()).items():
         assert everything[key] == run

@@ -90,8 +90,13 @@ def record_study(paths: RunPaths, trials: int, first: int = 0) -> None:
         recorder.close("complete")
 
 
-def everything_in(uri: str) -> dict[str, object]:
-    """Return all that MLflow holds, by the run's key and without the ids that it draws at random."""
+def everything_in(uri: str, prefix: str = "") -> dict[str, object]:
+    """Return all that MLflow holds, by the run's key and without the ids that it draws at random.
+
+    Args:
+        uri: of MLflow.
+        prefix: of the keys of the runs that are meant, where others share it.
+    """
     if uri.startswith("sqlite"):  # files of runs are found below RUNS
         read_without_server(RunPaths(Path(str(make_url(uri).database)).parent).artifacts)
     client = MlflowClient(tracking_uri=uri)
@@ -99,6 +104,7 @@ def everything_in(uri: str) -> dict[str, object]:
         run
         for experiment in client.search_experiments()
         for run in client.search_runs([experiment.experiment_id], run_view_type=ViewType.ACTIVE_ONLY)
+        if run.data.tags["seqclf.key"].startswith(prefix)
     ]
     keys = {run.info.run_id: run.data.tags["seqclf.key"] for run in runs}
     assert len(set(keys.values())) == len(keys), "a run was made twice"
