@@ -1,8 +1,8 @@
 """The contrast of losses at matched head rates, where a study of factors has it.
 
 At equal learning rate two logits under Adam are one logit whose head learns twice as fast and starts larger by
-sqrt(2); tests/core/test_losses.py shows it to 1e-10. So the losses are compared like for like between one logit
-at twice the rate of the head, and two logits.
+sqrt(2), to 1e-10 (tests/core/training/test_optimizer.py). So the losses are compared like for like between one
+logit at twice the rate of the head, and two logits.
 """
 
 from __future__ import annotations
