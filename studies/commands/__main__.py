@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -51,9 +52,43 @@ def listed() -> str:
     return "\n".join(f"  {name:11} {what}" for name, what in COMMANDS.items())
 
 
+def speak_utf8() -> None:
+    """Start this process again in UTF-8, if its locale is another one.
+
+    pyarrow, tokenizers, safetensors and SQLite take every path for UTF-8, whatever the locale, and records are to
+    be the same on every machine.
+    """
+    if sys.getfilesystemencoding().lower() != "utf-8":
+        os.environ["PYTHONUTF8"] = "1"  # its helper processes have it too
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def check_utf8(arguments: Sequence[str]) -> None:
+    """Refuse arguments that are no UTF-8, such as the name of a folder that was made in a Latin-1 locale.
+
+    Raises:
+        UserError: if there is one; names it.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            shown = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            raise UserError(
+                f"the argument {shown!r} is not UTF-8, which paths, names and texts must be. Rename the folder, "
+                "or write the text in UTF-8"
+            ) from error
+
+
 def main() -> None:
     """Run the command that this process was started with."""
-    run_command(lambda: run(sys.argv[1:]))
+    speak_utf8()
+
+    def checked() -> int | None:
+        check_utf8(sys.argv[1:])
+        return run(sys.argv[1:])
+
+    run_command(checked)
 
 
 if __name__ == "__main__":
