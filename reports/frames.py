@@ -31,6 +31,7 @@ from experiments.tracking.paths import PREDICTIONS as PREDICTED
 from reports.records import frames_from_mlflow
 from reports.records.database import Recorded, check_folder, connect, for_reading, has_table, readable
 from reports.records.reviews import read_texts
+from reports.records.study_run import own_studies
 from seqclf_core.errors import UserError
 
 TRIALS = ["study", "number", "state", "value", "started", "ended", "intermediate"]
@@ -93,7 +94,9 @@ def runs(stores: Stores | None = None, study: str | None = None, role: str | Non
     """
     if role not in (None, *ROLES):
         raise UserError(f"There is no role {role!r}; expected one of {', '.join(ROLES)}.")
-    table = frames_from_mlflow.runs_table(connect((stores or Stores.under()).tracking).recorded(study))
+    stores = stores or Stores.under()
+    table = frames_from_mlflow.runs_table(connect(stores.tracking).recorded(study))
+    table = table[~table["run_id"].isin(_of_others(table, stores))]
     kept = table["role"] != "tagger" if role is None else table["role"] == role
     return table[kept].reset_index(drop=True)
 
@@ -116,12 +119,36 @@ def curves(
     Raises:
         UserError: if the tracking URI is of no known sort, or does not answer.
     """
-    tracking = connect((stores or Stores.under()).tracking)
+    stores = stores or Stores.under()
+    tracking = connect(stores.tracking)
     known, metrics = tracking.known(study)
     wanted = None if keys is None else set(keys)
-    chosen = {run_id: key for run_id, key in known.items() if wanted is None or key in wanted}
+    shared = len(set(known.values())) < len(known)
+    others = _of_others(frames_from_mlflow.runs_table(tracking.recorded(study)), stores) if shared else set()
+    chosen = {
+        run_id: key for run_id, key in known.items() if run_id not in others and (wanted is None or key in wanted)
+    }
     measured = frames_from_mlflow.measured(metrics)
     return frames_from_mlflow.curves_table(tracking.history(list(chosen), measured), chosen)
+
+
+def _of_others(table: pd.DataFrame, stores: Stores) -> set[str]:
+    """Return the ids of runs that others recorded in the same MLflow under a name of ours.
+
+    A study that has its journal under RUNS is ours, and its runs are those with its uid. Where two runs have one
+    key and none is known to be ours, the later one is shown.
+
+    Args:
+        table: as ``runs_table`` makes it, in order of start.
+        stores: where the journals lie.
+    """
+    if "uid" not in table:
+        return set()
+    of_study = table["key"].str.rpartition("/")[0]
+    ours = own_studies(RunPaths(stores.cache.parent)) if stores.cache else {}
+    foreign = of_study.isin(list(ours)) & table["uid"].notna() & (table["uid"] != of_study.map(ours))
+    foreign |= table[~foreign]["key"].duplicated(keep="last").reindex(table.index, fill_value=False)
+    return set(table.loc[foreign, "run_id"])
 
 
 def trials(stores: Stores | None = None, study: str | None = None) -> pd.DataFrame:

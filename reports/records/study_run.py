@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 
 from experiments.tracking import names
+from experiments.tracking.paths import RunPaths
 from experiments.tracking.plan import StudyPlan
 
 
@@ -21,6 +24,17 @@ class StudyRun:
     changed: str
     """Settings that differ from those of the study's file, empty where none does."""
     running: bool
+
+
+def own_studies(paths: RunPaths) -> dict[str, str]:
+    """Return study -> uid of every study that has its journal here; one that cannot be read is left out."""
+    found = {}
+    for path in paths.study_journals():
+        with suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as file:
+            header = json.loads(file.readline())["header"]
+            if uid := header.get("uid") or header["tags"].get(names.UID):
+                found[str(header["key"]).rpartition("/")[0]] = str(uid)
+    return found
 
 
 def read_study_run(runs: pd.DataFrame) -> StudyRun | None:

@@ -26,6 +26,7 @@ from experiments.tracking import sync as sync_module
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import sync_once
 from reports import frames
+from reports.records.study_run import own_studies
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
 from studies.commands import champion, clean, compare, doctor, predict, report, sync, ui
@@ -139,6 +140,12 @@ def test_two_people_with_one_name_have_two_studies_in_one_mlflow(
         sent = sync_once(owner.paths.runs, uri)
         assert sent.runs == 3, "two trials and the study itself"
         assert not sent.unsent
+    for person in ("ann", "bob"):
+        stores = frames.Stores.under(tmp_path / person, tracking=uri)
+        own = frames.runs(stores, "same")
+        assert (len(own), own["uid"].nunique()) == (3, 1), "a report shows the runs of its own study alone"
+        assert set(own["uid"]) == set(own_studies(RunPaths(tmp_path / person)).values())
+        assert not frames.curves(stores, "same").duplicated(["key", "step"]).any()
     client = mlflow.MlflowClient(uri)
     [experiment] = client.search_experiments(filter_string="name = 'same'")
     runs = client.search_runs([experiment.experiment_id], "tags.`seqclf.role` = 'trial'")
