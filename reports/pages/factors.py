@@ -11,9 +11,8 @@ from reports.html.document import Conclusion, Fact, Section
 from reports.pages import effects, fitting, fraction, probabilities, tuned
 from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
 from reports.pages.verdicts import points, verdicts
-from reports.pages.wording import conditions, extended
+from reports.pages.wording import conditions, extended, interim, too_few
 from reports.records.study_run import StudyRun
-from reports.stats.estimates import FEWEST_FOR_TEST
 from reports.stats.factorial import Analysis, analyse
 from reports.stats.matched import Matched, matched_losses
 from reports.stats.sensitivity import ranges
@@ -62,15 +61,9 @@ def said(study: FactorialData) -> Iterator[str]:
     """Say what came out, one sentence per question; no verdict where blocks are missing."""
     analysis, plan = study.analysis, study.plan
     if analysis.interim:
-        yield (
-            f"Interim, no verdict: {analysis.finished} of {plan.wanted} blocks are complete. "
-            f"{plan.planned} were planned before the first one ran, and looking earlier would find too much."
-        )
+        yield interim(analysis.finished, plan)
     elif analysis.too_few:
-        yield (
-            f"Too few blocks for a verdict: there are {analysis.finished}, and no test can succeed with fewer "
-            f"than {FEWEST_FOR_TEST}."
-        )
+        yield too_few(analysis.finished)
     else:
         reviews = study.runs[f"used.{study.part}"].iloc[0]
         for verdict in verdicts(analysis, int(reviews) if pd.notna(reviews) else None):

@@ -13,7 +13,7 @@ from reports.pages import fitting, tuned
 from reports.pages.effects import POINT, between
 from reports.pages.factorial_data import finished_runs, plan_of
 from reports.pages.verdicts import HEAD_RATES, level_of, points, word
-from reports.pages.wording import conditions, extended
+from reports.pages.wording import conditions, extended, interim, too_few
 from reports.records.study_run import StudyRun
 from reports.stats.estimates import FEWEST_FOR_TEST, mirrored
 from reports.stats.factorial import Plan
@@ -81,15 +81,9 @@ def said(study: FractionData) -> Iterator[str]:
     """Say what came out: one sentence per factor, and what is seen of interactions."""
     analysis, plan = study.analysis, study.plan
     if study.interim:
-        yield (
-            f"Interim, no verdict: {analysis.finished} of {plan.wanted} blocks are complete. "
-            f"{plan.planned} were planned before the first one ran, and looking earlier would find too much."
-        )
+        yield interim(analysis.finished, plan)
     elif study.too_few:
-        yield (
-            f"Too few blocks for a verdict: there are {analysis.finished}, and no test can succeed with fewer "
-            f"than {FEWEST_FOR_TEST}."
-        )
+        yield too_few(analysis.finished)
     else:
         reviews = study.runs[f"used.{study.part}"].iloc[0]
         where = "on these reviews" if pd.isna(reviews) else f"on these {int(reviews):,} reviews"

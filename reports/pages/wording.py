@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from reports.stats.estimates import FEWEST_FOR_TEST
 from reports.stats.factorial import Plan
 
 
@@ -24,6 +25,22 @@ def conditions(runs: pd.DataFrame, tuned: bool = True) -> str:
     return (
         f"These are effects at a random setting{where}, drawn once for each block; between arms that are tuned, "
         f"{between}."
+    )
+
+
+def interim(finished: int, plan: Plan) -> str:
+    """Say that blocks are missing, so that there is no verdict yet."""
+    return (
+        f"Interim, no verdict: {finished} of {plan.wanted} blocks are complete. "
+        f"{plan.planned} were planned before the first one ran, and looking earlier would find too much."
+    )
+
+
+def too_few(finished: int) -> str:
+    """Say that there are fewer blocks than any test needs."""
+    return (
+        f"Too few blocks for a verdict: there are {finished}, and no test can succeed with fewer "
+        f"than {FEWEST_FOR_TEST}."
     )
 
 
