@@ -1,6 +1,7 @@
 """Studies under faults at random moments; what was lost, doubled, stuck or different is counted: ``make soak``.
 
     python -m tests.soak [--trials 100] [--seed 0] [--only worker owner] [--out docs/faults.md]
+    python -m tests.soak --long 1000            (instead: memory and time of one long study)
 
 Whole commands with one worker each, on small reviews; two at a time. A study with one worker draws the same trials
 whenever it is run, so that each disturbed one is compared, trial by trial, with one that nobody disturbed.
@@ -25,6 +26,7 @@ from threading import Timer
 
 import psutil
 
+from tests import long_study
 from tests.faults import SCENARIOS, UNDISTURBED, Over, Scenario
 from tests.faulty_server import faulty_server
 from tests.studies.engine.study_command import ROOT, Command, children_in_mlflow, disorder, trials
@@ -32,7 +34,8 @@ from tests.studies.engine.study_command import ROOT, Command, children_in_mlflow
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 INTRODUCTION = """# Faults, and what came of them
 
-Written by `{command}` at commit {commit}, in {minutes:.1f} minutes on {processors} processors; seed {seed}.
+Written by `{command}` at commit {commit}, in {minutes:.1f} minutes on {processors} processors; seed {seed};
+{load}.
 Each study has one worker, and is started again wherever a fault ended it. *Lost*: trials that did not end.
 *Doubled*: trials beyond those asked for, or with two runs in MLflow. *Stuck*: trials left running. *Different*:
 trials whose settings, outcome or curve are not those of the same study without a fault. Faults come at random
@@ -172,12 +175,43 @@ def write(rows: Sequence[Row], out: Path, options: argparse.Namespace, seconds: 
     command += ["--only", *options.only] if options.only else []
     introduction = INTRODUCTION.format(
         command=shlex.join(command), commit=commit(), minutes=seconds / 60, processors=os.cpu_count(),
-        seed=options.seed,
+        seed=options.seed, load=load(),
     )  # fmt: skip
     remarks = [f"- {row.fault}: {remark}" for row in rows for remark in row.remarks]
     lines = [introduction, *(f"| {' | '.join(line)} |" for line in table), "", *(remarks or [CLEAN])]
+    put(out, lines, kept(out)[1])
+
+
+def kept(out: Path) -> tuple[str, str]:
+    """Return what stands in the file: the table of faults, and what is told of a long study."""
+    content = out.read_text(encoding="utf-8") if out.exists() else ""
+    before, heading, after = content.partition(long_study.HEADING)
+    return before.rstrip("\n"), heading + after.rstrip("\n")
+
+
+def put(out: Path, *parts: Sequence[str] | str) -> None:
+    """Write the parts of the file, each a text or its lines."""
+    texts = [part if isinstance(part, str) else "\n".join(part) for part in parts]
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    out.write_text("\n\n".join(text for text in texts if text) + "\n", encoding="utf-8")
+
+
+def load() -> str:
+    """Say how busy the machine has been in the last quarter of an hour."""
+    return f"{os.getloadavg()[2]:.0f} processes at work on average in the last quarter of an hour"
+
+
+def long(reviews: Path, runs: Path, options: argparse.Namespace) -> int:
+    """Run one long study and tell of it; status 1 where something grew or became slower."""
+    looks, wrong = long_study.observe(reviews, runs, options.long)
+    wrong += long_study.faults(looks) if len(looks) == long_study.STEPS else []
+    how = (
+        f"Written by `python -m tests.soak --long {options.long}` at commit {commit()}, in "
+        f"{looks[-1].seconds / 60 if looks else 0:.1f} minutes; {load()}."
+    )
+    put(options.out, kept(options.out)[0], long_study.section(looks, wrong, how))
+    print(f"{options.out} is written", *wrong, sep="\n")
+    return 1 if wrong else 0
 
 
 def commit() -> str:
@@ -197,6 +231,7 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="+", default=[], choices=names, metavar="NAME", help=f"of {', '.join(names)}"
     )
+    parser.add_argument("--long", type=int, help="trials of one long study, done instead of all the others")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "faults.md")
     options = parser.parse_args()
     from tests.conftest import write_reviews  # torch
@@ -209,6 +244,8 @@ def main() -> int:
         (folder / "reviews").mkdir()
         write_reviews(folder / "reviews" / "train.jsonl", 360, seed=1)
         write_reviews(folder / "reviews" / "test.jsonl", 80, seed=2)
+        if options.long:
+            return long(folder / "reviews", folder / "long", options)
         places = [(each, folder / each.name) for each in chosen]
         begun = [
             lanes.submit(run, each, folder / "reviews", place, options.trials, options.seed)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from experiments.tracking import names
+from experiments.tracking.clock import CLOCK, Clock
 from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Started
 from seqclf_core.files import make_folder, sync
@@ -162,19 +162,24 @@ def _refuse_newer(fields: object, path: Path) -> None:
 class Journal:
     """The writing end of a journal. It has state: an open file, and the entries in it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock = CLOCK) -> None:
         """Open a journal, made where there is none, and cut off a torn tail.
+
+        Args:
+            path: its file.
+            clock: what its entries are stamped by; it goes on from the last of those that are there.
 
         Raises:
             JournalError: if it holds a line that is no entry, or cannot be opened.
         """
-        self._path = path
-        self._started: tuple[int, int] | None = None  # this process's first entry, by both clocks
+        self._path, self._clock = path, clock
         try:
             make_folder(path.parent)
             data = path.read_bytes() if path.exists() else b""
             self._size = data.rfind(b"\n") + 1
             self.entries = _parse(data[: self._size], path)
+            if self.entries:  # written by a process whose clock may have been ahead of this one's
+                clock.go_on_from(self.entries[-1].time)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             if self._size < len(data):
                 os.ftruncate(self._file, self._size)
@@ -192,7 +197,7 @@ class Journal:
         Raises:
             JournalError: if the disk is full; the journal is then as it was before.
         """
-        line = _line({**fields, "time": self._now()})
+        line = _line({**fields, "time": self._clock.now()})
         entry = _ENTRY.validate_python(json.loads(line))
         try:
             self._write_again_if_removed()
@@ -215,18 +220,6 @@ class Journal:
         _write_whole(file, whole)
         self._size = len(whole)
         sync(self._path.parent)
-
-    def _now(self) -> int:
-        """Return the time in ms: this process's entries are as far apart as its steady clock says.
-
-        A computer's clock may be set while a run works, by seconds or years. What a journal says of durations must
-        not change with it; where a run goes on in another process, the clock is all there is.
-        """
-        if self._started is None:
-            latest = self.entries[-1].time if self.entries else 0
-            self._started = max(time.time_ns() // 1_000_000, latest), time.monotonic_ns()
-        wall, steady = self._started
-        return wall + (time.monotonic_ns() - steady) // 1_000_000
 
     def close(self) -> None:
         """Close the file."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from experiments.tracking import names
+from experiments.tracking.clock import CLOCK, Clock
 from experiments.tracking.journal import Closed, Entry, Happened, Header, Journal, Outcome
 from seqclf_core.events import Event, Finished, Progress, Saved, Started
 
@@ -31,13 +32,13 @@ class Recorder:
         self._journal = journal
 
     @classmethod
-    def open(cls, path: Path, header: Header) -> Self:
+    def open(cls, path: Path, header: Header, clock: Clock = CLOCK) -> Self:
         """Open the journal of a run; where there is one already, its header stands and this one is not written.
 
         Raises:
             JournalError: if the file cannot be written, or is damaged.
         """
-        journal = Journal(path)
+        journal = Journal(path, clock)
         if not journal.entries:
             journal.append({"entry": "opened", "header": header.model_dump()})
         return cls(journal)

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.tracking import journal, names
+from experiments.tracking.clock import Clock
 from experiments.tracking.journal import Closed, Entry, Happened, Journal, JournalError
 from experiments.tracking.paths import RunPaths, sqlite_path
 from experiments.tracking.plan import StudyPlan
@@ -263,9 +264,9 @@ def _record_again(name: str, key: str, trial: FrozenTrial, paths: RunPaths) -> N
                 "tags": {**shared, names.STUDY: name, names.TRIAL: str(trial.number)},
             }
         )
-        with Recorder.open(path, header):
+        with Recorder.open(path, header, Clock()):
             pass
-    with Recorder(Journal(path)) as recorder:
+    with Recorder(Journal(path, Clock())) as recorder:
         if recorder.closed and recorder.closed.outcome != OUTCOMES[trial.state]:
             recorder.reopen()
         for event in _events(paths.work(key)):
@@ -290,7 +291,7 @@ def _read(path: Path) -> tuple[list[Entry], str]:
 
 
 def _reopen(path: Path) -> None:
-    with Recorder(Journal(path)) as recorder:
+    with Recorder(Journal(path, Clock())) as recorder:
         recorder.reopen()
 
 

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from experiments.serving.selection import RankKey, rank_key
 from experiments.tracking import names
+from experiments.tracking.clock import CLOCK, Clock
 from experiments.tracking.journal import Header, Outcome, opened
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
@@ -40,18 +41,19 @@ def trial_rank_key(trial: FrozenTrial) -> RankKey:
     return rank_key(trial.value, trial.user_attrs.get(VAL_LOSS), str(trial.number))
 
 
-def open_recorder(paths: RunPaths, header: Header, drawn: Iterable[str] = ()) -> Recorder:
+def open_recorder(paths: RunPaths, header: Header, drawn: Iterable[str] = (), clock: Clock = CLOCK) -> Recorder:
     """Open the journal of a study or trial.
 
     Args:
         paths: the folder with all that is recorded.
         header: of the study or trial.
         drawn: the names of a trial's settings that were drawn.
+        clock: what the journal is stamped by.
 
     Raises:
         UserError: if the journal under its key is that of another one, as where Optuna's database was lost.
     """
-    recorder = Recorder.open(paths.journal(header.key), header)
+    recorder = Recorder.open(paths.journal(header.key), header, clock)
     known = opened(recorder.entries).header
     other_study = known.tags.get(names.UID) != header.tags[names.UID]
     if other_study or any(known.params.get(name) != header.params[name] for name in drawn):
@@ -79,13 +81,19 @@ def tidy(paths: RunPaths, name: str, trial: FrozenTrial) -> None:
 
 def is_closed(path: Path) -> bool:
     """Whether the last line of a journal says that its run has ended; the other lines are not read."""
+    return closed_at(path) is not None
+
+
+def closed_at(path: Path) -> int | None:
+    """Return when a run ended, by the last line of its journal; None where that says something else."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - LAST_LINE))
             lines = file.read().split(b"\n")
-        return len(lines) > 1 and lines[-1] == b"" and json.loads(lines[-2]).get("entry") == "closed"
-    except (OSError, ValueError, AttributeError):
-        return False
+        last = json.loads(lines[-2]) if len(lines) > 1 and lines[-1] == b"" else {}
+        return int(last["time"]) if last.get("entry") == "closed" else None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        return None
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -61,9 +61,9 @@ class Display:
         """Tell what is new."""
         scheduler = self._scheduler
         while scheduler.news:
-            trial = scheduler.news.pop(0)
+            trial, seconds = scheduler.news.pop(0)
             self._time_left.end(trial_key(scheduler.name, trial.number))
-            self._console.print(_line(trial), soft_wrap=True)
+            self._console.print(_line(trial, seconds), soft_wrap=True)
         while scheduler.executor.notices:
             self._console.print(scheduler.executor.notices.pop(0), soft_wrap=True, markup=False)
         for key, run in scheduler.running.items():
@@ -110,12 +110,7 @@ def _row(run: Running) -> Text:
     return Text(f"  trial {run.trial.number:04d}  {bar}  {of}  {score}", no_wrap=True, overflow="ellipsis")
 
 
-def _line(trial: FrozenTrial) -> Text:
-    took = (
-        (trial.datetime_complete - trial.datetime_start).total_seconds()
-        if trial.datetime_complete and trial.datetime_start
-        else 0.0
-    )
+def _line(trial: FrozenTrial, seconds: float) -> Text:
     params = " ".join(
         f"{name.split('.')[-1]}={value:.3g}" if isinstance(value, float) else f"{name.split('.')[-1]}={value}"
         for name, value in trial.params.items()
@@ -127,7 +122,7 @@ def _line(trial: FrozenTrial) -> Text:
             outcome, style = f"pruned at    {trial.value or 0:.4f}", "dim"
         case _:
             outcome, style = f"failed: {trial.user_attrs.get('reason', 'unknown')}", "red"
-    return Text(f"trial {trial.number:04d}  {outcome}  {duration(took):>8}  {params}", style=style)
+    return Text(f"trial {trial.number:04d}  {outcome}  {duration(seconds):>8}  {params}", style=style)
 
 
 def card(scheduler: Scheduler, seconds: float, page: Path | None) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import optuna
@@ -20,6 +21,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments.tracking import names
+from experiments.tracking.clock import CLOCK, Clock
 from experiments.tracking.journal import Journal, JournalError
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.plan import StudyPlan
@@ -28,7 +30,7 @@ from seqclf_core.errors import UserError
 from seqclf_core.events import Finished, Progress, Saved, Started
 from studies.engine.cleanup import (
     close,
-    is_closed,
+    closed_at,
     keep_best_models,
     open_recorder,
     tidy,
@@ -45,6 +47,8 @@ from studies.study import Planned, Study
 FAILURES_IN_A_ROW = 10
 """So many failed trials in a row end a study: the reason is then not in the settings that were drawn."""
 NO_ROOM = "The disk is full; nothing that was recorded is lost"
+NOTICED_MS = 60_000
+"""A clock that is behind by less is not spoken of."""
 DEATHS = 5
 """So many workers may die over one trial without bringing it forward, before the trial fails."""
 
@@ -84,6 +88,8 @@ class Scheduler:
     tags: dict[str, str]
     patience: float
     """Seconds without a word after which a worker is taken to hang."""
+    clock: Clock = CLOCK
+    """What everything that is recorded of the study is stamped by."""
     running: dict[str, Running] = field(default_factory=dict)
     adopted: list[FrozenTrial] = field(default_factory=list)
     ended: dict[int, FrozenTrial] = field(default_factory=dict)
@@ -94,8 +100,8 @@ class Scheduler:
     """Complete trials that keep their weights."""
     best: FrozenTrial | None = None
     """The best complete trial by validation."""
-    news: list[FrozenTrial] = field(default_factory=list)
-    """Trials that ended since somebody last took them out, for the display."""
+    news: list[tuple[FrozenTrial, float]] = field(default_factory=list)
+    """Trials that ended since somebody last took them out, for the display, and the seconds from start to end."""
     waiting: int = 0
     """Number of trials that Optuna will hand out before it makes new ones."""
     to_plan: deque[Planned] = field(default_factory=deque)
@@ -130,10 +136,10 @@ class Scheduler:
             more: whether there are trials to do; else what an earlier owner could not finish is put in order.
         """
         header = study_header(self.name, self.study, self.plan, self.tags)
-        with open_recorder(self.paths, header) as recorder:
+        with open_recorder(self.paths, header, clock=self.clock) as recorder:
+            self.adopt()
             if more:
                 recorder.reopen()
-            self.adopt()
             try:
                 yield
             except StudyError as error:
@@ -145,6 +151,7 @@ class Scheduler:
     def adopt(self) -> None:
         """Take over what an earlier owner left: running trials to continue, journals to close."""
         trials = self.optuna.get_trials(deepcopy=False)
+        latest = 0
         for frozen in trials:
             if frozen.state == TrialState.RUNNING:
                 self.adopted.append(frozen)
@@ -152,7 +159,14 @@ class Scheduler:
                 self.waiting += 1
             else:
                 self._remember(frozen)
-                self._put_in_order(frozen)
+                latest = max(latest, self._put_in_order(frozen))
+        self.clock.go_on_from(latest)
+        if self.clock.ahead > NOTICED_MS:
+            now = datetime.fromtimestamp(self.clock.now() / 1000, UTC)
+            self.executor.notices.append(
+                "this computer's clock is behind what is recorded of the study, whose times go on from "
+                f"{now:%Y-%m-%d %H:%M} UTC"
+            )
         self.kept = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         self._keep_best_models()
         if self.study.fixed_trials:
@@ -168,17 +182,19 @@ class Scheduler:
         ):
             self.best = frozen
 
-    def _put_in_order(self, frozen: FrozenTrial) -> None:
-        """Close the journal of a trial that has ended, where a kill came between."""
+    def _put_in_order(self, frozen: FrozenTrial) -> int:
+        """Close the journal of a trial that has ended, where a kill came between; return when it ended."""
         path = self._journal(frozen.number)
+        ended = closed_at(path)
         try:
-            if not is_closed(path) and path.exists():
-                with Recorder(Journal(path)) as recorder:
+            if ended is None and path.exists():
+                with Recorder(Journal(path, self.clock)) as recorder:
                     self._close(frozen, recorder)
             elif path.exists():
                 tidy(self.paths, self.name, frozen)
         except JournalError as error:
             self.executor.notices.append(f"trial {frozen.number:04d} has ended, but: {error}")
+        return ended or 0
 
     @property
     def complete(self) -> list[FrozenTrial]:
@@ -265,7 +281,7 @@ class Scheduler:
         run = self.running[key] = Running(
             trial=trial,
             frozen=frozen,
-            recorder=open_recorder(self.paths, header, trial.params),
+            recorder=open_recorder(self.paths, header, trial.params, self.clock),
             job=job,
             reported=max(known.intermediate_values, default=0),
             heard=time.monotonic(),
@@ -363,8 +379,9 @@ class Scheduler:
         self.optuna.tell(run.trial, value, state=state)
         ended = self._frozen(run.trial)
         self._remember(ended)
-        self.news.append(ended)
         self._close(ended, run.recorder)
+        first, *_, last = run.recorder.entries
+        self.news.append((ended, (last.time - first.time) / 1000))
         if state == TrialState.COMPLETE:
             self.failures_in_a_row = 0
             self.kept.append(ended)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.tracking import journal
+from experiments.tracking.clock import Clock
 from experiments.tracking.journal import Closed, Happened, Journal, JournalError
 from experiments.tracking.recorder import Recorder
 from tests.experiments.tracking.journal_samples import EVENTS, header
+
+YEAR = 365 * 86_400
 
 
 def record_all(path: Path) -> None:
@@ -59,29 +61,42 @@ def test_a_recorder_goes_on_after_a_torn_tail_to_the_same_journal(tmp_path):
     ]
 
 
+class Steps:
+    """A clock of a computer that may be set, and one that may not: both in nanoseconds."""
+
+    def __init__(self, wall: int) -> None:
+        self.wall, self.steady = wall, 0
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.wall, lambda: self.steady)
+
+    def pass_by(self, seconds: int, step: int = 0) -> None:
+        self.wall += (seconds + step) * 10**9
+        self.steady += seconds * 10**9
+
+
 @pytest.mark.parametrize("years", [-10, 10])
-def test_a_step_of_the_clock_changes_no_duration(tmp_path, monkeypatch, years):
-    path = tmp_path / "one.jsonl"
-    now, begun = time.time_ns(), time.monotonic()
-    step = years * 365 * 86_400 * 10**9
-    with Journal(path) as opened:
-        for nanoseconds in (now, now + step, now + step + 5_000_000, now):
-            monkeypatch.setattr(time, "time_ns", lambda value=nanoseconds: value)
+def test_a_step_of_the_clock_changes_no_time_of_any_journal_of_its_process(tmp_path, years):
+    computer = Steps(2 * 10**18)
+    clock = computer.clock()
+    for name, step in (("before", years * YEAR), ("after", 0), ("again", -years * YEAR)):
+        with Journal(tmp_path / name, clock) as opened:
             opened.append({"entry": "reopened"})
-    times = [entry.time for entry in journal.read(path)]
-    assert times == sorted(times)
-    assert times[0] == now // 1_000_000
-    assert times[-1] - times[0] <= 1000 * (time.monotonic() - begun) + 1
+            computer.pass_by(5, step)
+            opened.append({"entry": "reopened"})
+    times = [entry.time for name in ("before", "after", "again") for entry in journal.read(tmp_path / name)]
+    assert times == [2 * 10**12 + seconds * 1000 for seconds in (0, 5, 5, 10, 10, 15)]
 
 
-def test_another_process_whose_clock_is_behind_keeps_the_order(tmp_path, monkeypatch):
-    path = tmp_path / "one.jsonl"
-    for ahead in (0, -(10**18), 10**12):
-        monkeypatch.setattr(time, "time_ns", lambda value=10**18 * 2 + ahead: value)
-        with Journal(path) as opened:
+def test_another_process_whose_clock_is_behind_goes_on_from_what_is_recorded(tmp_path):
+    computer = Steps(2 * 10**18)
+    for step in (-10 * YEAR, YEAR, 0):
+        with Journal(tmp_path / "one.jsonl", computer.clock()) as opened:
             opened.append({"entry": "reopened"})
-    times = [entry.time for entry in journal.read(path)]
-    assert times == sorted(times)
+            computer.pass_by(5, step)
+            opened.append({"entry": "reopened"})
+    times = [entry.time for entry in journal.read(tmp_path / "one.jsonl")]
+    assert times == [2 * 10**12 + seconds * 1000 for seconds in (0, 5, 5, 10, 10, 15)]
 
 
 def test_a_newer_journal_is_refused_by_name_and_format(tmp_path):

@@ -1,5 +1,6 @@
 """One owner: exact totals, the same trials after any interruption, pruning that bites, failures that are told."""
 
+import time
 from dataclasses import replace
 from itertools import count
 
@@ -8,6 +9,7 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
 
+from experiments.tracking.clock import Clock
 from experiments.tracking.journal import Happened, read
 from experiments.tracking.recorder import Recorder
 from seqclf_core.config import RunConfig
@@ -43,6 +45,23 @@ def test_the_same_seed_gives_the_same_trials_even_when_resumed(
             break
     assert scores(parts) == scores(whole)
     assert journals_agree(parts)
+
+
+def test_a_study_that_goes_on_after_its_clock_was_set_back_goes_on_from_what_is_recorded(
+    open_scheduler: OpenScheduler,
+) -> None:
+    decade = 10 * 365 * 86_400 * 10**9
+    first = open_scheduler(total=2)
+    first.clock = Clock(lambda: time.time_ns() + decade)
+    run_all(first)
+    second = open_scheduler(total=4)
+    second.clock = Clock()
+    run_all(second)
+    [notice] = second.executor.notices
+    assert "this computer's clock is behind" in notice
+    times = [entry.time for number in range(4) for entry in read(second.paths.journal(f"test/{number:04d}"))]
+    assert times == sorted(times)
+    assert times[-1] - times[0] < 3_600_000
 
 
 class Unplugged(BaseException):
