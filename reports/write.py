@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,6 +99,8 @@ def write(
     """
     stores = frames.Stores.under(runs, tracking_uri, storage)
     address = (ui or database.address(stores.tracking)).rstrip("/")
+    if out is None and runs.is_dir() and not os.access(runs, os.W_OK):
+        raise UserError(f"{runs} cannot be written to: --out names another folder for the pages.")
     pages = write_pages(stores, out or RunPaths(runs).report, study, address)
     if not pages:
         of = f" of {study!r}" if study else ""

@@ -9,7 +9,7 @@ from typing import NoReturn, TypeVar
 import tyro
 from pydantic import ValidationError
 
-from seqclf_core.errors import UserError, is_disk_full
+from seqclf_core.errors import UserError, is_disk_full, machine_refusal
 from seqclf_core.masking import mask
 
 INTERRUPTED = 130
@@ -39,7 +39,7 @@ def parse(
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Call ``main`` and exit with its status; a mistake or a full disk is one message and status 2."""
+    """Call ``main`` and exit with its status; a mistake, or what the machine refuses, is one line and status 2."""
     try:
         sys.exit(main())
     except ValidationError as error:
@@ -51,9 +51,13 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     except BrokenPipeError:
         sys.exit(1)  # whoever read the output, such as `head`, has gone
     except Exception as error:
-        if not is_disk_full(error):
+        if is_disk_full(error):
+            room = "Make room (`df -h` and `df -i` say of what) and run the same command again."
+            _fail(f"the disk is full ({error}). {room}")
+        refusal = machine_refusal(error)
+        if refusal is None:
             raise
-        _fail(f"the disk is full ({error}). Make room and run the same command again.")
+        _fail(refusal)
 
 
 def _fail(message: str) -> NoReturn:

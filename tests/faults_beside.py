@@ -1,14 +1,17 @@
 """What `make soak` does beside a study: to the power, files, the process that feeds MLflow; and other commands."""
 
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import psutil
 
 from experiments.tracking.paths import RunPaths
@@ -18,6 +21,29 @@ from tests.studies.engine.study_command import ROOT, Command, children_in_mlflow
 
 TEN_YEARS = 10 * 365 * 24 * 3600
 OTHER_TRIALS = 10
+
+
+# ---- a clock that steps
+
+
+def dates_of_page(command: Command) -> list[str]:
+    """Say which times in the report of a study, made when it has ended, are not those of the last hours."""
+    out, now = command.runs.with_name(f"{command.runs.name}-report"), datetime.now(UTC)
+    made = run_command(command, "report", "--out", str(out))
+    said, _ = made.communicate(timeout=200)
+    if made.returncode != 0:
+        return [f"make report: {' '.join(said.split())[-300:]}"]
+    page = (out / "test" / "index.html").read_text(encoding="utf-8")
+    years = {int(year) for year in re.findall(r"\b\d{1,2} [A-Z][a-z]{2} (\d{4})\b", page)}
+    wrong = [] if years == {now.year} else [f"the page has dates of {sorted(years)}"]
+    runs = pd.read_csv(out / "test" / "runs.csv", parse_dates=["started", "ended"])
+    for name in ("started", "ended"):
+        far = runs[(runs[name] - pd.Timestamp(now)).abs() > pd.Timedelta(hours=2)]
+        wrong += [f"{key} {name} far from now, by the page" for key in far["key"]]
+    return wrong
+
+
+# ---- other commands
 
 
 def run_command(command: Command, *arguments: str) -> "subprocess.Popen[str]":

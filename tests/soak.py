@@ -3,7 +3,7 @@
     python -m tests.soak [--trials 100] [--seed 0] [--only worker owner] [--out docs/faults.md]
     python -m tests.soak --long 1000            (instead: memory and time of one long study)
 
-Whole commands with one worker each, on small reviews; two at a time. A study with one worker draws the same trials
+Whole commands with one worker each, on small reviews, some at a time. One with one worker draws the same trials
 whenever it is run, so that each disturbed one is compared, trial by trial, with one that nobody disturbed.
 """
 
@@ -232,6 +232,7 @@ def main() -> int:
         "--only", nargs="+", default=[], choices=names, metavar="NAME", help=f"of {', '.join(names)}"
     )
     parser.add_argument("--long", type=int, help="trials of one long study, done instead of all the others")
+    parser.add_argument("--lanes", type=int, default=2, help="studies at a time")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "faults.md")
     options = parser.parse_args()
     from tests.conftest import write_reviews  # torch
@@ -239,7 +240,7 @@ def main() -> int:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     began = time.monotonic()
     chosen = [UNDISTURBED, *(each for each in SCENARIOS if not options.only or each.name in options.only)]
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(2) as lanes:
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(options.lanes) as lanes:
         folder = Path(name)
         (folder / "reviews").mkdir()
         write_reviews(folder / "reviews" / "train.jsonl", 360, seed=1)
@@ -256,6 +257,7 @@ def main() -> int:
             rows.append(future.result())
             count(rows[-1], place, tracked(each, place), folder / UNDISTURBED.name)
             print(f"{time.monotonic() - began:5.0f} s  {rows[-1]}", flush=True)
+            write(rows, options.out, options, time.monotonic() - began)  # what is known, should this be ended
     write(rows, options.out, options, time.monotonic() - began)
     print(f"{options.out} is written")
     return 0 if all(row.clean for row in rows) else 1

@@ -8,7 +8,9 @@ Only runs that carry our tag ``seqclf.key`` are seen: a shared server may hold t
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,12 +130,36 @@ def for_reading(url: str) -> tuple[str, dict[str, Any]]:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return url, {}
-    path = quote(str(Path(parsed.database or "").resolve()))
+    path = Path(parsed.database or "").resolve()
 
     def open_file() -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=SQLITE_WAIT, check_same_thread=False)
+        with _openable(path) as (file, mode):
+            uri = f"file:{quote(str(file))}?{mode}"
+            connection = sqlite3.connect(uri, uri=True, timeout=SQLITE_WAIT, check_same_thread=False)
+            connection.execute("SELECT count(*) FROM sqlite_schema")  # opens the files, of which a copy may go
+            return connection
 
     return "sqlite://", {"creator": open_file}
+
+
+@contextmanager
+def _openable(path: Path) -> Iterator[tuple[Path, str]]:
+    """Give the file and mode that SQLite can read a database with.
+
+    Where it may not write to the folder, it needs the file of shared memory that a process at work keeps there.
+    Without one nobody is at work: the file is then read as it is, and if it was left with changes beside it, as
+    after a power cut, a copy of both.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if os.access(path.parent, os.W_OK) or path.with_name(f"{path.name}-shm").exists():
+        yield path, "mode=ro"
+    elif not log.exists() or not log.stat().st_size:
+        yield path, "mode=ro&immutable=1"
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            for file in (path, log):
+                shutil.copyfile(file, Path(folder) / file.name)
+            yield Path(folder) / path.name, "mode=ro"
 
 
 def check_folder(url: str) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.servers import check_database, database_url
-from seqclf_core.errors import UserError
+from seqclf_core.errors import NO_LOCKS, UserError
 from seqclf_core.files import make_folder
 from seqclf_core.masking import mask
 
@@ -50,9 +50,8 @@ def owned(paths: RunPaths, name: str, storage: str = "") -> Iterator[None]:
     except Timeout as error:
         raise UserError(_refusal(name, _whoever(note))) from error
     except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written ({error.strerror}). RUNS=... names another folder."
-        ) from error
+        reason = "cannot be written" if error.errno not in NO_LOCKS else "is on a file system that has no locks"
+        raise UserError(f"{folder} {reason} ({error.strerror}). RUNS=... names another folder.") from error
     since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     try:
         note.write_text(json.dumps({"process": os.getpid(), "host": os.uname().nodename, "since": since}))
