@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -14,14 +15,20 @@ from reports.pages import precision, tables
 from reports.pages.effects import POINT, between
 from reports.pages.precision import movies_of
 from reports.pages.verdicts import points
-from reports.records.study_run import StudyRun
+from reports.records.study_run import StudyRun, read_study_run
 from reports.stats.contrasts import POINTS
 from reports.stats.estimates import Interval
-from reports.stats.finalists import SelectionEffect, finalists, selection_effect
+from reports.stats.finalists import KIND, SelectionEffect, finalists, of_same_kind, selection_effect
+from reports.stats.held_out import held_out_gap
 from reports.stats.mcnemar import ensemble
 from seqclf_core.training.predictions import decide
 
 ALL = "all finalists"
+AT_RANDOM = ("factors", "splits")
+"""Types of study whose blocks draw their settings at random."""
+OF_A_BLOCK = ("data.source", "data.split_seed", *KIND)
+"""Settings of the data that may differ between finalists and unselected runs: where the texts lie, the block's own
+split; and those that ``finalists.of_same_kind`` compares."""
 
 
 def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Conclusion:
@@ -51,7 +58,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
         sentences = [f"Interim, no champion: {len(done)} of {wanted} runs are complete."]
         scores = []
     else:
-        sentences = [*_champion(ranked), *selection_said(selection), *_together(together)]
+        sentences = [*_champion(ranked), *selection_said(selection, reference_command(done)), *_together(together)]
         scores = [*_scores(ranked, together)]
         if diverged := int((done["finish"] == "diverged").sum()):
             count = formatting.plural(diverged, "run diverged and counts", "runs diverged and count")
@@ -88,14 +95,39 @@ def _scores(ranked: pd.DataFrame, together: pd.DataFrame) -> Iterator[Score]:
 
 def search_selection(done: pd.DataFrame, parent: StudyRun, stores: frames.Stores) -> SelectionEffect | str:
     """Return what selection did to the search's scores, or why it cannot be known."""
-    recorded = frames.runs(stores)
     if set(done["digest"]) != {parent.plan.of_data}:
         return f"The search {parent.plan.of} had other data, so that its scores are not to be compared with these."
     if changed := parent.changed:
         return f"The search {parent.plan.of} had another {changed}: its scores are not to be compared with these."
-    with_blocks = recorded["block"].notna() if "block" in recorded else pd.Series(False, index=recorded.index)
-    drawn = recorded[with_blocks & (recorded["digest"] == done["digest"].iloc[0])]
-    return selection_effect(dict(zip(done["config"], done["search_value"], strict=True)), done, drawn)
+    drawn = unselected(done, frames.runs(stores))
+    searched = dict(zip(done["config"], done["search_value"], strict=True))
+    found = selection_effect(searched, done, drawn[drawn["digest"] == done["digest"].iloc[0]])
+    others = of_same_kind(done, drawn)
+    if found.validation is not None or set(others["config"]) != set(done["config"]):
+        return found
+    keys = [*done["key"], *others["key"].drop_duplicates()]
+    part = held_out_gap(done, others, frames.predictions(keys, stores))
+    return replace(found, validation=part, held_out=part is not None)
+
+
+def unselected(done: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
+    """Return runs at random settings, which no score selected, on the finalists' texts, read and split likewise.
+
+    Args:
+        done: the finalists' runs.
+        recorded: all rows of ``frames.runs``.
+    """
+    at_random = [
+        str(study)
+        for study, rows in recorded.groupby("study")
+        if (own := read_study_run(rows)) and own.plan.study_type in AT_RANDOM
+    ]
+    alike = recorded["study"].isin(at_random) & (recorded["outcome"] == "complete") & (recorded["role"] != "study")
+    for name in ["source", "data_scope", *(each for each in recorded if each.startswith("data."))]:
+        if name not in OF_A_BLOCK:
+            value = recorded.loc[recorded["key"] == done["key"].iloc[0], name].iloc[0]
+            alike &= recorded[name].isna() if pd.isna(value) else recorded[name] == value
+    return recorded[alike]
 
 
 def for_others(
@@ -173,8 +205,20 @@ def _champion(ranked: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def selection_said(found: SelectionEffect | str) -> Iterator[str]:
-    """Say what selection by one seed and by one validation split did to the search's scores."""
+def reference_command(done: pd.DataFrame) -> str:
+    """Return what a person types for unselected runs of the finalists' kind."""
+    values = {name: done[name].dropna().unique().tolist() for name in ("train.epochs", "data.max_length")}
+    given = [f"--{name.replace('_', '-')} {each[0]:g}" for name, each in values.items() if len(each) == 1]
+    return f'make factors NAME=reference ARGS="{" ".join(given)}"' if given else "make factors"
+
+
+def selection_said(found: SelectionEffect | str, reference: str = "make factors") -> Iterator[str]:
+    """Say what selection by one seed and by one validation split did to the search's scores.
+
+    Args:
+        found: the effects, or why they cannot be known.
+        reference: the command that gives unselected runs of the same kind.
+    """
     if isinstance(found, str):
         yield found
         return
@@ -197,7 +241,7 @@ def selection_said(found: SelectionEffect | str) -> Iterator[str]:
     if part is None:
         yield (
             "Whether the validation split is optimistic for them cannot be said: that takes runs that nobody "
-            "selected, of the same kind and on the same data (make factors)."
+            f"selected, of the same kind and on the same data ({reference}), and their predictions."
         )
     elif pd.isna(part.low):
         yield f"The finalists' gap to test is {_size(part)}, above that of unselected runs: no interval."
@@ -314,6 +358,11 @@ def _selection_section(found: SelectionEffect | str, done: pd.DataFrame) -> Sect
         f"suit it. Mean over {done['config'].nunique()} finalists, taken as they are; the seed is the unit, since "
         "finalists share their seeds. Unselected runs are of the same pooling, loss, epochs, length and data."
     )
+    if found.held_out:
+        sentence += (
+            " Their blocks drew validation splits of their own, so both are compared on the reviews that a block "
+            "held out of the finalists' split, and on the same test reviews; interval over blocks and seeds."
+        )
     return Section(
         "Selection effect of the search", [sentence], [table(shown, columns, "In percentage points of accuracy")]
     )

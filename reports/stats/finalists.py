@@ -66,6 +66,9 @@ class SelectionEffect:
     validation: Interval | None
     """Finalists' gap between validation and test minus that of unselected runs of the same kind. None without
     enough of these."""
+    held_out: bool = False
+    """Whether the unselected runs had validation splits of their own, and are compared on the reviews that both
+    held out (``held_out.held_out_gap``)."""
 
 
 KIND = ("model.pooling", "model.loss", "train.epochs", "data.max_length")
@@ -95,12 +98,8 @@ def selection_effect(
         raise UserError(f"The finalists {missing} have no score from a search; give the one each was chosen by.")
     excess = runs["config"].map(searched).astype(float) - runs[VALIDATION]
     seed = mean_interval(_per_unit(excess, runs["seed"], runs["config"]))
-    others = trained_runs(unselected)
-    if others.empty:
-        return SelectionEffect(seed, None)
-    kinds = runs.drop_duplicates("config").set_index("config")[list(KIND)]
-    others = kinds.reset_index().merge(others, on=list(KIND))  # a finalist's own kind, once for each finalist
-    if set(others["config"]) != set(kinds.index):
+    others = of_same_kind(runs, unselected)
+    if set(others["config"]) != set(runs["config"]):
         return SelectionEffect(seed, None)
     gaps, reference = (
         _per_unit(some[VALIDATION] - some["test/accuracy"], some[unit], some["config"])
@@ -109,6 +108,17 @@ def selection_effect(
     if len(reference) < 2:
         return SelectionEffect(seed, None)
     return SelectionEffect(seed, _difference(gaps, reference))
+
+
+def of_same_kind(runs: pd.DataFrame, unselected: pd.DataFrame) -> pd.DataFrame:
+    """Return the unselected runs that trained and are of a finalist's kind, once for each such finalist.
+
+    Args:
+        runs: the finalists' runs, with ``config`` and the columns of ``KIND``.
+        unselected: rows with the columns of ``KIND`` and both accuracies.
+    """
+    kinds = runs.drop_duplicates("config")[["config", *KIND]]
+    return kinds.merge(trained_runs(unselected).drop(columns="config", errors="ignore"), on=list(KIND))
 
 
 def _per_unit(values: pd.Series, units: pd.Series, configs: pd.Series) -> Array:

@@ -53,6 +53,22 @@ def test_luck_and_ensembles_have_their_sentences(answer):
     assert set(table["models"]) == {5, 15}
 
 
+def test_blocks_with_splits_of_their_own_are_held_against_on_reviews_that_both_held_out(fill):
+    (blocks, plan), (runs, notes) = factors_of(6), finalists_of(best=2, seeds=3)
+    for run in blocks:
+        run.digest = run.tags["seqclf.block"].zfill(2) * 32
+    stores = fill([*blocks, *runs], notes={**plan, **notes})
+
+    def said() -> str:
+        page = build.page(stores, "finalists", frames.runs(stores, "finalists"))
+        return " ".join([*page.parts[0].answer.sentences, *page.parts[0].answer.sections[1].sentences])
+
+    assert 'make factors NAME=reference ARGS="--train.epochs 6 --data.max-length 400"' in said()
+    predict(stores, [*blocks, *runs], 400)
+    assert "cannot be said" not in said()
+    assert "on the reviews that a block held out of the finalists' split" in said()
+
+
 def test_the_page_holds_it_all(stores):
     page = build.page(stores, "finalists", frames.runs(stores, "finalists"))
     titles = [section.title for section in page.parts[0].sections]

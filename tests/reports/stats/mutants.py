@@ -128,6 +128,18 @@ MUTANTS = {
             "tests/reports/stats/test_finalists.py::test_shared_seeds_are_the_unit_and_not_the_runs",
         ),
     ),
+    "other reviews in the reference": Mutant(
+        "reports/stats/held_out.py",
+        "own = there.T.astype(float) @ seen / count",
+        "own = np.repeat(seen.mean(axis=0)[None, :], len(count), axis=0)",
+        ("tests/reports/stats/test_held_out.py::test_what_finalists_know_of_their_own_split_is_one",),
+    ),
+    "seeds alone in the reference": Mutant(
+        "reports/stats/held_out.py",
+        "variance = from_blocks + from_seeds",
+        "variance = from_seeds",
+        simulated("held_out"),
+    ),
     "runs as blocks in tau": Mutant(
         "reports/stats/over_blocks.py",
         "jackknife(runs, rank_agreement)",

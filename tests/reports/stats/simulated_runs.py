@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from reports.stats.contrasts import VALIDATION, Blocks
 from reports.stats.estimates import t_limits
 from reports.stats.finalists import KIND, selection_effect
 from reports.stats.generalisation import tau_b, two_way
+from reports.stats.held_out import crossed, differences
 from reports.stats.optimisation import slope
 from reports.stats.power import degrees_of_freedom
 from reports.stats.tuning import tuning_curve
@@ -52,6 +54,42 @@ def search_selection(rng: np.random.Generator, scale: float) -> Iterator[Check]:
         yield Check(f"selection effect of the {name}: mean error", float(error.mean()), -0.04, 0.04)
         hits = covers(limits(intervals), np.array(truth))
         yield percent(f"selection effect of the {name}: covers", hits, 93, 97, RESAMPLED)
+
+
+def held_out(rng: np.random.Generator, scale: float) -> Iterator[Check]:
+    """Finalists that suit their validation reviews, and blocks that each hold out 15 % of the movies anew.
+
+    The truth is of these reviews and this split: what the finalists' gap to test is above the blocks'.
+    """
+    for blocks, seeds in ((24, 5), (12, 5), (24, 3)):
+        found, truth = [], []
+        for _ in range(int(RESAMPLED * scale)):
+            of = np.repeat(np.arange(150), rng.integers(4, 17, 150))
+            held = [np.isin(of, rng.permutation(150)[:22]) for _ in range(blocks + 1)]
+            easy = (1.6 + rng.normal(0, 0.5, 150)[of] + rng.normal(0, 0.8, len(of)))[held[0]]
+            on_test = 1.6 + np.repeat(rng.normal(0, 0.5, 100), 10) + rng.normal(0, 0.8, 1000)
+            level = rng.normal(0, 0.15, blocks)  # of the block's settings
+            others = (easy[:, None] + level + rng.normal(0, 0.5, (len(easy), blocks)) > 0).astype(float)
+            others[~np.array([one[held[0]] for one in held[1:]]).T] = np.nan
+            tests = (on_test[:, None] + level + rng.normal(0, 0.5, (1000, blocks)) > 0).mean(axis=0)
+            suited, suited_test = (
+                easy + 0.35 + rng.normal(0, 0.3, len(easy)),
+                on_test + 0.2 + rng.normal(0, 0.3, 1000),
+            )
+            shift = rng.normal(0, 0.03, seeds)
+            own = (suited[:, None] + shift + rng.normal(0, 0.4, (len(easy), seeds)) > 0).astype(float)
+            own_test = (suited_test[:, None] + shift + rng.normal(0, 0.4, (1000, seeds)) > 0).mean(axis=0)
+            apart = differences(own, own_test, others, tests)
+            found.append(crossed(apart[~np.isnan(apart).any(axis=1)]))
+            of_own = stats.norm.cdf(suited / 0.4).mean() - stats.norm.cdf(suited_test / 0.4).mean()
+            spread = np.hypot(0.5, 0.15)
+            of_others = stats.norm.cdf(easy / spread).mean() - stats.norm.cdf(on_test / spread).mean()
+            truth.append(100 * float(of_own - of_others))
+        hits = covers(limits(found), np.array(truth))
+        name = f"validation part, blocks of other splits, {blocks} blocks, {seeds} seeds"
+        yield percent(f"{name}: covers", hits, 93, 97, RESAMPLED)
+        error = np.array([one.value for one in found]) - truth
+        yield Check(f"{name}: mean error", float(error.mean()), -0.25, 0.25)
 
 
 def rank_correlation(rng: np.random.Generator, scale: float) -> Iterator[Check]:
