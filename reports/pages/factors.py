@@ -78,11 +78,20 @@ def said(study: FactorialData) -> Iterator[str]:
 def matched_said(found: Matched) -> str:
     """Say what is left of the difference of losses once the heads learn alike."""
     size = points(found.interval)
-    start = "and start sqrt(2) larger" if found.start else "though not at a matched start"
+    start, at_equal = (
+        ("and start sqrt(2) larger", " and start") if found.start else ("though not at a matched start", "")
+    )
     told = "cross-entropy minus BCE is" if found.interval.excludes(0) else "no difference is detected:"
+    equal = "is" if found.equal.excludes(0) else "is not told from 0:"
+    goes = (
+        f"matching takes {points(found.change)} of it away"
+        if found.change.value > 0 and found.change.excludes(0)
+        else f"whether matching takes any of it away stays open: {points(found.change)}"
+    )
     return (
+        f"At equal head rate{at_equal} cross-entropy minus BCE {equal} {points(found.equal)}. "
         f"At matched head rate ({start}: head lr scale {found.rate} with BCE, {found.reference} with "
-        f"cross-entropy), {told} {size} (95 %, unadjusted)."
+        f"cross-entropy), {told} {size}; {goes} (95 %, unadjusted)."
     )
 
 

@@ -123,7 +123,7 @@ def unselected(done: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
         if (own := read_study_run(rows)) and own.plan.study_type in AT_RANDOM
     ]
     alike = recorded["study"].isin(at_random) & (recorded["outcome"] == "complete") & (recorded["role"] != "study")
-    for name in ["source", "data_scope", *(each for each in recorded if each.startswith("data."))]:
+    for name in ["source", "data_scope", *recorded.filter(like="data.").columns.astype("str")]:
         if name not in OF_A_BLOCK:
             value = recorded.loc[recorded["key"] == done["key"].iloc[0], name].iloc[0]
             alike &= recorded[name].isna() if pd.isna(value) else recorded[name] == value

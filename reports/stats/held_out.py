@@ -8,6 +8,7 @@ split is drops out; what is left is how much better the finalists do on their ow
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -38,9 +39,9 @@ def held_out_gap(runs: pd.DataFrame, unselected: pd.DataFrame, predictions: pd.D
         part: right[right["part"] == part].pivot_table(index="row", columns="key", values="right", aggfunc="mean")
         for part in ("val", "test")
     }
-    test = answers["test"].dropna().mean()
-    known = [key for key in answers["val"] if key in test.index and not math.isnan(test[key])]
-    apart = []
+    test = answers["test"].dropna().mean().dropna()
+    known = answers["val"].columns.intersection(test.index)
+    apart: list[pd.DataFrame] = []
     for config, own in runs[runs["key"].isin(known)].groupby("config"):
         others = unselected[(unselected["config"] == config) & unselected["key"].isin(known)]
         if others.empty:
@@ -55,9 +56,9 @@ def held_out_gap(runs: pd.DataFrame, unselected: pd.DataFrame, predictions: pd.D
             on_test.loc[of_block.columns].to_numpy(dtype=float),
         )
         apart.append(pd.DataFrame(table, index=of_block.columns, columns=own["seed"]))
-    if len(apart) < runs["config"].nunique():
+    if not apart or len(apart) < runs["config"].nunique():
         return None
-    mean = sum(apart) / len(apart)  # blocks and seeds that one of them lacks are missing
+    mean = reduce(pd.DataFrame.add, apart) / len(apart)  # blocks and seeds that one of them lacks are missing
     whole = mean.dropna(axis=0, how="all").dropna(axis=1, how="all").dropna()
     return crossed(whole.to_numpy(dtype=float)) if len(whole) > 1 and whole.shape[1] else None
 

@@ -8,6 +8,7 @@ logit at twice the rate of the head, and two logits.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reports.stats.contrasts import Blocks, Contrast, Factors, cells
@@ -22,6 +23,10 @@ class Matched:
 
     interval: Interval
     """Trimmed mean over blocks, unadjusted; percentage points."""
+    equal: Interval
+    """Cross-entropy minus BCE where both heads learn at the rate, and start at the size, of cross-entropy's."""
+    change: Interval
+    """``equal`` minus ``interval``, block by block: what matching takes away of the difference."""
     rate: str
     """Of the head with BCE."""
     reference: str
@@ -45,16 +50,33 @@ def matched_losses(blocks: Blocks, factors: Factors) -> Matched | None:
     rate, start = _pair(factors, RATE, 2.0), _pair(factors, START, math.sqrt(2))
     if rate is None:
         return None
-    names = list(factors)
+    at_equal = _contrast(factors, {RATE: (rate[1], rate[1]), START: (start[1], start[1]) if start else None})
+    at_matched = _contrast(factors, {RATE: rate, START: start})
+    equal, matched = blocks.contrast(at_equal), blocks.contrast(at_matched)
+    return Matched(
+        trimmed_interval(matched),
+        trimmed_interval(equal),
+        trimmed_interval(equal - matched),
+        *rate,
+        start is not None,
+    )
+
+
+def _contrast(factors: Factors, at: Mapping[str, tuple[str, str] | None]) -> Contrast:
+    """Return cross-entropy minus BCE, each at levels of its own.
+
+    Args:
+        factors: the study's.
+        at: factor -> the level of BCE and that of cross-entropy; None: averaged over all levels.
+    """
     weights = []
     for cell in cells(factors):
-        levels = dict(zip(names, cell, strict=True))
-        side = levels[LOSS] == "bce"  # the first of a pair is one logit's
-        fits = levels[RATE] == rate[not side] and (start is None or levels[START] == start[not side])
-        weights.append((-1.0 if side else 1.0) if fits else 0.0)
+        levels = dict(zip(factors, cell, strict=True))
+        two = levels[LOSS] == "cross_entropy"
+        fits = all(levels[name] == pair[two] for name, pair in at.items() if pair)
+        weights.append((1.0 if two else -1.0) if fits else 0.0)
     total = sum(weight for weight in weights if weight > 0)
-    contrast = Contrast((LOSS,), (("cross_entropy", "bce"),), tuple(weight / total for weight in weights))
-    return Matched(trimmed_interval(blocks.contrast(contrast)), *rate, start is not None)
+    return Contrast((LOSS,), (("cross_entropy", "bce"),), tuple(weight / total for weight in weights))
 
 
 def _pair(factors: Factors, name: str, ratio: float) -> tuple[str, str] | None:

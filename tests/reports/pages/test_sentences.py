@@ -122,12 +122,37 @@ def test_before_the_end_and_after_looking(blocks, planned, total, holds):
     assert found.effects[0].contrast == POOLING
 
 
-def test_matched_losses():
-    assert "cross-entropy minus BCE is 0.8 points" in matched_said(Matched(ABOVE, "2.0", "1.0", start=False))
-    assert "though not at a matched start" in matched_said(Matched(ABOVE, "2.0", "1.0", start=False))
-    same = matched_said(Matched(OPEN, "2.0", "1.0", start=True))
-    assert "no difference is detected: 0.1 points [-0.3, 0.5]" in same
-    assert "and start sqrt(2) larger" in same
+@pytest.mark.parametrize(
+    ("found", "holds", "never"),
+    [
+        (
+            Matched(OPEN, ABOVE, ABOVE, "2.0", "1.0", start=True),
+            [
+                "At equal head rate and start cross-entropy minus BCE is 0.8 points [0.4, 1.2].",
+                "At matched head rate (and start sqrt(2) larger: ",
+                "no difference is detected: 0.1 points [-0.3, 0.5]; matching takes 0.8 points",
+            ],
+            "stays open",
+        ),
+        (
+            Matched(ABOVE, ABOVE, OPEN, "2.0", "1.0", start=False),
+            [
+                "At equal head rate cross-entropy minus BCE is 0.8 points",
+                "though not at a matched start",
+                "cross-entropy minus BCE is 0.8 points [0.4, 1.2]; ",
+                "whether matching takes any of it away stays open",
+            ],
+            "no difference",
+        ),
+        (Matched(OPEN, OPEN, OPEN, "2.0", "1.0", start=True), ["minus BCE is not told from 0: 0.1"], "takes 0"),
+        (Matched(ABOVE, OPEN, BELOW, "2.0", "1.0", start=True), ["stays open: -0.8 points"], "matching takes -"),
+    ],
+)
+def test_matched_losses(found, holds, never):
+    sentence = matched_said(found)
+    for part in holds:
+        assert part in sentence
+    assert never not in sentence
 
 
 def test_conditions_and_extensions():

@@ -26,6 +26,7 @@ def test_a_difference_that_is_the_head_s_rate_goes_when_rates_are_matched():
     found = matched_losses(table(factors, lambda loss, rate: 85 + np.log2(effective[loss] * float(rate))), factors)
     assert found.interval.value == pytest.approx(0)
     assert (found.rate, found.reference, found.start) == ("2.0", "1.0", False)
+    assert found.equal.value == found.change.value == pytest.approx(1)  # all of it goes
     of_loss = matched_losses(table(factors, lambda loss, rate: 85 + (loss == "cross_entropy")), factors)
     assert of_loss.interval.value == pytest.approx(1)
 
