@@ -42,6 +42,7 @@ TAKES_experiment := NAME TEACHER MEMBERS OF RUNS DATA
 TAKES_ui := RUNS PORT
 TAKES_dashboard := RUNS PORT
 TAKES_report := RUNS NAME
+TAKES_publish := RUNS NAME
 TAKES_compare := A B RUNS
 TAKES_champion := RUNS NAME
 TAKES_serve := RUNS PORT
@@ -150,6 +151,12 @@ check: venv  ## check lint, format, types, and who imports whom
 	@$(PY) -m mypy
 	@$(PY) -c "from importlinter.cli import lint_imports_command as main; main()"
 
+publish: venv  #- put the finished study NAME into reports/imdb, as tables and pages
+	@exec $(SEQCLF) publish $(call options,publish) $(ARGS)
+
+verify-published: venv  #- make the published pages again from their tables, and compare
+	@exec $(SEQCLF) verify $(ARGS)
+
 bench: venv  #- measure speed and memory, against what tutorials do
 	@exec $(PY) -m tests.bench $(call options,bench) $(ARGS)
 
@@ -170,10 +177,10 @@ help:  ## list these targets; `make variables` lists what they take
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "%s\n", substr($$0, 5) } \
 	  /^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 } \
-	  /^[a-z]+:.*#- / { split($$0, part, ":"); more = more " " part[1] } \
+	  /^[a-z-]+:.*#- / { split($$0, part, ":"); more = more " " part[1] } \
 	  END { print "  also:" more }' Makefile
 
-.PHONY: study factors finalists record experiment ui dashboard report compare champion serve predict data sync clean doctor head node test check bench audit simulate soak variables help venv
+.PHONY: study factors finalists record experiment ui dashboard report compare champion serve predict data sync clean doctor head node test check publish verify-published bench audit simulate soak variables help venv
 
 # ---- .venv: made once, brought up to date when requirements.lock or pyproject.toml changes ------------------------
 

@@ -28,9 +28,9 @@ from experiments.serving.champion import read_champion
 from experiments.tracking import names
 from experiments.tracking.paths import ARTIFACT_ROOT, RunPaths, artifact_folder, sqlite_path
 from experiments.tracking.paths import PREDICTIONS as PREDICTED
-from reports.records import frames_from_mlflow
+from reports.records import frames_from_mlflow, published
 from reports.records.database import Recorded, check_folder, connect, for_reading, has_table, readable
-from reports.records.reviews import read_texts
+from reports.records.reviews import known_reviews, read_texts
 from reports.records.study_run import own_studies
 from seqclf_core.errors import UserError
 
@@ -45,10 +45,12 @@ ROLES = ("trial", "experiment", "study")
 class Stores:
     """Where records are: MLflow's tracking URI and Optuna's storage URL."""
 
-    tracking: str
-    storage: str
+    tracking: str = ""
+    storage: str = ""
     cache: Path | None = None
     """Folder of encoded reviews, for their lengths and movies; none: these are not known."""
+    published: Path | None = None
+    """Folder of published studies, which is read instead; None: the stores are read."""
 
     @property
     def artifacts(self) -> Path | None:
@@ -64,6 +66,11 @@ class Stores:
         """Return the stores given, else $MLFLOW_TRACKING_URI and $SEQCLF_OPTUNA_URI, else the folder's own."""
         paths = RunPaths(Path(folder))
         return cls(paths.tracking_uri(tracking), paths.storage_uri(storage), paths.cache.absolute())
+
+    @classmethod
+    def of_published(cls, folder: str | Path) -> Stores:
+        """Return what was published in a folder, such as ``reports/imdb``: no texts, and no errors with them."""
+        return cls(published=Path(folder))
 
 
 def runs(stores: Stores | None = None, study: str | None = None, role: str | None = None) -> pd.DataFrame:
@@ -95,8 +102,11 @@ def runs(stores: Stores | None = None, study: str | None = None, role: str | Non
     if role not in (None, *ROLES):
         raise UserError(f"There is no role {role!r}; expected one of {', '.join(ROLES)}.")
     stores = stores or Stores.under()
-    table = frames_from_mlflow.runs_table(connect(stores.tracking).recorded(study))
-    table = table[~table["run_id"].isin(_of_others(table, stores))]
+    if stores.published:
+        table = published.read_runs(stores.published, study)
+    else:
+        table = frames_from_mlflow.runs_table(connect(stores.tracking).recorded(study))
+        table = table[~table["run_id"].isin(_of_others(table, stores))]
     kept = table["role"] != "tagger" if role is None else table["role"] == role
     return table[kept].reset_index(drop=True)
 
@@ -120,9 +130,12 @@ def curves(
         UserError: if the tracking URI is of no known sort, or does not answer.
     """
     stores = stores or Stores.under()
+    wanted = None if keys is None else set(keys)
+    if stores.published:
+        table = published.read_curves(stores.published, study)
+        return table if wanted is None else table[table["key"].isin(wanted)].reset_index(drop=True)
     tracking = connect(stores.tracking)
     known, metrics = tracking.known(study)
-    wanted = None if keys is None else set(keys)
     shared = len(set(known.values())) < len(known)
     others = _of_others(frames_from_mlflow.runs_table(tracking.recorded(study)), stores) if shared else set()
     chosen = {
@@ -201,13 +214,21 @@ def predictions(keys: Sequence[str], stores: Stores | None = None, parts: Sequen
     Raises:
         UserError: if no run has one of these keys.
     """
+    stores = stores or Stores.under()
+    if stores.published:
+        return published.read_answers(stores.published, keys, parts)
     found = [
         pd.read_parquet(file).assign(key=key, part=part)
-        for key, folder in _prediction_folders(keys, stores or Stores.under())
+        for key, folder in _prediction_folders(keys, stores)
         for part in PARTS
         if part in parts and (file := folder / f"{part}.parquet").is_file()
     ]
-    return pd.concat(found, ignore_index=True)[PREDICTIONS] if found else pd.DataFrame(columns=PREDICTIONS)
+    return pd.concat(found, ignore_index=True)[PREDICTIONS] if found else no_predictions()
+
+
+def no_predictions() -> pd.DataFrame:
+    """Return the predictions of no run."""
+    return pd.DataFrame(columns=PREDICTIONS)
 
 
 def errors(keys: Sequence[str], stores: Stores | None = None) -> pd.DataFrame:
@@ -226,14 +247,32 @@ def errors(keys: Sequence[str], stores: Stores | None = None) -> pd.DataFrame:
     Raises:
         UserError: if no run has one of these keys.
     """
+    stores = stores or Stores.under()
     found = [
         {"key": key, "part": told["part"], "method": told["method"], **error}
-        for key, folder in _prediction_folders(keys, stores or Stores.under())
+        for key, folder in ([] if stores.published else _prediction_folders(keys, stores))
         if (file := folder / "errors.json").is_file()
         for told in [json.loads(file.read_bytes())]
         for error in told["errors"]
     ]
     return pd.DataFrame(found, columns=ERRORS)
+
+
+def reviews(stores: Stores, digest: str, part: str = "test") -> pd.DataFrame | None:
+    """Return length and movie of each review of a split; None where they are not known here.
+
+    Args:
+        stores: where to read.
+        digest: of the data, as runs record it.
+        part: train, val or test.
+
+    Returns:
+        Index ``row``; ``tokens``, and ``movie`` (a number per group) where the data has groups.
+    """
+    if stores.published:
+        known = published.read_texts_of(stores.published, digest, part)
+        return known if known is not None and "tokens" in known else None
+    return known_reviews(stores.cache, digest, part)
 
 
 def champion(stores: Stores | None = None) -> str | None:
@@ -272,7 +311,12 @@ def texts(
         UserError: if no run has read any data, runs of different data are asked for, or the texts are not there
             any more or are others now, which their digest tells.
     """
-    recorded = connect((stores or Stores.under()).tracking).recorded(key.partition("/")[0] if key else study)
+    stores = stores or Stores.under()
+    if stores.published:
+        raise UserError(
+            f"{stores.published}: what is published has no texts. Read them from the stores of the runs."
+        )
+    recorded = connect(stores.tracking).recorded(key.partition("/")[0] if key else study)
     read = recorded.tags[recorded.tags["key"] == f"{names.USED}digest"]
     if key:
         known = _keys(recorded)

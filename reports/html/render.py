@@ -25,16 +25,24 @@ from seqclf_core.files import atomic_write
 
 def put(folder: Path, page: Page) -> None:
     """Write a page to a folder: as HTML, as Markdown with its figures, and its tables."""
-    for part in page.parts:
-        for file, table in part.answer.files.items():
-            replace(folder / file, to_csv(table))
+    written = files(page, now())
+    for file, text in written.items():
+        replace(folder / file, text)
     replace(folder / "index.html", study_page(page))
-    text, drawn = markdown(page, now())
-    for file, svg in drawn.items():
-        replace(folder / file, svg)
-    replace(folder / "report.md", text)
-    for left in {*folder.glob("figures/*.svg")} - {folder / file for file in drawn}:
+    for left in {*folder.glob("figures/*.svg")} - {folder / file for file in written}:
         left.unlink()  # of a report that had other figures
+
+
+def files(page: Page, written: str) -> dict[str, str]:
+    """Return a page as Markdown with its figures, and its tables: path beside it -> text.
+
+    Args:
+        page: what to write.
+        written: when, for a person.
+    """
+    tables = {file: to_csv(table) for part in page.parts for file, table in part.answer.files.items()}
+    text, drawn = markdown(page, written)
+    return {**tables, **drawn, "report.md": text}
 
 
 def study_page(page: Page) -> str:

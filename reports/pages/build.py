@@ -14,7 +14,6 @@ from reports.html.document import Conclusion, Fact, Page, Part, Section
 from reports.pages import background, errors, factors, finalists, labels, record, search, splits, tables, variance
 from reports.pages.search import StudyData
 from reports.pages.summary import PARTS, standing
-from reports.records.distributions import searched_settings
 from reports.records.study_run import StudyRun, read_study_run
 
 RESULTS: list[Callable[[StudyData], Section | None]] = [
@@ -70,7 +69,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     drawn_runs = None if answer_of else [key for group in groups for key in search.few(group)["key"]]
     curves = frames.curves(stores, study, drawn_runs)
     parts, unfinished = [], interim(own, children)
-    drawn = searched_settings(stores.storage, study) if searched else {}
+    drawn = own.drawn if own and searched else {}
     for group in groups:
         data = StudyData(
             name=study,

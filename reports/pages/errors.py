@@ -23,7 +23,6 @@ from reports.html import document, formatting, svg
 from reports.html.document import Column, Figure, MarkedText, RunFiles, Section, Texts
 from reports.pages import tables
 from reports.pages.search import StudyData
-from reports.records.reviews import known_reviews
 from reports.stats import discrimination
 from seqclf_core.data.vocabulary import word_spans
 from seqclf_core.errors import UserError
@@ -66,7 +65,7 @@ def read(stores: frames.Stores, run: pd.Series[Any]) -> RunErrors | None:
         return None
     lengths = {}
     for part in said:
-        known = known_reviews(stores.cache, str(run["digest"]), part)
+        known = frames.reviews(stores, str(run["digest"]), part)
         if known is not None and set(said[part]["row"]) <= set(known.index):
             lengths[part] = discrimination.by_length(said[part], known["tokens"])
     worst = frames.errors([key], stores)

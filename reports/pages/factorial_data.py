@@ -10,7 +10,6 @@ import pandas as pd
 
 from experiments.tracking.plan import StudyPlan
 from reports import frames
-from reports.records.reviews import known_reviews
 from reports.stats.contrasts import Factors, simple_effect
 from reports.stats.factorial import Analysis, Plan
 from reports.stats.sensitivity import Range
@@ -48,7 +47,7 @@ class FactorialData:
     @cached_property
     def reviews(self) -> pd.DataFrame | None:
         """Lengths and movies of the reviews; None where the cache does not have them."""
-        return known_reviews(self.stores.cache, str(self.runs["digest"].iloc[0]), self.part)
+        return frames.reviews(self.stores, str(self.runs["digest"].iloc[0]), self.part)
 
     @cached_property
     def where_trained(self) -> pd.DataFrame:

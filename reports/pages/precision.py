@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from reports import frames
-from reports.records.reviews import known_reviews
 from reports.stats.clustered import Sampled, accuracy, codes
 from reports.stats.generalisation import correct_answers
 
 
 def movies_of(stores: frames.Stores, digest: str, split: str) -> pd.Series | None:
     """Return the movie of each row of a split; None where the data has none, or its cache is not here."""
-    reviews = known_reviews(stores.cache, digest, split)
+    reviews = frames.reviews(stores, digest, split)
     return reviews["movie"] if reviews is not None and "movie" in reviews else None
 
 

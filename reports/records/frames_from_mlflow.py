@@ -21,6 +21,12 @@ WORK = ["worked", names.TOTAL_SECONDS, names.SECONDS, names.TOKENS_PER_SECOND, "
 SIZES = ["used.train", "used.val", "used.test"]
 DATA = ["data_scope", "digest", "source", "split_method", "group_column", *SIZES]
 PLACE = ["commit", "device", "precision", "kernel", "run_id", "experiment_id", "artifacts"]
+METRICS = {*SCORES, *EVALUATED, *SPEED, names.TOTAL_SECONDS, "worked"}
+"""Columns of numbers whatever they hold."""
+COUNTED = {"trial", *SIZES}
+"""Columns of whole numbers."""
+TEXTS = {*ABOUT, *DATA, *PLACE} - COUNTED
+"""Columns of texts, whatever they look like."""
 CURVES = [names.TRAIN_LOSS, names.TRAIN_ACCURACY, names.VAL_LOSS, names.VAL_ACCURACY, *SPEED]
 
 _OUTCOMES = {"FINISHED": "complete", "KILLED": "failed", "FAILED": "failed"}  # where no tag says it
@@ -38,8 +44,7 @@ def runs_table(found: Recorded) -> pd.DataFrame:
     tags = _wide(found.tags, base.index).rename(columns=_column_of_tag)
     settings = _wide(found.params, base.index)
     metrics = _wide(found.latest, base.index)
-    known_metrics = {*SCORES, *EVALUATED, *SPEED, names.TOTAL_SECONDS}
-    more = sorted(set(map(str, metrics)) - known_metrics)  # of later versions, or of a user's own
+    more = sorted(set(map(str, metrics)) - METRICS)  # of later versions, or of a user's own
     table = pd.concat(
         [
             base[["run_id", "name", "study", "status", "experiment_id", "artifacts"]].astype("str"),
@@ -68,10 +73,9 @@ def runs_table(found: Recorded) -> pd.DataFrame:
 
     ended = table["status"].map(_OUTCOMES)
     table["outcome"] = table["outcome"].where(table["outcome"].notna(), ended).where(ended.notna(), "running")
-    counts = ["trial", *[name for name in (*SIZES, *others) if name.startswith("used.")]]
+    counts = [*COUNTED, *[name for name in others if name.startswith("used.")]]
     table[counts] = table[counts].apply(pd.to_numeric, errors="coerce").astype("Int64")
-    texts = [name for name in (*ABOUT, *DATA, *PLACE) if name not in counts]
-    return table.astype(dict.fromkeys(texts, "str")).reset_index(drop=True)
+    return table.astype(dict.fromkeys(TEXTS, "str")).reset_index(drop=True)
 
 
 def measured(metrics: pd.Series[str]) -> list[str]:

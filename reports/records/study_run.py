@@ -25,6 +25,14 @@ class StudyRun:
     """Settings that differ from those of the study's file, empty where none does."""
     running: bool
 
+    @property
+    def drawn(self) -> dict[str, bool]:
+        """Settings that its trials draw, and of each whether on a logarithmic scale."""
+        return {
+            name: bool(json.loads(text)["attributes"].get("log", False))
+            for name, text in self.plan.searched.items()
+        }
+
 
 def own_studies(paths: RunPaths) -> dict[str, str]:
     """Return study -> uid of every study that has its journal here; one that cannot be read is left out."""

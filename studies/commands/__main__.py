@@ -17,6 +17,8 @@ COMMANDS = {
     "ui": "serve the MLflow user interface on what is recorded",
     "dashboard": "serve Optuna's dashboard on the studies that are recorded",
     "report": "write tables, curves and pages of what is recorded so far",
+    "publish": "put a finished study into a repository, as tables and the pages they make",
+    "verify": "make published pages again from their tables, and compare",
     "compare": "compare two trained models on the same reviews",
     "champion": "register the best finished model",
     "serve": "answer HTTP requests with the champion",

@@ -10,9 +10,15 @@ import optuna
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 from optuna.trial import create_trial
 
+from experiments.tracking.plan import StudyPlan
 from reports.frames import Stores
 from seqclf_core.config import RunConfig
 
@@ -26,6 +32,7 @@ DISTRIBUTIONS = {
     "train.lr": FloatDistribution(5e-4, 1e-2, log=True),
     "model.word_dropout": FloatDistribution(0.0, 0.5),
 }
+SEARCHED = {name: distribution_to_json(each) for name, each in DISTRIBUTIONS.items()}
 SIZES = {"train": 21_250, "val": 3_750, "test": 25_000}
 EPOCH = 1_795_000_000_000  # ms: in November 2026
 
@@ -110,7 +117,8 @@ def record_in_mlflow(
         parent = None
         if any(run.role == "trial" for run in of_study):
             tags = {"seqclf.key": f"{study}/study", "seqclf.role": "study", "seqclf.study": study}
-            tags |= {"seqclf.data_scope": of_study[0].data_scope, **notes.get(study, {})}
+            plan = {"seqclf.plan": StudyPlan(searched=SEARCHED).model_dump_json(exclude_defaults=True)}
+            tags |= {"seqclf.data_scope": of_study[0].data_scope, **notes.get(study, plan)}
             parent = client.create_run(experiment, EPOCH - 5_000, tags, study).info.run_id
         for run in of_study:
             _record(client, experiment, parent, run)

@@ -17,7 +17,7 @@ from reports.html.document import FEWEST_POINTS, Figure, Page, Table
 from reports.html.marks import Mark, said
 from reports.html.svg import panel
 from reports.pages import build, search_tables
-from reports.records.distributions import searched_settings
+from reports.records.study_run import read_study_run
 from tests.reports.pages.browser import CHROMIUM, chromium, opened
 from tests.reports.recorded_runs import study_of
 
@@ -160,10 +160,8 @@ def test_a_slice_has_a_point_for_each_run_with_a_score(page, runs):
 def test_the_scales_of_a_search_are_those_that_optuna_drew_from(stores):
     study = optuna.load_study(study_name="imdb", storage=stores.storage)
     drawn = study.trials[0].distributions
-    assert searched_settings(stores.storage, "imdb") == {
-        name: getattr(each, "log", False) for name, each in drawn.items()
-    }
-    assert searched_settings(stores.storage, "none") == {}
+    own = read_study_run(frames.runs(stores, "imdb"))
+    assert own.drawn == {name: getattr(each, "log", False) for name, each in drawn.items()}
 
 
 def test_fewer_than_five_points_make_no_plot(fill):
