@@ -134,10 +134,10 @@ def _part(group: Sequence[StudySummary], link: Callable[[str], str]) -> Part:
         links = {label: link(str(study)) for label, study in answers["study"].items()}
         told = table(answers, columns, "Every study's answer to its own question", "", links)
         sections.append(Section("What they answer", [], [told]))
-    return Part(title, Conclusion([*_leaders(found)]), summary, [], sections)
+    return Part(title, Conclusion([*leaders_said(found)]), summary, [], sections)
 
 
-def _leaders(found: pd.DataFrame) -> Iterator[str]:
+def leaders_said(found: pd.DataFrame) -> Iterator[str]:
     """Say which score is the best by validation, fair ones and optimistic ones apart."""
     scored = found.dropna(subset=["val"])
     means = scored[scored["seeds"] > 1]

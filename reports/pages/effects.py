@@ -151,7 +151,7 @@ def new_reviews(study: FactorialData) -> Section | None:
         f"The wider interval takes other reviews, drawn {by}, and other blocks together."
     ]
     sentences += [
-        _for_others(effect.contrast, one) for effect, one in zip(study.analysis.effects, found, strict=True)
+        for_others_said(effect.contrast, one) for effect, one in zip(study.analysis.effects, found, strict=True)
     ]
     rows = [
         {
@@ -175,7 +175,8 @@ def new_reviews(study: FactorialData) -> Section | None:
     return Section(title, sentences, [table(pd.DataFrame(rows), columns, "Two intervals, in percentage points")])
 
 
-def _for_others(contrast: Contrast, found: NewReviews) -> str:
+def for_others_said(contrast: Contrast, found: NewReviews) -> str:
+    """Say how large an effect is for other reviews."""
     interval = found.interval
     if contrast.is_interaction:
         return f"The interaction {label(contrast)}: {points(interval)} for other reviews."

@@ -58,7 +58,11 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
         sentences = [f"Interim, no champion: {len(done)} of {wanted} runs are complete."]
         scores = []
     else:
-        sentences = [*_champion(ranked), *selection_said(selection, reference_command(done)), *_together(together)]
+        sentences = [
+            *champion_said(ranked),
+            *selection_said(selection, reference_command(done)),
+            *together_said(together),
+        ]
         scores = [*_scores(ranked, together)]
         if diverged := int((done["finish"] == "diverged").sum()):
             count = formatting.plural(diverged, "run diverged and counts", "runs diverged and count")
@@ -185,7 +189,8 @@ def _accuracy(answers: pd.DataFrame) -> float:
     return float((decide(answers["probability"]) == (answers["label"] == 1)).mean())
 
 
-def _champion(ranked: pd.DataFrame) -> Iterator[str]:
+def champion_said(ranked: pd.DataFrame) -> Iterator[str]:
+    """Say which settings are the best by validation, and how well they are known on test."""
     first = ranked.iloc[0]
     seeds = formatting.plural(int(first["seeds"]), "fresh seed")
     uncertainty = (
@@ -263,7 +268,8 @@ def _size(interval: Interval) -> str:
     return points(interval) if pd.notna(interval.low) else f"{interval.value:.2f} points, one seed each"
 
 
-def _together(found: pd.DataFrame) -> Iterator[str]:
+def together_said(found: pd.DataFrame) -> Iterator[str]:
+    """Say what the best ensemble by validation reaches."""
     if len(found):
         best = found.iloc[0]
         of = (

@@ -40,7 +40,7 @@ def optimisation(study: FactorialData) -> Section | None:
     reached = reached.assign(cell=[cell_name(tuple(row)) for row in reached[list(study.factors)].to_numpy()])
     reached = reached.assign(limits=[between(low, high, 0) for low, high in reached[["low", "high"]].to_numpy()])
     blocks.append(table(reached, REACHED, f"Training reviews read until validation loss is {LOSS_TO_REACH:g}"))
-    sentences = list(_rate_sentences(slopes)) + list(_faster_sentences(study, examples))
+    sentences = list(rates_said(slopes)) + list(_faster_sentences(study, examples))
     return Section("As optimisation", sentences, blocks)
 
 
@@ -100,7 +100,8 @@ def _rate_figure(study: FactorialData, contrast: Contrast, fit: Slope) -> Markup
     return plots.scatter(rates.to_numpy(), values, labels, line, log=True)
 
 
-def _rate_sentences(slopes: dict[Contrast, Slope | None]) -> Iterator[str]:
+def rates_said(slopes: dict[Contrast, Slope | None]) -> Iterator[str]:
+    """Say which effects change with the learning rate."""
     for contrast, fit in slopes.items():
         if fit is None:
             continue

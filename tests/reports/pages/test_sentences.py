@@ -1,11 +1,27 @@
 """Every sentence that an answer can print, with the numbers that make it, and those that must not."""
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from reports.pages import fraction, labels, tuned, two_models, variance
+from reports.pages import (
+    comparison,
+    effects,
+    finalists,
+    fitting,
+    fraction,
+    labels,
+    record,
+    splits,
+    tuned,
+    two_models,
+    variance,
+    wording,
+)
 from reports.pages.factors import matched_said
 from reports.pages.finalists import selection_said
 from reports.pages.precision import basis
@@ -17,8 +33,10 @@ from reports.stats.estimates import Interval
 from reports.stats.factorial import Effect, Plan, analyse
 from reports.stats.finalists import SelectionEffect
 from reports.stats.fraction import FractionAnalysis, FractionEffect
+from reports.stats.generalisation import NewReviews
 from reports.stats.matched import Matched
 from reports.stats.mcnemar import ModelComparison
+from reports.stats.optimisation import Slope
 from reports.stats.sensitivity import Sensitivity
 from reports.stats.variance import Source, single_runs
 from tests.reports.stats.simulated import FACTORS, LOSS, POOLING, study
@@ -337,3 +355,199 @@ def test_two_models(size, p, by_movie, holds):
 def test_what_an_interval_of_a_score_draws():
     assert basis(Sampled(ABOVE, 1.62, True)) == "for reviews of other movies, design effect 1.6"
     assert "one by one" in basis(Sampled(ABOVE, 1.0, False))
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds", "never"),
+    [
+        ({}, ["Chosen by mean validation accuracy over 5 fresh seeds: imdb/0007. Its mean test accuracy is 90.10 "
+              "% [89.80, 90.40] (95 % t interval over seeds, on these reviews; standard deviation 0.24 percentage",
+              "; [89.50, 90.70] for other seeds and reviews of other movies."], "one by one"),
+        ({"by_movie": False}, ["taken one by one, since movies are not known here"], "of other movies"),
+        ({"others_low": np.nan}, ["percentage points)."], "for other seeds"),
+        ({"seeds": 1, "low": np.nan, "others_low": np.nan}, ["over 1 fresh seed: imdb/0007. Its mean test "
+                                                             "accuracy is 90.10 %."], "interval"),
+    ],
+)  # fmt: skip
+def test_the_best_settings(changes, holds, never):
+    row = {
+        "config": "imdb/0007", "seeds": 5, "test": 90.1, "low": 89.8, "high": 90.4, "test_sd": 0.24,
+        "others_low": 89.5, "others_high": 90.7, "by_movie": True,
+    }  # fmt: skip
+    [sentence] = finalists.champion_said(pd.DataFrame([row | changes]))
+    for part in holds:
+        assert part in sentence
+    assert never not in sentence
+    assert "beats" not in sentence
+
+
+def test_ensembles():
+    row = {"ensemble": finalists.ALL, "models": 15, "test": 91.2, "single": 90.1}
+    [every] = finalists.together_said(pd.DataFrame([row]))
+    assert (
+        "averages the probabilities of all 15 models: 91.20 % on test, where its models alone have 90.10 %"
+        in every
+    )
+    [own] = finalists.together_said(pd.DataFrame([row | {"ensemble": "imdb/0007", "models": 5}]))
+    assert "of 5 of imdb/0007: " in own
+    assert not list(finalists.together_said(pd.DataFrame([])))
+
+
+def splits_said(
+    shift: float, blocks: int = 8, planned: int = 8, fixed: bool = False, sd: float = 0.002
+) -> list[str]:
+    """Return what is said of two kinds of split, the second of which promises more by so many points."""
+    rng, kinds = np.random.default_rng(0), ("group", "random")
+    rows = [
+        {
+            "block": block, splits.FACTOR: kind, "test/accuracy": 0.88, "data.split_seed": block,
+            "best/val_accuracy": 0.88 + rng.normal(0, sd) + (kind == "random") * shift / 100,
+            "digest": kind if fixed and kind == "random" else f"{kind} {block}",
+        }
+        for block in range(blocks) for kind in kinds
+    ]  # fmt: skip
+    done = pd.DataFrame(rows).assign(gap=lambda runs: runs["best/val_accuracy"] - runs["test/accuracy"])
+    found = analyse(done, Plan({splits.FACTOR: kinds}, planned, blocks, outcome="gap", equivalence=()))
+    name = {"group": "by movie", "random": "random"}
+    gaps = splits.scores(done)
+    return list(splits.said(found, gaps.assign(name=gaps["split_method"].map(name)), name))
+
+
+def test_splits():
+    by_movie, random, pair = splits_said(2.0)
+    assert by_movie.startswith("Split by movie: validation minus test accuracy is ")
+    assert "(mean of 8 runs, sd " in random
+    assert pair.startswith("A validation split drawn random promises 2.")
+    assert pair.endswith("more than one drawn by movie, on the same settings and seeds, 8 blocks.")
+    assert splits_said(0.0)[-1].startswith("Open: a validation split drawn ")
+    assert "that may be chance (p = " in splits_said(0.0)[-1]
+    assert "drawn by movie promises" in splits_said(-2.0)[-1]
+    assert splits_said(2.0, blocks=5, planned=8) == ["Interim, no verdict: 5 of 8 blocks are complete."]
+    assert splits_said(2.0, blocks=5, planned=5)[-1].startswith("Too few blocks to compare them: there are 5")
+    assert splits_said(2.0, planned=6)[-1] == "Extended after looking: 6 blocks were planned and 8 were started."
+    _, one_part = splits_said(2.0, fixed=True)  # and no pair
+    assert "on its one validation split, which all 8 runs share: no interval and no verdict" in one_part
+
+
+def test_the_record():
+    rows = [
+        {"arm": record.RECIPE, "seeds": 5, "test": 93.1, "test_sd": 0.2, "val": 93.4},
+        {"arm": "no teacher", "seeds": 5, "test_cost": 0.8, "test_low": 0.4, "test_high": 1.2},
+        {"arm": "no averaging", "seeds": 1, "test_cost": -0.1, "test_low": np.nan, "test_high": np.nan},
+        {"arm": "no run yet", "seeds": 1, "test_cost": np.nan},
+    ]
+    recipe, teacher, averaging = record.said(pd.DataFrame(rows))
+    assert recipe.startswith(
+        "The recipe answers 93.10 % of the test split correctly (mean of 5 seeds, standard dev"
+    )
+    assert teacher == "No teacher: -0.80 points on the test split [-1.20, -0.40], over 5 seeds."
+    assert averaging == "No averaging: +0.10 points on the test split, over 1 seed."
+    [single] = record.said(pd.DataFrame([rows[0] | {"seeds": 1, "test_sd": np.nan}]))
+    assert "(mean of 1 seed)" in single
+
+
+def test_studies_side_by_side():
+    fair = {
+        "scored": "settings of imdb/0007", "study": "finalists", "seeds": 5, "val": 90.0, "val_low": 89.0,
+        "val_high": 91.0, "test": 89.5, "optimistic": False, "basis": "mean over 5 fresh seeds",
+    }  # fmt: skip
+    best = fair | {"study": "imdb", "seeds": 1, "optimistic": True, "basis": "best of 24 complete runs"}
+    mean, single = comparison.leaders_said(pd.DataFrame([fair, best]))
+    assert mean.startswith(
+        "The best mean over seeds, by validation: settings of imdb/0007 (finalists), 90.00 % [89"
+    )
+    assert single.endswith("It is the best of 24 complete runs, and so its validation accuracy is optimistic.")
+    assert not list(comparison.leaders_said(pd.DataFrame([fair | {"seeds": 1}])))  # one run is no answer
+
+
+def test_effects_for_other_reviews():
+    pooling, _, both = ANALYSIS.effects
+    said = effects.for_others_said(pooling.contrast, NewReviews(BELOW, 0.1, 0.2))
+    assert said == "Last state over mean pooling: 0.8 points [0.4, 1.2] for other reviews."
+    said = effects.for_others_said(both.contrast, NewReviews(OPEN, 0.1, 0.2))
+    assert said.startswith("The interaction mean pooling × ")
+
+
+def test_effects_and_the_learning_rate():
+    pooling, loss, _ = (effect.contrast for effect in ANALYSIS.effects)
+    fits = {pooling: Slope(ABOVE, 0.002, 0.0), loss: Slope(OPEN, 0.002, 0.0)}
+    changes, stays = fitting.rates_said(fits)
+    assert changes == (
+        "Mean pooling − last state changes with the learning rate: by 0.8 points [0.4, 1.2] per doubling."
+    )
+    assert stays.endswith("changes with the learning rate stays open: 0.1 points [-0.3, 0.5] per doubling.")
+    assert not list(fitting.rates_said({pooling: None}))
+
+
+def test_validation_against_test():
+    rng = np.random.default_rng(0)
+    test = 0.88 + rng.normal(0, 0.01, 24)
+    runs = pd.DataFrame({"block": range(24), "test/accuracy": test, "best/val_accuracy": test + 0.01})
+    gap, regret, tau = fitting.validation_section(runs).sentences
+    assert gap.startswith("Over 24 blocks of runs that converged, validation accuracy is 1.0 points [")
+    assert " above test accuracy; " in gap
+    assert regret.startswith("Choosing the best run by validation cost 0.00 points")
+    assert "(95 % over blocks)" in tau
+    below = fitting.validation_section(runs.assign(**{"best/val_accuracy": test - 0.01})).sentences
+    assert " below test accuracy; " in below[0]
+    assert fitting.validation_section(runs.head(5)).sentences == [
+        "Needs 20 runs that converged, in 6 blocks; there are 5 in 5."
+    ]
+
+
+def test_what_a_reference_takes():
+    runs = pd.DataFrame({"train.epochs": [4, 4], "data.max_length": [200, 400]})
+    command = finalists.reference_command(runs)
+    assert command == 'make factors NAME=reference ARGS="--train.epochs 4"'
+    [*_, part] = finalists.selection_said(SelectionEffect(OPEN, None), command)
+    assert f"of the same kind and on the same data ({command})" in part
+
+
+def test_before_there_is_a_verdict():
+    assert wording.interim(5, Plan(FACTORS, 24)).startswith("Interim, no verdict: 5 of 24 blocks")
+    assert wording.too_few(5).startswith("Too few blocks for a verdict: there are 5")
+
+
+PAGES = Path(wording.__file__).parent
+SENTENCES = ("str", "Iterator[str]", "list[str]", "Verdict")
+"""What a function that says something returns."""
+ELSEWHERE = {
+    "build": "tests/reports/pages/test_report_page.py",
+    "labels.said": "tests/reports/pages/test_labels_page.py",
+    "search": "tests/reports/pages/test_search_figures.py",
+    "two_models.comparison": "tests/reports/test_compare_command.py",
+    "finalists.search_selection": "tests/reports/pages/test_finalists_page.py",
+}
+"""Module or function -> the tests of what it says, which takes recorded runs and not numbers."""
+
+
+def _says(function: ast.AST) -> bool:
+    """Say whether a public function of a page makes sentences: it returns text, and has four words in a row."""
+    if not isinstance(function, ast.FunctionDef) or function.name.startswith("_") or function.returns is None:
+        return False
+    if ast.unparse(function.returns) not in SENTENCES:
+        return False
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    texts = [each.value for part in body for each in ast.walk(part) if isinstance(each, ast.Constant)]
+    return any(isinstance(text, str) and len(text.split()) >= 4 for text in texts)
+
+
+def test_whatever_says_something_is_listed_here():
+    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    called = {ast.unparse(each.func) for each in ast.walk(tree) if isinstance(each, ast.Call)}
+    imported = {
+        f"{each.module.rpartition('.')[2]}.{name.name}"
+        for each in ast.walk(tree)
+        if isinstance(each, ast.ImportFrom) and each.module
+        for name in each.names
+        if name.name in called
+    }
+    missing = [
+        name
+        for file in sorted(PAGES.glob("*.py"))
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if _says(function)
+        for name in [f"{file.stem}.{function.name}"]
+        if name not in called | imported and not {name, file.stem} & set(ELSEWHERE)
+    ]
+    assert not missing, f"no test of what these say: {missing}"
