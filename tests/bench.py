@@ -32,8 +32,14 @@ class Options:
     """Where encoded reviews are kept."""
     rounds: int = 5
     """How often each figure is taken; medians are shown."""
-    only: Literal["all", "steps", "workers", "study", "memory", "tracker", "report", "scale", "cluster"] = "all"
-    """The part to measure; scale and cluster only where they are named."""
+    only: Literal[
+        "all", "steps", "workers", "study", "memory", "start", "tracker", "report", "peers", "scale", "cluster"
+    ] = "all"
+    """The part to measure; peers, scale and cluster only where they are named."""
+    peers: str | None = None
+    """Python of an environment with other programs to compare with; see tests/bench_peers.py."""
+    against: Path | None = None
+    """Folder of an older version of this project to compare with, which has a cache in its runs."""
     trials: int = 20
     """Trials over which a worker's memory is measured; 100 for the figure that the README gives."""
     sizes: str = "10x300@0,10x200@10000,100x300@10000,1000x1500@8500"
@@ -203,6 +209,11 @@ def main() -> None:
 
         tracker(source, cache, options.rounds)
 
+    def by_starts(source: str | None, cache: Path) -> None:
+        from tests.bench_start import start
+
+        start(source, cache, options.rounds, options.against)
+
     def reports(_: str | None, __: Path) -> None:
         from tests.bench_report import report
 
@@ -212,7 +223,11 @@ def main() -> None:
         memory(source, cache.absolute(), options.trials)
 
     parts = {"memory": by_trials, "steps": steps, "workers": by_workers, "study": study}
-    parts |= {"tracker": trackers, "report": reports}
+    parts |= {"start": by_starts, "tracker": trackers, "report": reports}
+    if options.only == "peers":
+        from tests.bench_peers import peers
+
+        peers(source, options.cache, options.rounds, options.peers, options.against)
     if options.only == "scale":
         from tests.bench_scale import scale
 
