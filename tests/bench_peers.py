@@ -137,8 +137,12 @@ def peers(source: str | None, cache: Path, rounds: int, python: str | None, agai
                 rates.append([each.rate() for each in contenders])
             for each in contenders:
                 each.end()
+            names = (each.name for each in contenders)
             show(
-                size, {each.name: values for each, *values in zip(contenders, *rates, strict=True)}, peak, kernels
+                size,
+                dict(zip(names, zip(*rates[1:], strict=True), strict=True)),
+                statistics.median(peaks),
+                kernels,
             )
 
 
@@ -151,6 +155,7 @@ def python_of(folder: Path) -> str:
 def show(size: Sequence[int], rates: Mapping[str, Sequence[float]], peak: float, kernels: Sequence[str]) -> None:
     """Print one line per contender."""
     embed, hidden, _ = size
+    print(f"\n  a matrix product in bf16 does {peak / 1e9:,.0f} GFLOP/s")
     print(f"  {'/'.join(map(str, size)):30} {'tokens/s':>12}   {'(least - most)':23} "
           + " ".join(f"{kernel:>8}" for kernel in kernels), "  of the product")  # fmt: skip
     for name, values in rates.items():

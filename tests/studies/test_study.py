@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from optuna.distributions import IntDistribution, json_to_distribution
 from optuna.trial import Trial
 
 from seqclf_core.config import RunConfig
@@ -17,6 +18,16 @@ def test_the_shipped_study_starts_with_its_base_and_fits_the_config() -> None:
     start = study.planned[0].settings
     assert study.space().keys() == start.keys() <= RunConfig().flat().keys()
     assert study.base.override(start) == study.base
+
+
+def test_searched_sizes_are_multiples_of_the_machines_vectors() -> None:
+    """Of 16: other widths are computed as if they were the next one, and every shape costs memory."""
+    space = imdb.build_study(imdb.Params()).space()
+    for name in ("model.embed_dim", "model.hidden_dim", "train.batch_size"):
+        drawn = json_to_distribution(space[name])
+        assert isinstance(drawn, IntDistribution)
+        assert not drawn.log
+        assert not any(value % 16 for value in (drawn.low, drawn.high, drawn.step))
 
 
 def test_naming_a_searched_setting_fixes_it(study: Study) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
-from optuna.pruners import MedianPruner
+from optuna.pruners import MedianPruner, ThresholdPruner
 from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
 
@@ -131,6 +131,20 @@ def test_a_bad_trial_with_another_batch_size_is_pruned(
     assert max(last.intermediate_values) == 2
     assert journals_agree(owner)
     assert not owner.paths.work("test/0003").exists()
+
+
+def test_no_trial_is_pruned_at_its_last_evaluation(
+    open_scheduler: OpenScheduler, study: Study, small: RunConfig
+) -> None:
+    """All of its work is done by then: a pruner that stops everything there stops nothing."""
+    last = small.train.epochs * small.train.evals_per_epoch
+    stopped = {}
+    for first in (last - 1, last):
+        pruner = ThresholdPruner(lower=2.0, n_warmup_steps=first)  # no accuracy is as high as that
+        owner = open_scheduler(replace(study, base=small, pruner=pruner), total=2, name=f"from{first}")
+        run_all(owner)
+        stopped[first] = [trial.state for trial in owner.optuna.trials]
+    assert stopped == {last - 1: [TrialState.PRUNED] * 2, last: [TrialState.COMPLETE] * 2}
 
 
 def test_the_test_part_never_reaches_optuna(open_scheduler: OpenScheduler) -> None:
