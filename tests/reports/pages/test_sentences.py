@@ -393,6 +393,19 @@ def test_ensembles():
     assert not list(finalists.together_said(pd.DataFrame([])))
 
 
+def test_an_ensemble_is_chosen_by_validation():
+    """One finalist is right on validation, the other on test."""
+    done = pd.DataFrame({"key": ["a/0", "b/0"], "config": ["a", "b"], "test/accuracy": [0.0, 1.0]})
+    rows = [
+        {"key": key, "part": part, "row": row, "label": 1, "probability": 0.9 if right else 0.1}
+        for key, part, right in (("a/0", "val", 1), ("a/0", "test", 0), ("b/0", "val", 0), ("b/0", "test", 1))
+        for row in range(4)
+    ]
+    found = finalists.ensembles(done, pd.DataFrame(rows))
+    assert found["ensemble"].iloc[0] == "a"
+    assert found["val"].tolist() == sorted(found["val"], reverse=True)
+
+
 def splits_said(
     shift: float, blocks: int = 8, planned: int = 8, fixed: bool = False, sd: float = 0.002
 ) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from tests.reports.stats import simulated_answers as answers
 from tests.reports.stats import simulated_effects as effects
+from tests.reports.stats import simulated_pages as pages
 from tests.reports.stats import simulated_runs as runs
 from tests.reports.stats import simulated_studies as studies
 from tests.reports.stats.checks import Check, Simulation
@@ -42,6 +43,13 @@ SIMULATIONS: dict[str, Simulation] = {
         studies.label_crossing,
         studies.chance_sources,
         studies.proportions,
+        pages.matched_heads,
+        pages.two_models,
+        pages.ensembles,
+        pages.lengths,
+        pages.label_family,
+        pages.costs,
+        pages.needed_seeds,
     )
 }
 SHORT = {
@@ -66,6 +74,13 @@ SHORT = {
     "label_crossing": 0.05,
     "chance_sources": 0.05,
     "proportions": 0.3,
+    "matched_heads": 0.05,
+    "two_models": 0.05,
+    "ensembles": 0.05,
+    "lengths": 0.02,
+    "label_family": 0.1,
+    "costs": 0.05,
+    "needed_seeds": 0.05,
 }
 """Share of the repetitions that pytest makes of the slow ones."""
 

@@ -77,3 +77,9 @@ def test_a_factor_at_which_runs_fail_is_not_compared():
     runs.loc[failed, ["best/val_accuracy", "test/accuracy"]] = 0.5
     fragile = {effect.names[0][0] for effect in analyse_fraction(runs, factors(6)).effects if effect.fragile}
     assert "A" in fragile
+
+
+def test_the_p_of_a_column_is_adjusted_over_all():
+    found = analyse_fraction(runs_of(6, 12, {"A": 2.0}, noise=0.5), factors(6)).effects
+    p = sorted((one.p, one.p_holm) for one in found)
+    assert p[0][1] == pytest.approx(len(found) * p[0][0])
