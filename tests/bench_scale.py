@@ -35,8 +35,8 @@ from sqlalchemy import text as text_of
 
 from experiments.tracking import names
 from experiments.tracking.journal import Header
-from experiments.tracking.paths import RunPaths
-from experiments.tracking.sync import Sync
+from experiments.tracking.paths import PREDICTIONS, RunPaths
+from experiments.tracking.sync import REST_SECONDS, Sync
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.events import DataSummary, Finished, Progress, Saved, Started
 from studies import imdb
@@ -44,6 +44,7 @@ from studies.engine.executors import Job, Message, Stopped
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import VAL_LOSS, open_storage, open_study, plan_of
 from studies.study import Study
+from tests.faulty_server import server as mlflow_server
 from tests.postgres import PostgreSQL, binaries
 
 EVALUATIONS = 8
@@ -52,6 +53,8 @@ RUN_SECONDS = 150.0
 """What a run of that study takes on one processor."""
 DELIVERED = 100
 """Runs whose delivery is timed."""
+PREDICTIONS_BYTES = 300_000
+"""Of each of the two files that a run of IMDB leaves."""
 NAME = "scale"
 STEP_SECONDS = 0.001
 
@@ -270,27 +273,57 @@ def disk() -> float:
     return 0.0
 
 
-def deliver(paths: RunPaths, uri: str, processes: int) -> float:
-    """Return how many runs a second a sync sends once it has sent some: of ``DELIVERED``, or of all."""
-    journals = [path for path in paths.journals_of(NAME) if path.stem.isdecimal()][-2 * DELIVERED :]
-    aside = paths.runs / f"to be sent by {processes}"
-    there = RunPaths(aside)
+def deliver(paths: RunPaths, uri: str, parts: int) -> tuple[float, float]:
+    """Return how many runs a second a sync sends, and its CPU seconds for each.
+
+    Args:
+        paths: of the study whose runs are sent, ``DELIVERED`` of them.
+        uri: of an MLflow that has none of them.
+        parts: a run is sent in so many, as when it is at work; 1: whole, as where a sync is late.
+    """
+    there = RunPaths(paths.runs / f"to be sent in {parts}")
+    shutil.rmtree(there.runs, ignore_errors=True)
     part = there.journals / NAME
     part.mkdir(parents=True)
     shutil.copy(paths.journal(paths.study_key(NAME)), part)
-    sync = Sync(there, uri, processes)
-    try:
-        for path in journals[::2]:
-            shutil.copy(path, part)
-        sync.once()
-        for path in journals[1::2]:
-            shutil.copy(path, part)
-        began = time.perf_counter()
+    whole = [path for path in paths.journals_of(NAME) if path.stem.isdecimal()][-DELIVERED:]
+    for path in whole:
+        predictions = there.work(f"{NAME}/{path.stem}") / PREDICTIONS
+        predictions.mkdir(parents=True)
+        for name in ("val.parquet", "test.parquet"):
+            (predictions / name).write_bytes(bytes(PREDICTIONS_BYTES))
+    sync = Sync(there, uri)
+    sync.once()  # the study's own run
+    wall = cpu = 0.0
+    for number in range(1, parts + 1):
+        for path in whole:
+            lines = path.read_bytes().splitlines(keepends=True)
+            (part / path.name).write_bytes(b"".join(lines[: len(lines) * number // parts]))
+        sync._sent_at.clear()  # as if the rest between two transfers of a run were over
+        wall, cpu = wall - time.perf_counter(), cpu - time.process_time()
         result = sync.once()
+        wall, cpu = wall + time.perf_counter(), cpu + time.process_time()
         assert not result.unsent, result.unsent
-        return result.runs / (time.perf_counter() - began)
-    finally:
-        sync.close()
+    return len(whole) / wall, cpu / len(whole)
+
+
+def deliveries(paths: RunPaths, server: PostgreSQL | None, folder: Path) -> None:
+    """Print how fast a study's runs are sent: to a database, and to an MLflow server on one."""
+    for parts in (round(RUN_SECONDS / REST_SECONDS), 1):
+        for kind in ("database", "server"):
+            made = server.create(f"{kind}{parts}") if server else f"sqlite:///{folder}/{kind}{parts}.db"
+            with ExitStack() as stack:
+                uri = made
+                if kind == "server":
+                    port = stack.enter_context(mlflow_server(folder / f"{kind}{parts}", made))
+                    uri = f"http://127.0.0.1:{port}"
+                rate, cpu = deliver(paths, uri, parts)
+            how = f"in {parts} parts" if parts > 1 else "whole"
+            print(
+                f"delivery to a {kind}, each run {how}: {rate:.1f} runs/s by the clock, "
+                f"{cpu * 1e3:.0f} ms of CPU a run, which allows {1 / cpu:.1f} runs/s",
+                flush=True,
+            )
 
 
 def scale(sizes: str, limit: float) -> None:
@@ -326,7 +359,4 @@ def scale(sizes: str, limit: float) -> None:
                 f"{found.megabytes:.0f}", f"{found.written:.0f}",
             )  # fmt: skip
             Console(width=180).print(table)
-        for processes in (1, 2) if server else (1,):
-            tracking = server.create(f"mlflow{processes}") if server else paths.tracking_uri()
-            rate = deliver(paths, tracking, processes)
-            print(f"delivery by {processes} processes: {rate:.1f} runs/s", flush=True)
+        deliveries(paths, server, Path(stack.enter_context(tempfile.TemporaryDirectory())))

@@ -20,13 +20,19 @@ FAULTS = ("refuse", "hang", "answer 500", "lose replies")
 
 
 @contextmanager
-def server(runs: Path) -> Iterator[int]:
-    """Serve the MLflow of a folder, made where there is none, to everybody, as a team's server; yield the port."""
+def server(runs: Path, database: str | None = None) -> Iterator[int]:
+    """Serve the MLflow of a folder, made where there is none, to everybody, as a team's server; yield the port.
+
+    Args:
+        runs: the folder.
+        database: MLflow's, if it is not the one of the folder.
+    """
     port, paths = unused_port(), RunPaths(runs)
-    prepare_database(paths.tracking_uri())
+    database = database or paths.tracking_uri()
+    prepare_database(database)
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", paths.tracking_uri(), "--default-artifact-root", ARTIFACT_ROOT),
+        *("--backend-store-uri", database, "--default-artifact-root", ARTIFACT_ROOT),
         *("--artifacts-destination", paths.artifacts.absolute().as_uri(), "--uvicorn-opts", "--log-level warning"),
         *("--allowed-hosts", "*"),
     ]

@@ -11,14 +11,18 @@ a second.
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
 from experiments.tracking import journal, mlflow_format, names
@@ -45,8 +49,8 @@ STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
 """A trial that was pruned ended as planned, while MLflow shows KILLED with the red mark of a failure. The tag
 ``outcome`` tells the three apart."""
 
-# What MLflow takes in one call.
-METRICS_PER_BATCH = 1000
+# What MLflow takes in one call: 100 parameters, 100 tags, and 1,000 of all that there is.
+METRICS_PER_BATCH = 800
 PARAMS_PER_BATCH = 100
 
 
@@ -63,6 +67,7 @@ class _Known:
     """A run in MLflow."""
 
     run_id: str
+    files: str  # where its files go, as MLflow says it
     synced: int  # entries of its journal
     deleted: bool  # by somebody, in MLflow
 
@@ -113,8 +118,8 @@ class MlflowWriter:
             known = self._find_or_make(opened(entries))
             if known.deleted or known.synced >= len(entries):
                 return 0
-            self._send(known.run_id, entries, known.synced)
-        self._runs[_identity(opened(entries).header)] = _Known(known.run_id, len(entries), deleted=False)
+            self._send(known, entries)
+        self._runs[_identity(opened(entries).header)] = replace(known, synced=len(entries))
         return len(entries) - known.synced
 
     def attach_report(self, entries: Sequence[Entry], page: Path) -> bool:
@@ -156,23 +161,6 @@ class MlflowWriter:
             for name in (ERRORS_PICTURE, ERRORS_PAGE):
                 self._client.log_artifact(known.run_id, str(folder / name), ERRORS)
             self._client.set_tag(known.run_id, names.REPORT, digest)  # last, as above
-
-    def expect_best(self, entries: Sequence[Entry]) -> None:
-        """Be told that runs of a study have ended which another process sent; ``write_best_scores`` then looks.
-
-        Args:
-            entries: the journal of the study's own run, or none where there is no such run.
-
-        Raises:
-            SyncError: if MLflow cannot be reached or refuses.
-        """
-        if not entries:
-            return
-        header = opened(entries).header
-        with self._explaining(_identity(header)):
-            known = self._find_or_make(opened(entries))
-        if not known.deleted:
-            self._parents[known.run_id] = self._experiments[header.experiment]
 
     def write_best_scores(self) -> None:
         """Give the own runs of studies the scores of their best runs so far, where these may have changed.
@@ -236,38 +224,76 @@ class MlflowWriter:
             if run.info.lifecycle_stage != "active":
                 self._client.restore_run(run.info.run_id)
             self._client.set_tag(run.info.run_id, names.SYNCED, "0")
-            self._runs[_identity_of(run)] = _Known(run.info.run_id, 0, deleted=False)
+            self._runs[_identity_of(run)] = _known(run, 0)
 
-    def _send(self, run_id: str, entries: Sequence[Entry], synced: int) -> None:
-        """Send the entries from ``synced`` on; the order makes a kill between any two calls harmless."""
+    def _send(self, known: _Known, entries: Sequence[Entry]) -> None:
+        """Send the entries that MLflow lacks; the order makes a kill between any two calls harmless."""
+        run_id, synced = known.run_id, known.synced
         header, new, last = opened(entries).header, entries[synced:], entries[-1]
         if synced == 0:
-            params = [Param(name, value) for name, value in mlflow_format.params(header)]
-            for start in range(0, len(params), PARAMS_PER_BATCH):
-                self._client.log_batch(run_id, params=params[start : start + PARAMS_PER_BATCH])
-            self._client.log_dict(run_id, mlflow_format.tree(header), "config.json")
-        inputs = mlflow_format.inputs(new)
+            self._put_settings(known, header)
         parent = self._parent(header)
-        if inputs:
+        if inputs := mlflow_format.inputs(new):
             self._client.log_inputs(run_id, inputs)
             if parent and parent not in self._with_data:
                 self._client.log_inputs(parent, inputs)
                 self._with_data.add(parent)
+        params = [Param(*param) for param in mlflow_format.params(header)] if synced == 0 else []
         metrics = [Metric(*metric) for metric in mlflow_format.metrics(entries, synced)]
-        tags = [RunTag(name, value) for name, value in mlflow_format.tags(new)]
-        for start in range(0, max(len(metrics), 1), METRICS_PER_BATCH):
-            self._client.log_batch(run_id, metrics[start : start + METRICS_PER_BATCH], tags=tags)
-        if isinstance(last, Closed):
-            kept = self._paths.work(header.key) / PREDICTIONS
-            for path in sorted([*kept.glob("*.parquet"), *kept.glob("*.json")]):
-                self._client.log_artifact(run_id, str(path), PREDICTIONS)
-            self._client.set_terminated(run_id, STATUS[last.outcome], last.time)
-            self._search(header, keep=run_id)
-            if parent:
-                self._parents[parent] = self._experiments[header.experiment]
-        elif any(isinstance(entry, journal.Reopened) for entry in new):
-            self._client.update_run(run_id, "RUNNING")
-        self._client.set_tag(run_id, names.SYNCED, str(len(entries)))
+        tags = [RunTag(*tag) for tag in mlflow_format.tags(new)]
+        done = RunTag(names.SYNCED, str(len(entries)))
+        if not isinstance(last, Closed):
+            if any(isinstance(entry, journal.Reopened) for entry in new):
+                self._client.update_run(run_id, "RUNNING")
+            self._log(run_id, metrics, params, [*tags, done])
+            return
+        self._log(run_id, metrics, params, tags)
+        kept = self._paths.work(header.key) / PREDICTIONS
+        for path in sorted([*kept.glob("*.parquet"), *kept.glob("*.json")]):
+            self._put(known, path, PREDICTIONS)
+        self._client.set_terminated(run_id, STATUS[last.outcome], last.time)
+        if parent:
+            self._parents[parent] = self._experiments[header.experiment]
+        self._client.set_tag(run_id, done.key, done.value)
+
+    def _log(
+        self, run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
+    ) -> None:
+        """Send metrics, parameters and tags in as few calls as MLflow allows; it writes the tags last of all."""
+        calls = max(1, ceil(len(metrics) / METRICS_PER_BATCH), ceil(len(params) / PARAMS_PER_BATCH))
+        for call in range(calls):
+            self._client.log_batch(
+                run_id,
+                metrics[call * METRICS_PER_BATCH : (call + 1) * METRICS_PER_BATCH],
+                params[call * PARAMS_PER_BATCH : (call + 1) * PARAMS_PER_BATCH],
+                tags if call == calls - 1 else [],
+            )
+
+    def _put_settings(self, known: _Known, header: Header) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "config.json")
+            path.write_text(json.dumps(mlflow_format.tree(header), indent=2), encoding="utf-8")
+            self._put(known, path)
+
+    def _put(self, known: _Known, path: Path, folder: str | None = None) -> None:
+        """Put a file among those of a run, without asking MLflow first where they are."""
+        repository = get_artifact_repository(known.files, tracking_uri=self._uri)
+        repository.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]
+
+    def look_again(self) -> None:
+        """Ask once more which runs there are, and delete those that were made twice.
+
+        A server that was slow may make a run after its answer was given up and another one was made.
+
+        Raises:
+            SyncError: if MLflow cannot be reached.
+        """
+        known = list(self._experiments)
+        self._experiments.clear()
+        self._runs.clear()
+        with self._explaining():
+            for name in known:
+                self._experiment(name)
 
     def _parent(self, header: Header) -> str | None:
         """Return the run id of the study's own run that a run belongs to, if it is known and not deleted."""
@@ -300,28 +326,28 @@ class MlflowWriter:
                 if parents and not (parent := self._find_or_make(opened(parents))).deleted:
                     tags[names.PARENT] = parent.run_id
             run = self._client.create_run(experiment, first.time, tags, header.name)
-            known = _Known(run.info.run_id, 0, deleted=False)
+            known = _Known(run.info.run_id, run.info.artifact_uri, 0, deleted=False)
         self._runs[_identity(header)] = known
         return known
 
-    def _search(self, header: Header, keep: str = "") -> _Known | None:
+    def _search(self, header: Header) -> _Known | None:
         ours = f"tags.`{names.KEY}` = '{header.key}' AND tags.`{names.UID}` = '{header.uid}'"
         found = self._client.search_runs([self._experiments[header.experiment]], ours, ViewType.ALL)
-        return self._keep_one(found, keep)
+        return self._keep_one(found)
 
-    def _keep_one(self, runs: Sequence[Run], keep: str = "") -> _Known | None:
-        """Return the run that stands for a key, ``keep`` if it is among them, and delete others.
+    def _keep_one(self, runs: Sequence[Run]) -> _Known | None:
+        """Return the run that stands for a key, and delete others.
 
         There are others where a server made a run, its answer was lost and so one more was asked for.
         """
         active = [run for run in runs if run.info.lifecycle_stage == "active"]
         if not active:
-            return _Known(runs[0].info.run_id, 0, deleted=True) if runs else None
-        best = max(active, key=lambda run: (run.info.run_id == keep, _synced(run), run.info.run_id))
+            return _known(runs[0], 0, deleted=True) if runs else None
+        best = max(active, key=lambda run: (_synced(run), run.info.run_id))
         for run in active:
             if run is not best:
                 self._client.delete_run(run.info.run_id)
-        return _Known(best.info.run_id, _synced(best), deleted=False)
+        return _known(best, _synced(best))
 
     def _experiment(self, name: str) -> str:
         """Return the id of an experiment, made where there is none; at first sight, learn of all its runs."""
@@ -374,6 +400,10 @@ def _identity(header: Header) -> _Identity:
 
 def _identity_of(run: Run) -> _Identity:
     return run.data.tags[names.KEY], run.data.tags.get(names.UID, "")
+
+
+def _known(run: Run, synced: int, deleted: bool = False) -> _Known:
+    return _Known(run.info.run_id, run.info.artifact_uri, synced, deleted)
 
 
 def _synced(run: Run) -> int:

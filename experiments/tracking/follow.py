@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -18,18 +19,25 @@ from seqclf_core.masking import mask
 
 set_mlflow_environment()  # MLflow reads it when it is imported, by the next line
 
-from experiments.tracking.sync import Sync, SyncResult, said  # noqa: E402
+from experiments.tracking.sync import REST_SECONDS, Sync, SyncResult, said  # noqa: E402
 
 PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between looks at the journals; the longer one while MLflow is away."""
+LATE = 2 * REST_SECONDS
+"""Seconds that an entry may wait before the log says so."""
 
 
 def follow(sync: Sync, ended: threading.Event) -> SyncResult:
     """Send what comes until ``ended`` is set, then what is left; return what the last pass did."""
-    failures, told = 0, ""
+    failures, told, late = 0, "", False
     while True:
-        last = ended.is_set()  # asked before the pass, so that the last one sees all that was written
+        last, began = ended.is_set(), time.monotonic()  # before the pass, so that the last one sees all there is
         result = sync.once(thorough=last)
+        if result.entries and (result.lag > LATE) != late:
+            late = not late
+            rate = result.runs / max(time.monotonic() - began, 0.001)
+            behind = f"{result.lag:.0f} s behind"
+            _log(f"MLflow is {behind}, at {rate:.1f} runs/s" if late else f"MLflow has caught up: it was {behind}")
         failures = failures + 1 if result.unsent else 0
         reason = next(iter(result.unsent.values()), "")
         if reason != told:
@@ -71,7 +79,6 @@ def main(runs: Path) -> int:
     os.nice(10)  # training goes first
     sync = Sync(RunPaths(runs))
     result = follow(sync, ended)
-    sync.close()
     _log(said(result))
     return 1 if result.unsent else 0
 

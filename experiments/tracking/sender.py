@@ -21,6 +21,8 @@ class Outcome:
     path: str
     entries: int = 0
     """Entries of the journal that were sent."""
+    since: float = 0.0
+    """When the first of these was written, in seconds since 1970."""
     pages: int = 0
     """1 where a page was put."""
     ended: bool = False
@@ -75,5 +77,8 @@ class Sender:
             entries = journal.read(pages[path])
             return Outcome(str(path), pages=int(bool(entries) and self.writer.attach_report(entries, path)))
         entries = journal.read(path)
-        sent = self.writer.sync_run(entries) if entries else 0
-        return Outcome(str(path), entries=sent, ended=bool(entries) and isinstance(entries[-1], journal.Closed))
+        if not entries:
+            return Outcome(str(path))
+        sent = self.writer.sync_run(entries)
+        since = entries[-sent].time / 1000 if sent else 0.0
+        return Outcome(str(path), entries=sent, since=since, ended=isinstance(entries[-1], journal.Closed))

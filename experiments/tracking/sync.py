@@ -16,18 +16,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from experiments.tracking import journal
-from experiments.tracking.client import MlflowWriter, SyncError
+from experiments.tracking.client import SyncError
 from experiments.tracking.database import remove_stray_folder
-from experiments.tracking.helpers import Helpers
-from experiments.tracking.paths import STUDY_ID, RunPaths, sqlite_path
-from experiments.tracking.sender import Outcome, Sender
+from experiments.tracking.paths import STUDY_ID, RunPaths
+from experiments.tracking.sender import Sender
 from experiments.tracking.stores import recall
 
 LOCK_SECONDS = 60.0
 """Seconds that one sync waits for another one to finish."""
 MANY = 64
-"""From so many journals on, several processes send them, each of which takes seconds to start."""
-MOST_PROCESSES = 4
+"""From so many journals on that have news, each rests between two transfers."""
 REST_SECONDS = 30.0
 """Least number of seconds between two transfers of one run, where there are many runs."""
 CLOCK_TICK = 1_000_000_000
@@ -47,6 +45,8 @@ class SyncResult:
     """Runs that they belong to."""
     pages: int = 0
     """Reports that were put with their studies' runs."""
+    lag: float = 0.0
+    """Seconds that the oldest of these entries waited, since it was written or this sync began."""
     unsent: dict[str, str] = field(default_factory=dict)
     """Journal or page -> why it was not sent; those that were not tried any more are among them."""
 
@@ -54,19 +54,17 @@ class SyncResult:
 class Sync:
     """Sends journals to one MLflow. Its state: the connection, and which journals need no look."""
 
-    def __init__(self, paths: RunPaths, tracking_uri: str | None = None, processes: int | None = None) -> None:
+    def __init__(self, paths: RunPaths, tracking_uri: str | None = None) -> None:
         """Send the journals of one RUNS; nothing is opened before the first pass.
 
         Args:
             paths: the folder with all that is recorded.
             tracking_uri: address of MLflow; None: the one that belongs to RUNS.
-            processes: how many may send at once; None: one for each processor, up to ``MOST_PROCESSES``.
         """
         self._paths = paths
         self._uri = paths.tracking_uri(tracking_uri)
         self._sender = Sender(paths, self._uri)
-        self._count = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
-        self._helpers: Helpers | None = None
+        self._began = time.time()
         self._journals = _Journals(paths)
         self._sent: dict[Path, Stamp] = {}
         self._sent_at: dict[Path, float] = {}
@@ -78,7 +76,7 @@ class Sync:
 
         Args:
             pages_only: leave the journals alone.
-            thorough: also look again at journals that had ended and were sent before.
+            thorough: also look again at journals that had ended and were sent before, and for runs made twice.
         """
         result = SyncResult()
         if thorough:
@@ -87,10 +85,14 @@ class Sync:
         pending = dict(self._pending(files))
         if len(pending) > MANY and not thorough:
             pending = {path: stamp for path, stamp in pending.items() if self._is_due(path)}
-        if not pending:
+        known = self._sender.writer if thorough else None
+        if not pending and known is None:
             return result
         try:
             with FileLock(self._paths.sync_lock, timeout=LOCK_SECONDS):
+                if known:
+                    with suppress(SyncError):  # what is sent next says so
+                        known.look_again()
                 self._send(pending, result)
         except Timeout:
             reason = f"another sync has been at work for {LOCK_SECONDS:.0f} s"
@@ -122,8 +124,9 @@ class Sync:
 
     def _send(self, pending: dict[Path, Stamp], result: SyncResult) -> None:
         away = False
-        ended: set[Path] = set()
-        for outcome in self._outcomes(pending):
+        # Those that failed before come last, so that they never keep others waiting.
+        ordered = sorted(pending, key=lambda path: self._failures.get(path, 0))
+        for outcome in self._sender.send(ordered, self._about):
             path, away = Path(outcome.path), outcome.refused
             if outcome.reason is not None:
                 result.unsent[outcome.path] = outcome.reason
@@ -132,10 +135,11 @@ class Sync:
             result.entries += outcome.entries
             result.runs += outcome.entries > 0
             result.pages += outcome.pages
+            if outcome.entries:
+                result.lag = max(result.lag, time.time() - max(outcome.since, self._began))
             self._sent[path] = pending[path]
             self._sent_at[path] = time.monotonic()
             if outcome.ended:
-                ended.add(path)
                 self._journals.forget(path)
                 self._sent_at.pop(path)
         remove_stray_folder(self._uri)
@@ -147,36 +151,7 @@ class Sync:
             self._paths.remember_stores(tracking_uri=self._uri)  # the first runs, and they are elsewhere
         if self._sender.writer and not away:
             with suppress(SyncError, journal.JournalError):  # the next pass, or that of a later change, does it
-                self._write_best_scores(self._sender.writer, ended)
-
-    def _outcomes(self, pending: Iterable[Path]) -> Iterator[Outcome]:
-        """Send files: many journals of trials by several processes, once the studies' own runs are there."""
-        # Those that failed before come last, so that they never keep others waiting.
-        ordered = sorted(pending, key=lambda path: self._failures.get(path, 0))
-        trials = [path for path in ordered if path.stem.isdecimal()]
-        # A SQLite file has one writer at a time.
-        if len(trials) < MANY or self._count < 2 or sqlite_path(self._uri):
-            yield from self._sender.send(ordered, self._about)
-            return
-        others = list(self._sender.send([path for path in ordered if not path.stem.isdecimal()], self._about))
-        yield from others
-        if any(outcome.refused for outcome in others):
-            yield from self._sender.send(trials)
-            return
-        self._helpers = self._helpers or Helpers(self._paths, self._uri, self._count)
-        yield from self._helpers.send(trials)
-
-    def _write_best_scores(self, writer: MlflowWriter, ended: Iterable[Path]) -> None:
-        if self._helpers:  # who closed these runs, and this process's writer knows nothing of it
-            for name in {path.parent.name for path in ended}:
-                writer.expect_best(journal.read(self._paths.journal(self._paths.study_key(name))))
-        writer.write_best_scores()
-
-    def close(self) -> None:
-        """Let the processes end that helped."""
-        if self._helpers:
-            self._helpers.close()
-            self._helpers = None
+                self._sender.writer.write_best_scores()
 
 
 class _Journals:
@@ -229,11 +204,7 @@ class _Journals:
 
 def sync_once(runs: Path, tracking_uri: str | None = None) -> SyncResult:
     """Bring MLflow up to date with every journal and report under RUNS, once."""
-    sync = Sync(RunPaths(runs), tracking_uri)
-    try:
-        return sync.once()
-    finally:
-        sync.close()
+    return Sync(RunPaths(runs), tracking_uri).once()
 
 
 def sync_reports(runs: Path, tracking_uri: str | None = None) -> SyncResult:

@@ -6,23 +6,16 @@ import base64
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import mlflow
 import pytest
-import requests
 
 from experiments.serving.choosing import champion_to_serve
 from experiments.tracking import names
-from experiments.tracking import sync as sync_module
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import sync_once
 from reports import frames
@@ -34,72 +27,27 @@ from studies.engine.ownership import owned
 from studies.engine.scheduler import Scheduler
 from studies.engine.storage import open_storage, open_study
 from studies.study import Study
-from tests.experiments.tracking.journal_samples import everything_in, record_study
-from tests.postgres import PASSWORD, PostgreSQL
-from tests.studies.cluster.cluster import free_port
+from tests.postgres import PASSWORD
 from tests.studies.engine.stepping import OpenScheduler, outcomes, run_all, scores
 from tests.studies.engine.study_command import Command
+from tests.team_stores import TeamStores, team_stores
 
 pytestmark = pytest.mark.skipif(
     find_spec("psycopg") is None or find_spec("moto") is None, reason="psycopg or moto is not installed"
 )
-BUCKET = "seqclf"
-
-
-@contextmanager
-def served(command: list[str], health: str, log: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """Run a server until it is no longer needed."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=out, stderr=out, start_new_session=True
-        )
-    try:
-        for _ in range(600):
-            if process.poll() is not None:
-                raise AssertionError(log.read_text())
-            try:
-                requests.get(health, timeout=5)
-                break
-            except (requests.ConnectionError, requests.Timeout):
-                time.sleep(0.1)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgreSQL, str, dict[str, str]]]:
-    """PostgreSQL, the address of an MLflow server on it, and the settings of the object store behind that."""
-    folder = tmp_path_factory.mktemp("team")
-    s3, port = free_port(), free_port()
-    settings = {
-        "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with ExitStack() as stack:
-        postgres = stack.enter_context(PostgreSQL.started(folder))
-        objects = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(s3)]
-        store = settings["MLFLOW_S3_ENDPOINT_URL"]
-        stack.enter_context(served(objects, store, folder / "s3.log", {}))
-        requests.put(f"{store}/{BUCKET}", timeout=10).raise_for_status()
-        server = [
-            sys.executable, "-m", "mlflow", "server", "--backend-store-uri", postgres.create("mlflow"),
-            "--artifacts-destination", f"s3://{BUCKET}", "--host", "127.0.0.1", "--port", str(port),
-            "--workers", "1",
-        ]  # fmt: skip
-        uri = f"http://127.0.0.1:{port}"
-        stack.enter_context(served(server, f"{uri}/health", folder / "mlflow.log", settings))
-        yield postgres, uri, settings
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamStores]:
+    with team_stores(tmp_path_factory.mktemp("team")) as stores:
+        yield stores
 
 
 @pytest.mark.timeout(180)
 def test_a_study_in_a_teams_stores_is_that_of_a_laptop(
-    team: tuple[PostgreSQL, str, dict[str, str]], open_scheduler: OpenScheduler, study: Study, tmp_path: Path
+    team: TeamStores, open_scheduler: OpenScheduler, study: Study, tmp_path: Path
 ) -> None:
-    postgres, uri, settings = team
+    postgres, uri = team.postgres, team.mlflow
     alone = open_scheduler(total=2)
     run_all(alone)
 
@@ -126,14 +74,13 @@ def test_a_study_in_a_teams_stores_is_that_of_a_laptop(
     assert len(runs) == 2
     files = {each.path for each in client.list_artifacts(runs[0].info.run_id)}
     assert "predictions" in files
-    keys = requests.get(f"{settings['MLFLOW_S3_ENDPOINT_URL']}/{BUCKET}?list-type=2", timeout=10).text
-    assert runs[0].info.run_id in keys, "files are not in the object store"
+    assert runs[0].info.run_id in team.objects(), "files are not in the object store"
 
 
 def test_two_people_with_one_name_have_two_studies_in_one_mlflow(
-    team: tuple[PostgreSQL, str, dict[str, str]], open_scheduler: OpenScheduler, tmp_path: Path
+    team: TeamStores, open_scheduler: OpenScheduler, tmp_path: Path
 ) -> None:
-    _, uri, _ = team
+    uri = team.mlflow
     for person in ("ann", "bob"):
         owner = open_scheduler(total=2, name="same", runs=tmp_path / person)
         run_all(owner)
@@ -165,10 +112,8 @@ def test_two_people_with_one_name_have_two_studies_in_one_mlflow(
     assert [run.data.tags["seqclf.uid"] for run in seen] == [uid, uid]
 
 
-def test_a_second_owner_of_a_shared_study_is_told_who_the_first_is(
-    team: tuple[PostgreSQL, str, dict[str, str]], tmp_path: Path
-) -> None:
-    postgres, _, _ = team
+def test_a_second_owner_of_a_shared_study_is_told_who_the_first_is(team: TeamStores, tmp_path: Path) -> None:
+    postgres = team.postgres
     uri = postgres.create("owners")
     with owned(RunPaths(tmp_path / "ann"), "test", uri):
         refused = pytest.raises(UserError, match=rf"is being run by process {os.getpid()} on .* since \d{{4}}-")
@@ -182,13 +127,13 @@ def test_a_second_owner_of_a_shared_study_is_told_who_the_first_is(
 
 @pytest.mark.timeout(180)
 def test_every_command_finds_the_stores_that_a_study_was_recorded_in(
-    team: tuple[PostgreSQL, str, dict[str, str]],
+    team: TeamStores,
     reviews_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    postgres, server, _ = team
+    postgres, server = team.postgres, team.mlflow
     database = postgres.create("remembered")
     runs = tmp_path / "runs"
     monkeypatch.setenv("SEQCLF_OPTUNA_URI", database)
@@ -232,38 +177,3 @@ def test_every_command_finds_the_stores_that_a_study_was_recorded_in(
     monkeypatch.delenv("PGPASSWORD")
     with pytest.raises(UserError, match=r"looked for in ~/\.pgpass and \$PGPASSWORD"):
         doctor.main(at)
-
-
-@pytest.mark.timeout(180)
-def test_several_processes_send_what_one_would(
-    team: tuple[PostgreSQL, str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, server, _ = team
-    monkeypatch.setattr(sync_module, "MANY", 4)
-    paths, alone = RunPaths(tmp_path / "many"), RunPaths(tmp_path / "one")
-    record_study(paths, trials=12)
-    shutil.copytree(paths.journals, alone.journals)
-    shutil.copytree(paths.works, alone.works)
-    sync_once(alone.runs, alone.tracking_uri())
-
-    sync = sync_module.Sync(paths, server, processes=2)
-    try:
-        first = sync.once()
-        assert (first.runs, first.unsent) == (13, {})
-        assert sync._helpers is not None
-        [one, other] = sync._helpers.processes
-        assert one is not None
-        assert other is not None
-        record_study(paths, trials=12, first=12)
-        one.kill()
-        one.wait()
-        second = sync.once()
-        assert (second.runs, second.unsent) == (12, {}), "a helper that died was not replaced"
-        other.kill()
-    finally:
-        sync.close()
-    assert other.wait() is not None
-    everything = everything_in(server, "imdb/")
-    assert len(everything) == 25
-    for key, run in everything_in(alone.tracking_uri()).items():
-        assert everything[key] == run

@@ -1,14 +1,18 @@
 """MLflow ends up with the same, once, in whatever steps and however often it is sent. Real SQLite."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
 from experiments.tracking import journal
+from experiments.tracking.follow import follow
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from experiments.tracking.sync import Sync, sync_once
@@ -118,6 +122,34 @@ def test_a_run_made_twice_by_a_lost_reply_is_kept_once(paths):
     sync_once(paths.runs)
     assert set(in_mlflow(paths)) == {"imdb/study", "imdb/0000"}  # it asserts that each is there once
     assert in_mlflow(paths)["imdb/0000"]["info"][1] == "FINISHED"
+
+
+def test_a_run_that_a_slow_server_made_after_all_goes_in_the_last_pass(paths):
+    record_study(paths, trials=1)
+    sync = Sync(paths)
+    sync.once()
+    before = in_mlflow(paths)
+    client = MlflowClient(tracking_uri=paths.tracking_uri())
+    experiment = client.get_experiment_by_name("imdb").experiment_id
+    client.create_run(experiment, 0, {"seqclf.key": "imdb/0000", "seqclf.uid": header("imdb/0000").uid})
+    assert not sync.once(thorough=True).unsent
+    assert in_mlflow(paths) == before  # it asserts that each is there once
+
+
+def test_a_delivery_that_lags_says_by_how_much(paths, capsys):
+    record_study(paths, trials=1)
+    for path in paths.journals.rglob("*.jsonl"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(line | {"time": line["time"] - 100_000}) + "\n" for line in lines))
+    sync, ended = Sync(paths), threading.Event()
+    sync._began -= 200.0  # else what was there before it began does not count
+    ended.set()
+    assert 100 <= follow(sync, ended).lag < 200
+    assert re.search(r"MLflow is 1\d\d s behind, at [\d.]+ runs/s", capsys.readouterr().out)
+    with Recorder.open(paths.journal("imdb/0001"), header("imdb/0001")):
+        pass
+    assert follow(sync, ended).lag < 60
+    assert "behind" not in capsys.readouterr().out
 
 
 def test_two_people_with_one_name_in_one_mlflow_keep_their_own_runs(paths, tmp_path):
