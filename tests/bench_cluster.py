@@ -108,7 +108,7 @@ def two_nodes(there: LocalCluster, folder: Path, rounds: int) -> None:
             command = [
                 sys.executable, "-m", "studies.commands", "study", "factors", "--name", "bench",
                 "--runs", str(runs), "--blocks", "1", "--workers", "2", "--no-report",
-                "--data.source", "synthetic", "--data.limit", "4000", "--train.epochs", "2", *more,
+                "--data.source", "synthetic", "--data.limit", "2000", "--train.epochs", "2", *more,
             ]  # fmt: skip
             subprocess.run(command, cwd=Path(__file__).parents[1], check=True, stdout=subprocess.DEVNULL)
             ends = [

@@ -32,7 +32,7 @@ from tests.experiments.tracking.journal_samples import everything_in  # noqa: E4
 
 TRIALS = 8
 TIMES = {names.TOKENS_PER_SECOND, names.SECONDS, names.TOTAL_SECONDS}
-"""Metrics that are never the same twice."""
+"""Metrics that are never the same twice; nor are those of the machine."""
 
 
 def study(options: argparse.Namespace, source: Path, runs: Path, more: list[str]) -> Command:
@@ -71,10 +71,11 @@ def in_mlflow(uri: str) -> dict[str, Any]:
         curves = {
             name: sorted((step, value) for _, step, value in points)
             for name, points in run["metrics"].items()
-            if name not in TIMES
+            if name not in TIMES and not name.startswith(names.SYSTEM)
         }
         if key.rpartition("/")[2].isdecimal():
-            found[key] = (run["params"], run["info"][1], run["files"], run["predictions"], curves)
+            files = {"files": run["files"], "predictions": run["predictions"]}
+            found[key] = {"params": run["params"], "status": run["info"][1], **files, "curves": curves}
     return found
 
 
@@ -86,11 +87,13 @@ def compare(here: RunPaths, stores: TeamStores, optuna_uri: str) -> list[str]:
     wrong += [f"trial {number} differs in Optuna" for number, (one, other) in pairs if one != other]
     wrong += [f"Optuna has {len(each)} trials" for each in (alone, team) if len(each) != TRIALS]
     known, shared = in_mlflow(here.tracking_uri()), in_mlflow(stores.mlflow)
-    wrong += [f"{key} differs in MLflow" for key in known | shared if known.get(key) != shared.get(key)]
+    for key, run in known.items():
+        parts = [part for part in run if run[part] != shared.get(key, {}).get(part)]
+        wrong += [f"{key} differs in MLflow: {', '.join(parts)}"] if parts else []
     wrong += [f"MLflow has {len(each)} trials" for each in (known, shared) if len(each) != TRIALS]
     if (objects := stores.objects().count(".parquet</Key>")) < TRIALS:
         wrong.append(f"{objects} files of predictions are in the object store")
-    points = sum(len(points) for *_, curves in known.values() for points in curves.values())
+    points = sum(len(points) for run in known.values() for points in run["curves"].values())
     print(f"{len(known)} trials, {points} points of curves, {objects} files of predictions in the object store")
     return wrong
 
