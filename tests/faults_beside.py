@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 
 from experiments.tracking.paths import RunPaths
+from tests import forked
 from tests.power import cut
 from tests.power.disk import Disk
 from tests.studies.engine.study_command import ROOT, Command, children_in_mlflow, trials
@@ -48,7 +49,7 @@ def dates_of_page(command: Command) -> list[str]:
 
 def run_command(command: Command, *arguments: str) -> "subprocess.Popen[str]":
     """Start a command on the same RUNS."""
-    return subprocess.Popen(
+    return forked.Popen(
         [sys.executable, "-m", "studies.commands", *arguments, "--runs", str(command.runs)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip

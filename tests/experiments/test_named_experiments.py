@@ -15,6 +15,7 @@ from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
+from tests import forked
 from tests.experiments.tracking.journal_samples import everything_in
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ COMMAND = [sys.executable, "-m", "studies.commands", "experiment"]
 
 
 def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return forked.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_every_experiment_is_listed_with_its_purpose() -> None:
@@ -76,7 +77,7 @@ def test_an_interrupted_experiment_goes_on_and_arrives_in_mlflow_once(
     flags = [text for name in names for text in (f"--{name.replace('_', '-')}", str(settings[name]))]
     command = [*COMMAND, "baseline", "--runs", str(paths.runs), *flags]
 
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = forked.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while not (files := list(paths.journals.rglob("*.jsonl"))) or len(journal.read(files[0])) < 4:
         assert process.poll() is None
         time.sleep(0.02)
@@ -87,7 +88,7 @@ def test_an_interrupted_experiment_goes_on_and_arrives_in_mlflow_once(
     (before,) = [journal.read(file) for file in files]
     assert 4 <= len(before) < 14
 
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = forked.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "12 of 12" in done.stdout
     assert f"make ui RUNS={paths.runs}" in done.stdout
     assert "--seed 1" in done.stdout

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from reports.pages import build
 from seqclf_core.errors import UserError
 from studies import record
 from studies.commands.record import main
+from tests import forked
 from tests.conftest import write_reviews
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def test_killed_on_the_way_the_recipe_goes_on_to_the_same_end(
     def arguments(paths: RunPaths) -> list[str]:
         return ["--data.source", str(data), "--runs", str(paths.runs), *SMALL.split()]
 
-    process = subprocess.Popen(
+    process = forked.Popen(
         [sys.executable, "-m", "studies.commands", "record", *arguments(killed)], cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
     )  # fmt: skip

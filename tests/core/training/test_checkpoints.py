@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.run import run
 from seqclf_core.training.checkpoint import read_tensors
 from seqclf_core.training.skeleton import CHECKPOINT
+from tests import forked
 from tests.core.run_events import curve
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def test_it_goes_on_from_the_one_before(small: RunConfig, tmp_path: Path, cache:
     expected = curve(run(small, tmp_path / "whole", cache))
     folder = tmp_path / "cut"
     request = json.dumps([small.model_dump(mode="json"), str(folder), str(cache), step])
-    killed = subprocess.run([sys.executable, "-c", KILLED, request], cwd=ROOT, capture_output=True, text=True)
+    killed = forked.run([sys.executable, "-c", KILLED, request], cwd=ROOT, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     _, state = read_tensors(folder / CHECKPOINT)
     assert list(folder.glob(f".{CHECKPOINT}.*")), "it was not killed in the middle"

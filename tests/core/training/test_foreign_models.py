@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import struct
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from seqclf_core.data.vocabulary import train_tokenizer
 from seqclf_core.inference import Classifier
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.training.checkpoint import save_model
+from tests import forked
 
 ROOT = Path(__file__).parents[3]
 MEMORY = 2**20 * 600
@@ -181,7 +181,7 @@ def test_a_harmful_folder_is_refused_in_a_line(harm: str, sound: Path, tmp_path:
     folder = tmp_path / "model"
     shutil.copytree(sound, folder)
     HARMS[harm](folder)
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-c", LOADING.format(memory=MEMORY), str(folder)],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -20,6 +20,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.data.vocabulary import train_tokenizer
 from seqclf_core.models import SequenceClassifier
 from seqclf_core.training.checkpoint import save_model
+from tests import forked
 
 ROOT = Path(__file__).parents[3]
 TEXTS = ["dull the film was superb", "superb the film was dull", 'Zwölf "Boxkämpfer" 🙂']
@@ -49,7 +50,7 @@ def seqclf(
     *arguments: str | Path, text: bytes | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of ours and return what it said."""
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-m", "studies.commands", *map(str, arguments)],
         cwd=ROOT, input=text, capture_output=True, check=False, env={**os.environ, **environment}, timeout=100,
     )  # fmt: skip
@@ -90,7 +91,7 @@ class Served:
 @contextmanager
 def serving(runs: Path) -> Iterator[Served]:
     """Serve a champion while the block runs."""
-    process = subprocess.Popen(
+    process = forked.Popen(
         [sys.executable, "-m", "studies.commands", "serve", "--runs", str(runs)],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip

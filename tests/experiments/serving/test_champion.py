@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from seqclf_core.config import RunConfig
 from seqclf_core.errors import SavedError, UserError
 from seqclf_core.inference import Classifier
 from seqclf_core.run import run
+from tests import forked
 from tests.experiments.serving.served import ROOT, TEXTS, make_record, seqclf, serving
 
 
@@ -200,7 +200,7 @@ owner = shutil if {moment!r} == "copytree" else MlflowClient
 setattr(owner, {moment!r}, dying(getattr(owner, {moment!r})))
 make_champion(RunPaths(Path({str(copy.runs)!r})), None, None)
 """
-    assert subprocess.run([sys.executable, "-c", killed], cwd=ROOT, check=False).returncode == 9
+    assert forked.run([sys.executable, "-c", killed], cwd=ROOT, check=False).returncode == 9
     make_champion(copy, None, None)
     (version,) = versions(copy)
     client = MlflowClient(copy.tracking_uri(), copy.tracking_uri())

@@ -22,8 +22,8 @@ from tests.experiments.serving.test_champion import record
 def test_the_weights_of_a_planted_mixture_are_found() -> None:
     draw = np.random.default_rng(0)
     planted = np.array([0.5, 0.3, 0.0, 0.2])
-    probabilities = draw.beta(0.5, 0.5, (4, 200_000))
-    positive = draw.random(200_000) < planted @ probabilities
+    probabilities = draw.beta(0.5, 0.5, (4, 50_000))
+    positive = draw.random(50_000) < planted @ probabilities
     found = fit_weights(np.where(positive, probabilities, 1 - probabilities))
     assert found == pytest.approx(planted, abs=0.02)
     assert found.sum() == pytest.approx(1)

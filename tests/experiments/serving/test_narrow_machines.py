@@ -11,6 +11,7 @@ import pytest
 
 from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
+from tests import forked
 from tests.experiments.serving.served import ROOT, TEXTS, make_record, serving
 from tests.experiments.serving.test_champion import record
 
@@ -63,14 +64,13 @@ def limited(*arguments: str | Path, files: int) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.parametrize("files", [32, 12])
-def test_few_file_descriptors_are_enough_or_told(paths: RunPaths, files: int) -> None:
-    for command in (("predict", "--text", "good"), ("champion",)):
+@pytest.mark.parametrize(("files", "statuses"), [(32, {0}), (12, {0, 2})])
+def test_few_file_descriptors_are_enough_or_told(paths: RunPaths, files: int, statuses: set[int]) -> None:
+    for command, expected in ((("predict", "--text", "good"), statuses), (("champion",), {0, 2})):
         answer = limited(*command, "--runs", paths.runs, files=files)
-        assert answer.returncode in (0, 2), answer.stderr
+        assert answer.returncode in expected, answer.stderr
         assert "Traceback" not in answer.stderr
         assert answer.returncode == 0 or len(answer.stderr.splitlines()) == 1
-    assert limited("predict", "--text", "good", "--runs", paths.runs, files=32).returncode == 0
 
 
 def test_a_server_says_how_many_files_it_needs(paths: RunPaths) -> None:
@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_written_to_is_read_and_told(paths: RunPaths) ->
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
         loaded = str(paths.work("imdb/0000") / "model")
         command = [sys.executable, "-c", AS_NOBODY, loaded, *arguments, "--runs", str(paths.runs)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+        return forked.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
 
     answer = ask("predict", "--text", "good")  # weights are written for their owner alone
     assert answer.returncode == 2

@@ -3,7 +3,6 @@
 import os
 import pickle
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths, set_mlflow_environment
 from seqclf_core.errors import UserError
 from seqclf_core.inference import Classifier
+from tests import forked
 from tests.experiments.serving.served import ROOT, TEXTS, make_model, make_record, seqclf, serving
 
 NOBODY = 65534
@@ -176,7 +176,7 @@ def test_another_user_who_can_write_to_mlflow_cannot_replace_the_champion(
         "REHEARSAL": str(tmp_path / "rehearsal"), "RECORD": str(paths.runs / "champion.json"),
     }  # fmt: skip
     attack = "".join(f"{name} = {value!r}\n" for name, value in names.items()) + ATTACK
-    done = subprocess.run([sys.executable, "-c", attack], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = forked.run([sys.executable, "-c", attack], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "refused\n"
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/open/mlflow.db")

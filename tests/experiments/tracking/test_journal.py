@@ -13,6 +13,7 @@ from experiments.tracking import journal
 from experiments.tracking.clock import Clock
 from experiments.tracking.journal import Closed, Happened, Journal, JournalError
 from experiments.tracking.recorder import Recorder
+from tests import forked
 from tests.experiments.tracking.journal_samples import EVENTS, header
 
 YEAR = 365 * 86_400
@@ -161,7 +162,7 @@ with Journal(Path(sys.argv[1])) as journal:
 
 def test_a_full_disk_is_told_and_loses_nothing_that_was_acknowledged(tmp_path):
     path = tmp_path / "one.jsonl"
-    done = subprocess.run([sys.executable, "-c", FILL, path], capture_output=True, text=True, check=True)
+    done = forked.run([sys.executable, "-c", FILL, path], capture_output=True, text=True, check=True)
     acknowledged, message = done.stdout.split(maxsplit=1)
     assert "Cannot write the journal" in message
     assert "make room" in message
@@ -187,7 +188,7 @@ def test_a_killed_writer_keeps_all_it_acknowledged(tmp_path):
     path = tmp_path / "one.jsonl"
     acknowledged = 0
     for _ in range(3):
-        writer = subprocess.Popen([sys.executable, "-c", APPEND, path], stdout=subprocess.PIPE, text=True)
+        writer = forked.Popen([sys.executable, "-c", APPEND, path], stdout=subprocess.PIPE, text=True)
         for line in writer.stdout:
             if int(line) >= acknowledged + 20:
                 break

@@ -17,6 +17,7 @@ from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from experiments.tracking.sync import Sync, sync_once
 from experiments.tracking.sync_process import ROOT
+from tests import forked
 from tests.experiments.tracking.journal_samples import EVENTS, everything_in, header, record_study
 
 
@@ -213,7 +214,7 @@ def test_a_study_that_goes_on_runs_again_until_it_ends_again(paths):
 def test_make_sync_says_what_it_did(paths):
     record_study(paths, trials=1)
     command = [sys.executable, "-m", "studies.commands", "sync", "--runs", str(paths.runs)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = forked.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     assert "9 entries of 2 runs and 0 reports; 0 runs or reports wait" in done.stdout
 

@@ -13,6 +13,7 @@ import pytest
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import sync_once
 from experiments.tracking.sync_process import ROOT, start_sync
+from tests import forked
 from tests.experiments.tracking.journal_samples import everything_in, record_study, record_trial
 
 
@@ -110,9 +111,7 @@ time.sleep(60)
 
 def test_it_ends_with_an_owner_that_is_killed_and_sends_before(paths):
     record_trial(paths, "imdb/0000", parent="imdb/none")
-    owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, paths.runs], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    owner = forked.Popen([sys.executable, "-c", OWNER, paths.runs], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     sync = int(owner.stdout.readline())
     owner.kill()
     owner.wait()

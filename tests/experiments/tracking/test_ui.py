@@ -22,6 +22,7 @@ from experiments.tracking.sync import sync_once
 from experiments.tracking.sync_process import ROOT
 from experiments.tracking.ui import find_port
 from seqclf_core.errors import UserError
+from tests import forked
 from tests.experiments.tracking.journal_samples import record_study
 from tests.faulty_server import unused_port
 
@@ -33,7 +34,7 @@ def ui(runs, **environment):
     """Start ``make ui``; yield its port, its token and the lines that it prints."""
     port = unused_port()
     command = [*UI, "--runs", str(runs), "--port", str(port)]
-    with subprocess.Popen(
+    with forked.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **environment}
     ) as process:
         first = process.stdout.readline()
@@ -263,7 +264,7 @@ def test_another_user_of_the_machine_gets_nothing(served):
     """Both ways that were found: an experiment whose files lie in his own folder, and a new version of a model."""
     _, port, _ = served
     attack = ATTACK.replace("PORT", str(port))
-    done = subprocess.run([sys.executable, "-c", attack], capture_output=True, text=True, check=False)
+    done = forked.run([sys.executable, "-c", attack], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["401"] * 9
 
@@ -280,9 +281,8 @@ def run_of(paths, key):
 def test_its_server_ends_with_it_however_that_ends(tmp_path, number):
     port = unused_port()
     command = [*UI, "--runs", str(tmp_path), "--port", str(port)]
-    with (tmp_path / "errors").open("w") as errors, subprocess.Popen(
+    with (tmp_path / "errors").open("w") as errors, forked.Popen(
         command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in the background
     ) as process:  # fmt: skip
         assert f"http://127.0.0.1:{port}" in process.stdout.readline()
         servers = psutil.Process(process.pid).children(recursive=True)
@@ -308,7 +308,7 @@ def test_the_next_free_port_is_taken_unless_one_was_named():
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])
 def test_no_other_machine_is_let_in(host, tmp_path):
     command = [*UI, "--runs", str(tmp_path), "--host", host]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = forked.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2
     assert "ssh -L" in done.stderr
     assert "Traceback" not in done.stderr

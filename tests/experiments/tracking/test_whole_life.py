@@ -18,6 +18,7 @@ from experiments.tracking.recorder import Recorder
 from experiments.tracking.sync import Sync, sync_once
 from experiments.tracking.sync_process import ROOT
 from reports import frames
+from tests import forked
 from tests.experiments.tracking.journal_samples import everything_in, header, record_study, record_trial
 
 
@@ -29,7 +30,7 @@ def paths(own_tracker):
 def majority(runs: object, data: object, *more: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "studies.commands", "experiment", "majority", "--runs", str(runs)]
     variables = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"} | environment
-    return subprocess.run(
+    return forked.run(
         [*command, "--data.source", os.fsdecode(data), *more],
         cwd=ROOT,
         env=variables,
@@ -109,7 +110,7 @@ def test_a_lost_or_damaged_database_is_filled_anew_and_said(paths, how):
         }  # fmt: skip
         database.write_bytes(contents[how])
     again = [sys.executable, "-m", "studies.commands", "sync", "--runs", str(paths.runs)]
-    done = subprocess.run(again, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = forked.run(again, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "of 3 runs" in done.stdout
     with closing(sqlite3.connect(paths.mlflow_database)) as database:

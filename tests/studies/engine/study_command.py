@@ -13,9 +13,16 @@ from pathlib import Path
 import optuna
 import psutil
 
+from tests import forked
 from tests.power.disk import Disk
 
 ROOT = Path(__file__).parents[3]
+LIMITED = """
+import resource, runpy, sys
+largest = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+runpy.run_module("studies.commands", run_name="__main__", alter_sys=True)
+"""
 
 
 class Command:
@@ -44,11 +51,13 @@ class Command:
 
     def start(self, largest_file: int | None = None) -> None:
         """Start it; a ``largest_file``, in bytes, lets writes beyond it fail as on a full disk."""
-        limit = ["sh", "-c", f'ulimit -f {largest_file // 512}; exec "$@"', "sh"] if largest_file else []
+        arguments = self.arguments
+        if largest_file:
+            arguments = [sys.executable, "-c", LIMITED, str(largest_file), *self.arguments[3:]]
         environment = {**os.environ, "SHIFTED_CLOCK": str(self.clock), "PYTHONPATH": str(ROOT / "tests" / "clock")}
         environment |= self.environment
-        self.process = subprocess.Popen(
-            [*limit, *self.arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        self.process = forked.Popen(
+            arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             stdin=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
 

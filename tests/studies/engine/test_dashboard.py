@@ -13,6 +13,7 @@ import pytest
 from experiments.tracking.paths import RunPaths
 from seqclf_core.errors import UserError
 from studies.engine import dashboard
+from tests import forked
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,7 +37,7 @@ def test_nothing_recorded_is_said_and_no_database_is_made(tmp_path, monkeypatch)
 def test_it_serves_the_study_with_its_value_by_name(open_scheduler, tmp_path):
     scheduler = open_scheduler()
     command = [sys.executable, "-m", "studies.commands", "dashboard", "--runs", str(scheduler.paths.runs)]
-    serving = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    serving = forked.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert serving.stdout
         address = serving.stdout.readline().split()[2]

@@ -1,12 +1,12 @@
 """A tracking server that is away for a whole study: the study ends all the same; MLflow gets it later, once."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.faulty_server import faulty_server
 from tests.studies.engine.study_command import ROOT, Command, children_in_mlflow, trials
 
@@ -34,7 +34,7 @@ def test_a_study_goes_on_without_its_tracker(
         sync = [sys.executable, "-m", "studies.commands", "sync", "--runs", str(command.runs)]
         for _ in range(2):
             environment = {**os.environ, "MLFLOW_TRACKING_URI": address}
-            done = subprocess.run(sync, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+            done = forked.run(sync, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
     status = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED"}
     wanted = {trial.number: status[trial.state.name] for trial in trials(command.runs)}

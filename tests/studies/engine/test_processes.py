@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import forked
 from tests.studies.engine.study_command import ROOT, Command, children_in_mlflow, disorder, trials
 
 TOTAL = 5
@@ -23,7 +24,7 @@ def test_a_study_that_is_interrupted_in_every_way_ends_exact(reviews_folder: Pat
     command.wait_for_news()
     command.step_clock(-3600)
 
-    second = subprocess.run(command.arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    second = forked.run(command.arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 2
     assert re.search(rf"is being run by process {command.process.pid} on .* since \d{{4}}-", second.stderr)
 
@@ -99,8 +100,8 @@ except SystemExit:
 )
 def test_mistakes_are_told_in_a_line(arguments: list[str], told: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "studies.commands", "study", *arguments, "--runs", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-                          env={**os.environ, "COLUMNS": "200"})  # fmt: skip
+    done = forked.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+                      env={**os.environ, "COLUMNS": "200"})  # fmt: skip
     assert done.returncode == 2
     assert told in done.stderr + done.stdout
     assert "Traceback" not in done.stderr

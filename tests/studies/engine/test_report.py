@@ -10,12 +10,13 @@ from mlflow import MlflowClient
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync import sync_once
 from experiments.tracking.sync_process import ROOT
+from tests import forked
 from tests.studies.engine.stepping import OpenScheduler, run_all
 
 
 def report(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "studies.commands", "report", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return forked.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_the_page_is_written_and_put_with_the_study_s_run(
