@@ -1,6 +1,7 @@
 """What many tests share: small reviews on disk, and settings that train on them in a second."""
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def reviews_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache of encoded reviews for all tests."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables, which take seconds to make: made once, for all workers of pytest."""
+    from experiments.tracking.database import prepare_database
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    database = folder / "empty" / "mlflow.db"
+    prepare_database(f"sqlite:///{database}")
+    return database
 
 
 @pytest.fixture

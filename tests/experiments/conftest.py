@@ -1,19 +1,10 @@
-"""Stores with an empty MLflow database, whose tables take seconds to make and are made once."""
+"""Stores with an empty MLflow database."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
-from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory) -> Path:
-    paths = RunPaths(tmp_path_factory.mktemp("empty"))
-    prepare_database(f"sqlite:///{paths.runs / 'mlflow.db'}")
-    return paths.runs / "mlflow.db"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """``make experiment``: what it lists and refuses, and a whole one from Ctrl-C to MLflow, in real processes."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,6 @@ import pytest
 from experiments.catalog import experiments, load
 from experiments.run_experiment import only_one
 from experiments.tracking import journal
-from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import UserError
@@ -65,11 +65,12 @@ def test_the_same_runs_have_one_process_at_a_time(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_experiment_goes_on_and_arrives_in_mlflow_once(
-    small: RunConfig, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    small: RunConfig, tmp_path: Path, cache: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     paths = RunPaths(tmp_path / "runs")
-    prepare_database(paths.tracking_uri())
+    paths.runs.mkdir()
+    shutil.copy(empty_database, paths.mlflow_database)
     paths.cache.symlink_to(cache)
     changes = {"train.epochs": 6, "train.patience": 100, "model.word_dropout": 0.1}
     settings = {**small.flat(), **changes}

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,20 +14,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def fill(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "Stores"]:
-    """Record runs in stores of their own; MLflow's tables, which take seconds to make, are made once."""
-    from mlflow import MlflowClient  # takes seconds, and many tests in this folder need no store
-
-    from tests.reports.recorded_runs import record
-
-    empty = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(f"sqlite:///{empty}").search_experiments()
+def fill(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Callable[..., "Stores"]:
+    """Record runs in stores of their own."""
+    from tests.reports.recorded_runs import record  # takes seconds, and many tests in this folder need no store
 
     def filled(
         runs: list["MadeUp"], finished: bool = True, notes: dict[str, dict[str, str]] | None = None
     ) -> "Stores":
         folder = tmp_path_factory.mktemp("recorded")
-        shutil.copy(empty, folder)
+        shutil.copy(empty_database, folder)
         return record(folder, runs, finished, notes)
 
     return filled

@@ -10,6 +10,7 @@ import pytest
 from experiments.tracking import journal, names
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.plan import StudyPlan
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--trials", "2", "--workers", "1", "--no-report", "--train.epochs", "1", "--train.evals-per-epoch", "1"]
@@ -17,7 +18,7 @@ QUICK = ["--trials", "2", "--workers", "1", "--no-report", "--train.epochs", "1"
 
 def study(project: Path, name: str, runs: Path, reviews: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "studies.commands", "study", name, "--runs", str(runs)]
-    return subprocess.run(
+    return forked.run(
         [*command, "--data.source", str(reviews), *QUICK, *more],
         cwd=project, capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -25,7 +25,7 @@ from tests.conftest import write_reviews
 ROOT = Path(__file__).parents[2]
 SMALL = (
     "--model.embed-dim 8 --model.hidden-dim 8 --train.batch-tokens 100 --train.warmup-steps 5 --train.lr 0.02 "
-    "--train.epochs 1 --seeds 1 --ablation-seeds 1 --vector-epochs 1 --workers 2 --no-report"
+    "--train.epochs 1 --seeds 1 --ablation-seeds 1 --vector-epochs 1 --no-report"
 )
 
 
@@ -45,11 +45,11 @@ def test_killed_on_the_way_the_recipe_goes_on_to_the_same_end(
     write_reviews(data / "unsupervised.jsonl", 200, seed=3)
     killed, whole = RunPaths(tmp_path / "killed"), RunPaths(tmp_path / "whole")
 
-    def arguments(paths: RunPaths) -> list[str]:
-        return ["--data.source", str(data), "--runs", str(paths.runs), *SMALL.split()]
+    def arguments(paths: RunPaths, workers: int = 1) -> list[str]:
+        return ["--data.source", str(data), "--runs", str(paths.runs), "--workers", str(workers), *SMALL.split()]
 
     process = forked.Popen(
-        [sys.executable, "-m", "studies.commands", "record", *arguments(killed)], cwd=ROOT,
+        [sys.executable, "-m", "studies.commands", "record", *arguments(killed, workers=2)], cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
     )  # fmt: skip
     while not killed.work("record-teachers/0000").exists():  # vectors and NBSVM are finished

@@ -44,7 +44,9 @@ def record(paths: RunPaths, config: RunConfig, key: str, cache: Path, **tags: st
 
 
 @pytest.fixture(scope="module")
-def paths(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path) -> RunPaths:
+def paths(
+    tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache: Path, empty_database: Path
+) -> RunPaths:
     """A search with a good run, and finalists of it with worse ones: the best on average has not the best seed."""
     paths = RunPaths(tmp_path_factory.mktemp("runs"))
     config = RunConfig().override(
@@ -53,6 +55,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory, reviews_folder: Path, cache:
     )  # fmt: skip
     record(paths, config, "imdb/0000", cache)
     record_finalists(paths, config, cache)
+    shutil.copy(empty_database, paths.mlflow_database)
     return paths
 
 

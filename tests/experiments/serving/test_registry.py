@@ -15,7 +15,6 @@ from mlflow.models import Model
 from experiments.serving import registry
 from experiments.serving.choosing import answering_model
 from experiments.tracking.artifacts import read_without_server
-from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths, set_mlflow_environment
 from seqclf_core.errors import UserError
 from seqclf_core.inference import Classifier
@@ -68,6 +67,15 @@ def entry(model: Path, tmp_path: Path) -> Path:
     return tmp_path / "entry"
 
 
+@pytest.fixture
+def paths(tmp_path: Path, empty_database: Path) -> RunPaths:
+    """RUNS with an MLflow that holds nothing."""
+    paths = RunPaths(tmp_path / "runs")
+    paths.runs.mkdir()
+    shutil.copy(empty_database, paths.mlflow_database)
+    return paths
+
+
 def as_python_model(entry: Path, marker: Path) -> None:
     """A pickle in MLflow's form."""
     (entry / "python_model.pkl").write_bytes(pickle.dumps(Trap(marker)))
@@ -98,7 +106,6 @@ def as_weights(entry: Path, marker: Path) -> None:
 def register(paths: RunPaths, entry: Path) -> None:
     """Make an entry the champion in MLflow, as whoever can write there may."""
     uri = paths.tracking_uri()
-    prepare_database(uri)
     client = MlflowClient(uri, uri)
     client.create_registered_model(registry.MODEL_NAME)
     made = client.create_model_version(registry.MODEL_NAME, str(entry))
@@ -113,11 +120,16 @@ def test_those_who_trust_the_registry_can_load_it_with_mlflow(entry: Path, model
 
 @pytest.mark.parametrize("plant", [as_python_model, as_code, as_our_package, as_weights])
 def test_what_stands_in_the_registry_is_not_run(
-    plant: Callable[[Path, Path], None], entry: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plant: Callable[[Path, Path], None],
+    entry: Path,
+    model: Path,
+    paths: RunPaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
-    paths, marker = RunPaths(tmp_path / "runs"), tmp_path / "executed"
+    marker = tmp_path / "executed"
     plant(entry, marker)
     register(paths, entry)
     for command in (("serve",), ("predict", "--text", "x")):
@@ -134,13 +146,17 @@ def test_what_stands_in_the_registry_is_not_run(
 
 @pytest.mark.parametrize("plant", [as_code, as_weights])
 def test_what_was_put_in_the_place_of_the_artifacts_is_not_fetched(
-    plant: Callable[[Path, Path], None], entry: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plant: Callable[[Path, Path], None],
+    entry: Path,
+    model: Path,
+    paths: RunPaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     set_mlflow_environment()
-    paths, marker = RunPaths(tmp_path / "runs"), tmp_path / "executed"
+    marker = tmp_path / "executed"
     uri = paths.tracking_uri()
-    prepare_database(uri)
     plant(entry, marker)
     client = MlflowClient(uri, uri)
     read_without_server(paths.artifacts)
@@ -158,14 +174,15 @@ def test_what_was_put_in_the_place_of_the_artifacts_is_not_fetched(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_who_can_write_to_mlflow_cannot_replace_the_champion(
-    entry: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    entry: Path, model: Path, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     paths, marker = RunPaths(tmp_path / "runs"), tmp_path / "executed"
     make_record(paths, model)
     as_code(entry, marker)
     for place in ("rehearsal", "open"):
-        prepare_database(f"sqlite:///{tmp_path / place}/mlflow.db")
+        (tmp_path / place).mkdir()
+        shutil.copy(empty_database, tmp_path / place)
     shutil.copytree(entry, tmp_path / "open" / "entry")
     for path in (tmp_path / "open", *(tmp_path / "open").rglob("*")):
         os.chown(path, NOBODY, NOBODY)

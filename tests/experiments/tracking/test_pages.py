@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from experiments.tracking.database import prepare_database
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.recorder import Recorder
 from experiments.tracking.sync import sync_once, sync_reports
@@ -20,13 +19,6 @@ from tests.experiments.tracking.journal_samples import header, record_study, rec
 def _own_tracker(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory) -> Path:
-    paths = RunPaths(tmp_path_factory.mktemp("empty"))
-    prepare_database(paths.tracking_uri())
-    return paths.runs / "mlflow.db"
 
 
 @pytest.fixture
