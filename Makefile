@@ -11,6 +11,7 @@ SHELL := /bin/sh
 #: FACTORS="..."    settings to compare and their levels, such as "model.pooling=last,mean,max"
 #: DESIGN=full      every combination in a block, or a fraction of them (factors)
 #: OF=imdb          the search whose best settings run again (finalists); a run's key (NAME=refit)
+#: STUDIES="a b"    studies to set side by side on a page (report)
 #: BEST=3           how many of its best settings (finalists)
 #: SEEDS=5          number of fresh seeds for each, those already done included (finalists)
 #: SEED=0           seed of the study: another one is a replication
@@ -41,7 +42,7 @@ TAKES_record := SEEDS WORKERS RUNS DATA
 TAKES_experiment := NAME TEACHER MEMBERS OF RUNS DATA
 TAKES_ui := RUNS PORT
 TAKES_dashboard := RUNS PORT
-TAKES_report := RUNS NAME
+TAKES_report := RUNS NAME STUDIES
 TAKES_publish := RUNS NAME
 TAKES_compare := A B RUNS
 TAKES_champion := RUNS NAME
@@ -55,10 +56,10 @@ TAKES_head := HOST PORT TOKEN
 TAKES_node := RAY TOKEN HOST
 TAKES_bench := DATA
 
-OPTIONS := NAME=name TRIALS=trials BLOCKS=blocks FACTORS=factors DESIGN=design OF=of BEST=best SEEDS=seeds SEED=study-seed \
+OPTIONS := NAME=name STUDIES=studies TRIALS=trials BLOCKS=blocks FACTORS=factors DESIGN=design OF=of BEST=best SEEDS=seeds SEED=study-seed \
   TAGGER=tagger TEACHER=teacher MEMBERS=members A=a B=b WORKERS=workers DATA=data.source RUNS=runs PORT=port RAY=ray TOKEN=token HOST=host TEXT=text FILE=file
 SWITCHES := YES=yes FIX=fix
-VARIABLES := STUDY NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER TEACHER MEMBERS A B WORKERS RAY TOKEN HOST DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
+VARIABLES := STUDY STUDIES NAME TRIALS BLOCKS FACTORS DESIGN OF BEST SEEDS SEED TAGGER TEACHER MEMBERS A B WORKERS RAY TOKEN HOST DATA RUNS PORT TEXT FILE ARGS YES FIX PYTHON
 
 # WSL sets NAME to the computer's name in every shell; nobody means a study by it.
 ifneq ($(WSL_DISTRO_NAME),)

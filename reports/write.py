@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
+import pandas as pd
+
 from experiments.tracking.paths import ERRORS, ERRORS_PAGE, ERRORS_PICTURE, RunPaths, folder_name
 from reports import frames
 from reports.html import render
@@ -17,6 +19,9 @@ from reports.records import database
 from reports.records.spreadsheet import to_csv
 from seqclf_core.errors import UserError
 from seqclf_core.files import atomic_write, remove
+
+COMPARED = "_compared"
+"""Folder of a comparison of chosen studies; no study's name begins so."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,64 @@ def write_pages(stores: frames.Stores, out: Path, study: str | None = None, ui: 
         recorded.
     """
     runs = frames.runs(stores, study)
+    pages = _put_pages(stores, out, runs, ui)
+    written = [_written(out, page) for page in pages]
+    if len(pages) > 1:
+        render.put(out, comparison.page(pages, runs, link=lambda name: quote(folder_name(name)) + "/index.html"))
+        written.insert(0, Written(out / "index.html"))
+    return written
+
+
+def write_comparison(
+    stores: frames.Stores, out: Path, studies: Sequence[str], beside: Sequence[Path], ui: str = ""
+) -> list[Written]:
+    """Write a comparison of chosen studies and their pages, also of other folders, to ``<out>/_compared``.
+
+    Args:
+        stores: where to read.
+        out: folder of the reports; made where there is none.
+        studies: which; empty: all.
+        beside: other folders of runs, whose studies are called ``name (folder)`` here. One that is recorded in
+            several folders, as a copy is, is shown once.
+        ui: address of an MLflow UI to link to; empty for none.
+
+    Returns:
+        The comparison, with what it says, then the pages.
+
+    Raises:
+        UserError: if a study is not there.
+    """
+    folder, known = out / COMPARED, set[str]()
+    pages, tables, written = list[Page](), list[pd.DataFrame](), list[Written]()
+    for place in (None, *beside):
+        of_place = stores if place is None else frames.Stores.under(place)
+        runs = frames.runs(of_place)
+        known |= set(runs["study"])
+        runs = runs[runs["study"].isin(studies)] if studies else runs
+        if "uid" in runs:
+            seen = {uid for table in tables if "uid" in table for uid in table["uid"].dropna()}
+            runs = runs[~runs["study"].isin(runs.loc[runs["uid"].isin(seen), "study"])]
+        where = folder if place is None else folder / folder_name(str(place.absolute()))
+        for page in _put_pages(of_place, where, runs, ui if place is None else ""):
+            name = page.title if place is None else f"{page.title} ({place})"
+            written.append(_written(where, page))
+            pages.append(_called(page, name))
+            tables.append(runs[runs["study"] == page.title].assign(study=name))
+    if missing := sorted(set(studies) - known):
+        raise UserError(f"No study {', '.join(missing)} is recorded there. There are: {', '.join(sorted(known))}.")
+    if not pages:
+        return []
+    links = {page.title: each.path.relative_to(folder) for page, each in zip(pages, written, strict=True)}
+    page = comparison.page(pages, pd.concat(tables), link=lambda name: quote(str(links[name])))
+    render.put(folder, page)
+    said = [sentence for part in page.parts for sentence in part.answer.sentences]
+    return [Written(folder / "index.html", said), *written]
+
+
+def _put_pages(stores: frames.Stores, out: Path, runs: pd.DataFrame, ui: str) -> list[Page]:
+    """Write a page and tables for each study of these runs, the newest first."""
     newest = runs.groupby("study")["started"].max().sort_values(ascending=False)
-    written: list[Written] = []
-    pages: list[Page] = []
+    pages = []
     for name in newest.index:
         of_study = runs[runs["study"] == name]
         folder = out / folder_name(str(name))
@@ -52,13 +112,19 @@ def write_pages(stores: frames.Stores, out: Path, study: str | None = None, ui: 
         page = build.page(stores, str(name), of_study, ui)
         render.put(folder, page)
         _put_errors(folder / ERRORS, page)
-        said = [sentence for part in page.parts for sentence in part.answer.sentences]
-        written.append(Written(folder / "index.html", said))
         pages.append(page)
-    if len(pages) > 1:
-        render.put(out, comparison.page(pages, runs, link=lambda name: quote(folder_name(name)) + "/index.html"))
-        written.insert(0, Written(out / "index.html"))
-    return written
+    return pages
+
+
+def _written(out: Path, page: Page) -> Written:
+    said = [sentence for part in page.parts for sentence in part.answer.sentences]
+    return Written(out / folder_name(page.title) / "index.html", said)
+
+
+def _called(page: Page, name: str) -> Page:
+    """Return a page whose study has a name that tells it from one of the same name in another folder."""
+    parts = [replace(part, standing=part.standing and replace(part.standing, study=name)) for part in page.parts]
+    return replace(page, title=name, parts=parts)
 
 
 def _put_errors(folder: Path, page: Page) -> None:
@@ -83,6 +149,8 @@ def write(
     tracking_uri: str | None = None,
     storage: str | None = None,
     ui: str | None = None,
+    studies: Sequence[str] = (),
+    beside: Sequence[Path] = (),
 ) -> None:
     """Write the pages and print where they are.
 
@@ -93,6 +161,8 @@ def write(
         tracking_uri: address of MLflow; None: $MLFLOW_TRACKING_URI, else mlflow.db under RUNS.
         storage: address of Optuna's database; None: $SEQCLF_OPTUNA_URI, else optuna.db under RUNS.
         ui: address of the MLflow user interface that runs link to; None: that of the tracking server.
+        studies: names of studies to compare; empty, with ``beside``: all.
+        beside: other folders of runs, whose studies are compared with these.
 
     Raises:
         UserError: if there is nothing to report, or the stores cannot be read.
@@ -101,7 +171,11 @@ def write(
     address = (ui or database.address(stores.tracking)).rstrip("/")
     if out is None and runs.is_dir() and not os.access(runs, os.W_OK):
         raise UserError(f"{runs} cannot be written to: --out names another folder for the pages.")
-    pages = write_pages(stores, out or RunPaths(runs).report, study, address)
+    place = out or RunPaths(runs).report
+    if studies or beside:
+        pages = write_comparison(stores, place, studies, beside, address)[:1]
+    else:
+        pages = write_pages(stores, place, study, address)
     if not pages:
         of = f" of {study!r}" if study else ""
         raise UserError(

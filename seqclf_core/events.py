@@ -20,6 +20,9 @@ class DataSummary(_Value):
     """Runs of different kinds never share a study, an MLflow experiment or a leaderboard."""
     digest: str
     """SHA-256 over the texts, labels and groups that were used, and over how they were split."""
+    data_set: str = ""
+    """SHA-256 over every text and label of the source, in any order: the same whatever was drawn or split of it;
+    empty where it is not known."""
     sizes: dict[str, int]
     """Texts per split: train, val, test; pieces of texts where a tagger learns."""
     split_method: Literal["group", "random", "contiguous", "given"]

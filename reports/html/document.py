@@ -173,6 +173,39 @@ class Score:
 
 
 @dataclass(frozen=True)
+class EffectSummary:
+    """What a study of factors says of one question, in percentage points, for a page over several data sets."""
+
+    name: str
+    """The question as tables name it, such as ``model.pooling: mean - last``: the same in every study."""
+    label: str
+    """The question for a person: ``mean pooling − last state``."""
+    value: float
+    low: float
+    """Limits of the 95 % interval, unadjusted; NaN where there is none."""
+    high: float
+    blocks: int
+    outcome: str
+    """Metric that was compared."""
+    margin: float
+    """Points below which a difference does not matter, as declared."""
+    fragile: bool
+    """Whether too many runs failed to train for accuracies to be compared."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What was read, however it was split."""
+
+    digest: str
+    """Digest of every text and label of the source; empty where it is not known, or not one."""
+    name: str
+    """Name of the source for a person: the last part of its path."""
+    sizes: Sequence[str]
+    """``21,415 training`` and so on; ``50 to 408`` where runs differ."""
+
+
+@dataclass(frozen=True)
 class StudySummary:
     """What a study brings to a comparison with others on the same data."""
 
@@ -195,6 +228,9 @@ class StudySummary:
     seconds: float
     tokens: float
     interim: bool
+    data_set: DataSet = DataSet("", "", ())
+    effects: Sequence[EffectSummary] = ()
+    """Effects that it estimates, where it is a study of factors."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +247,8 @@ class Conclusion:
     """Type of the study, such as factors or finalists."""
     scores: Sequence[Score] = ()
     """Scores that stand for the study in a comparison with others."""
+    effects: Sequence[EffectSummary] = ()
+    """Effects that stand for a study of factors on a page over several data sets."""
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,46 @@ def forest(rows: Sequence[tuple[str, float, float, float]], margin: float, label
     return panel(draw, labels.title, 80 + 44 * len(rows))
 
 
+def forest_by(rows: pd.DataFrame, margin: float, labels: Labels) -> Markup:
+    """Draw each effect with its interval on every data set, a colour for each, beside zero and the margin.
+
+    Args:
+        rows: ``label`` (of the effect), ``data_set``, ``value``, ``low`` and ``high``.
+        margin: half the width of the band in which a difference does not matter; 0 draws none.
+        labels: of the panel.
+    """
+    names = sorted(rows["data_set"].unique())
+    groups = list(rows.groupby("label", sort=False))
+
+    def draw(axes: Axes) -> None:
+        if margin:
+            axes.axvspan(-margin, margin, color=RULE, linewidth=0)
+        axes.axvline(0, color=MUTED, linewidth=0.9)
+        place, told = 0.0, set[str]()
+        for name, group in groups:
+            axes.annotate(
+                shortened(str(name), 52), (0, place), (2, 9), xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+            )  # fmt: skip
+            for row in group.to_dict("records"):
+                own = str(row["data_set"])
+                style = _style(names.index(own))
+                axes.plot([row["low"], row["high"]], [place, place], linewidth=2, **style)
+                known = None if own in told else shortened(own, 40)
+                axes.plot([row["value"]], [place], "o", color=style["color"], markersize=6, label=known)
+                told.add(own)
+                place += 0.42
+            place += 0.6
+        axes.set_yticks([])
+        axes.set_ylim(place + 0.55 * len(names), -0.9)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.legend(frameon=False, fontsize=SMALL, handlelength=1.0, labelcolor=INK, loc="lower left")
+        _label(axes, labels)
+
+    return panel(draw, labels.title, 110 + 30 * len(rows) + 22 * len(groups) + 18 * len(names))
+
+
 def standings(table: pd.DataFrame, every: Mapping[str, Sequence[float]]) -> list[Markup]:
     """Draw scores one below the other, on validation and, on the same scale, on test.
 

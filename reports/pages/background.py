@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -95,8 +96,11 @@ def _read(run: pd.Series[Any]) -> str:
 
 
 def _several(splits: pd.DataFrame) -> str:
-    sources = ", ".join(splits["source"].unique())
-    return f"Source: {sources}, split in {len(splits)} ways; the digest of each is in runs.csv."
+    sources = tables.source_of(splits)
+    ways = f"split in {len(splits)} ways; the digest of each is in runs.csv."
+    if splits["source"].nunique() > sources.nunique():
+        ways += " The test split is another one wherever the seed of the split is."
+    return f"Source: {', '.join(sources.unique())}, {ways}"
 
 
 def _sizes(reviews: pd.Series[Any]) -> str:
@@ -145,18 +149,24 @@ def run_command(run: pd.Series[Any]) -> str:
     """
     if pd.isna(run["model.pooling"]):
         return str(run["command"]) if "command" in run and pd.notna(run["command"]) else ""
-    options = []
-    for name, default in RunConfig().flat().items():
-        value = run.get(name)
+    options = options_of(run, [name for name in RunConfig().flat() if name != "data.source"])
+    source = f" DATA={shlex.quote(str(run['data.source']))}" if run["data.source"] != "auto" else ""
+    return f"make experiment NAME=baseline{source}" + (
+        f" ARGS={shlex.quote(' '.join(options))}" if options else ""
+    )
+
+
+def options_of(run: pd.Series[Any], names: Iterable[str]) -> list[str]:
+    """Return the options of a command line that set what differs from the defaults among these settings."""
+    options, defaults = [], RunConfig().flat()
+    for name in names:
+        value, default = run.get(name), defaults[name]
         # None is a default alone, so a value that is missing is the default, or of a setting younger than the run.
-        if pd.isna(value) or value == default or name == "data.source":
+        if pd.isna(value) or value == default:
             continue
         flag = f"--{name}".replace("_", "-")
         if isinstance(default, bool):
             options.append(flag if value else "--" + name.replace("_", "-").replace(".", ".no-", 1))
         else:
             options += [flag, shlex.quote(str(value))]
-    source = f" DATA={shlex.quote(str(run['data.source']))}" if run["data.source"] != "auto" else ""
-    return f"make experiment NAME=baseline{source}" + (
-        f" ARGS={shlex.quote(' '.join(options))}" if options else ""
-    )
+    return options

@@ -64,7 +64,7 @@ def page(stores: frames.Stores, study: str, runs: pd.DataFrame, ui: str = "") ->
     answer_of = ANSWERS.get(own.plan.study_type) if own else None
     searched = bool((children["role"] == "trial").any()) and not answer_of
     across = own is not None and own.plan.study_type in ACROSS_SPLITS
-    apart = tables.comparable(children, "source" if across else "digest")
+    apart = tables.comparable(children, across)
     groups = list(apart) if len(children) else []
     drawn_runs = None if answer_of else [key for group in groups for key in search.few(group)["key"]]
     curves = frames.curves(stores, study, drawn_runs)

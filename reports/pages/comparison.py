@@ -13,6 +13,7 @@ import pandas as pd
 from reports.html import formatting, plots
 from reports.html.document import Column, Conclusion, Page, Part, Section, StudySummary, figure, table
 from reports.pages import build
+from reports.pages.side_by_side import side_by_side
 
 DRAWN = 24  # rows of a figure; the table has all
 ORDER = {"whole": 0, "limited": 1, "synthetic": 2}
@@ -37,7 +38,9 @@ def page(pages: Sequence[Page], runs: pd.DataFrame, link: Callable[[str], str]) 
     """
     standings = [part.standing for page in pages for part in page.parts if part.standing]
     groups = comparable(standings)
-    parts = [_part(group, link) for group in groups]
+    effects = side_by_side(standings, link)
+    parts = [*([effects] if effects else []), *[_part(group, link) for group in groups]]
+    parts += [_over_splits(group, link) for group in over_splits(standings)]
     files = {"comparison.csv": rows([each for group in groups for each in group])} if groups else {}
     parts.append(
         Part(
@@ -66,6 +69,15 @@ def comparable(standings: Sequence[StudySummary]) -> list[list[StudySummary]]:
             groups.setdefault((each.data_scope, each.digest), []).append(each)
     found = [sorted(group, key=_by_validation) for group in groups.values()]
     return sorted(found, key=lambda group: (ORDER.get(group[0].data_scope, 3), -sum(each.runs for each in group)))
+
+
+def over_splits(standings: Sequence[StudySummary]) -> list[list[StudySummary]]:
+    """Set together those whose runs split one data set in several ways: what they answer, not their scores."""
+    groups: dict[str, list[StudySummary]] = {}
+    for each in standings:
+        if not each.digest and each.data_set.digest:
+            groups.setdefault(each.data_set.digest, []).append(each)
+    return [sorted(group, key=lambda each: each.study) for group in groups.values()]
 
 
 def _by_validation(each: StudySummary) -> tuple[float, str]:
@@ -125,7 +137,23 @@ def _part(group: Sequence[StudySummary], link: Callable[[str], str]) -> Part:
     title = build.data_title(first.data_scope, first.digest)
     summary = [f"{formatting.plural(len(group), 'study or experiment', 'studies and experiments')} on the same "
                f"{', '.join(first.sizes)} reviews."]  # fmt: skip
-    sections = [_scores(found, group, link)]
+    sections = [_scores(found, group, link), *_answers(group, link)]
+    return Part(title, Conclusion([*leaders_said(found)]), summary, [], sections)
+
+
+def _over_splits(group: Sequence[StudySummary], link: Callable[[str], str]) -> Part:
+    """Show what studies answer whose runs split one data set in several ways."""
+    data = group[0].data_set
+    summary = [
+        f"{formatting.plural(len(group), 'study', 'studies')} whose runs split {data.name} in several ways. Their "
+        "scores are on other validation texts from run to run, so that they stand beside no other's."
+    ]
+    title = f"Over several splits of {data.name}, digest {data.digest[:8]}"
+    return Part(title, Conclusion([]), summary, [], [*_answers(group, link)])
+
+
+def _answers(group: Sequence[StudySummary], link: Callable[[str], str]) -> Iterator[Section]:
+    """Show every study's answer to its own question, where one has an answer."""
     answers = pd.DataFrame(
         [(each.study, said) for each in group for said in each.sentences], columns=["study", "said"]
     )
@@ -133,8 +161,7 @@ def _part(group: Sequence[StudySummary], link: Callable[[str], str]) -> Part:
         columns = [Column("study", "Study"), Column("said", "Conclusion", long=True, sortable=False)]
         links = {label: link(str(study)) for label, study in answers["study"].items()}
         told = table(answers, columns, "Every study's answer to its own question", "", links)
-        sections.append(Section("What they answer", [], [told]))
-    return Part(title, Conclusion([*leaders_said(found)]), summary, [], sections)
+        yield Section("What they answer", [], [told])
 
 
 def leaders_said(found: pd.DataFrame) -> Iterator[str]:

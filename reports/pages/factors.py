@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 
 from reports import frames
-from reports.html.document import Conclusion, Fact, Section
+from reports.html.document import Conclusion, EffectSummary, Fact, Section
 from reports.pages import effects, fitting, fraction, probabilities, tuned
 from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
 from reports.pages.verdicts import points, verdicts
@@ -54,7 +54,26 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     facts = [Fact("Complete blocks", f"{count} of {plan.wanted}", f"{plan.planned} planned")]
     files = {"effects.csv": effects_table(study.analysis), "training_rates.csv": study.analysis.rates}
     sections = [section for make in SECTIONS if (section := make(study))]
-    return Conclusion(list(said(study)), facts, sections, files, "factors")
+    return Conclusion(
+        list(said(study)), facts, sections, files, "factors", effects=list(summarised(study.analysis))
+    )
+
+
+def summarised(analysis: Analysis) -> Iterator[EffectSummary]:
+    """Give every effect as a page over several data sets shows it."""
+    for effect in analysis.effects:
+        size = effect.trimmed
+        yield EffectSummary(
+            name=effect.contrast.name,
+            label=effects.label(effect.contrast),
+            value=size.value,
+            low=size.low,
+            high=size.high,
+            blocks=size.n,
+            outcome=analysis.plan.outcome,
+            margin=analysis.plan.margin,
+            fragile=bool(effect.fragile),
+        )
 
 
 def said(study: FactorialData) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.html import formatting, plots
-from reports.html.document import Column, Conclusion, Fact, Figure, Section, table
+from reports.html.document import Column, Conclusion, EffectSummary, Fact, Figure, Section, table
 from reports.pages import fitting, tuned
 from reports.pages.effects import POINT, between
 from reports.pages.factorial_data import finished_runs, plan_of
@@ -74,7 +74,28 @@ def answer(parent: StudyRun, runs: pd.DataFrame) -> Conclusion:
         [section for section in sections if section],
         {"effects.csv": numbers.assign(**hidden)},
         "factors",
+        effects=list(summarised(study)),
     )
+
+
+def summarised(study: FractionData) -> Iterator[EffectSummary]:
+    """Give every main effect as a page over several data sets shows it; of interactions there are but sums."""
+    for effect in study.analysis.effects:
+        if not effect.is_interaction:
+            [factor] = effect.names[0]
+            reference, level = study.plan.factors[factor]
+            value, low, high = _limits(effect)
+            yield EffectSummary(
+                name=f"{factor}: {level} - {reference}",
+                label=_label(effect, study),
+                value=value,
+                low=low,
+                high=high,
+                blocks=effect.interval.n,
+                outcome=study.plan.outcome,
+                margin=study.plan.margin,
+                fragile=effect.fragile,
+            )
 
 
 def said(study: FractionData) -> Iterator[str]:

@@ -13,21 +13,31 @@ from reports import frames
 from reports.html import formatting, plots
 from reports.html.document import Block, Column, Commands, Conclusion, Fact, Section, figure, table
 from reports.html.formatting import between, point
+from reports.pages.background import options_of
 from reports.pages.verdicts import points
 from reports.records.study_run import StudyRun
 from reports.stats.contrasts import POINTS, VALIDATION, scored
 from reports.stats.estimates import Interval, mirrored
 from reports.stats.factorial import ALPHA
 from reports.stats.labels import at_sizes, crossing, curve, differences, paired_p
+from seqclf_core.config import ReviewsConfig
 
 SCRATCH, TRANSFER = "LSTM from scratch", "LSTM from a tagger"
 DRAW = "data.train_limit_seed"
 """Setting that tells draws of texts apart."""
 BASELINES = {"nbsvm": "NBSVM", "bag_of_words": "bag of words"}
 """Experiment -> what a person calls its model; linear models whose runs stand on the same axis."""
+SCOPE = r"-(limited|synthetic)$"
+"""End of an experiment's name where its data are not whole, as those of a few labels are not."""
 SAME = ("source", "used.test", "data.split_seed", "data.val_fraction")
 """Parameters and tags that must be equal in a linear model's run and in the study's runs, to show both
 together."""
+READ = [
+    f"data.{name}"
+    for name in ReviewsConfig.model_fields
+    if name not in ("source", "train_limit", "train_limit_seed")
+]
+"""Settings by which a linear model reads the same texts as the study."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     done = runs[(runs["outcome"] == "complete") & runs["used.train"].notna()]
     if done.empty:
         return Conclusion(["No run is complete yet."], study_type="labels")
-    study = labels_data(done, frames.runs(stores), outcome)
+    study = labels_data(done, frames.runs(stores), outcome, parent.command)
     sentences = list(said(study))
     if len(done) < parent.plan.total:
         sentences.insert(0, f"Interim: {len(done)} of {parent.plan.total} runs are complete.")
@@ -65,19 +75,20 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     return Conclusion(sentences, facts, sections, {"labels.csv": numbers}, "labels")
 
 
-def labels_data(done: pd.DataFrame, recorded: pd.DataFrame, outcome: str) -> LabelsData:
+def labels_data(done: pd.DataFrame, recorded: pd.DataFrame, outcome: str, command: str = "") -> LabelsData:
     """Arrange the study's runs, and those of linear models that learned from the same texts or from as many.
 
     Args:
         done: complete runs of the study.
         recorded: all rows of ``frames.runs``.
         outcome: metric that is compared.
+        command: command line of the study.
     """
     first = done.iloc[0]
     alike = (recorded["outcome"] == "complete") & recorded[VALIDATION].notna() & (recorded["role"] == "experiment")
     for name in SAME:
         alike &= recorded[name].astype("str") == str(first[name])
-    names = recorded["study"].str.removesuffix(f"-{first['data_scope']}").map(BASELINES)
+    names = recorded["study"].str.replace(SCOPE, "", regex=True).map(BASELINES)
     linear = recorded[alike & names.notna()].assign(model=names, diverged=False)
     own = done.assign(
         model=done["model.init_from"].notna().map({True: TRANSFER, False: SCRATCH}),
@@ -89,7 +100,7 @@ def labels_data(done: pd.DataFrame, recorded: pd.DataFrame, outcome: str) -> Lab
     of_draws = linear[linear["data.train_limit"].notna() & linear[DRAW].isin(draws)]
     every = pd.concat([own, of_draws, *[whole.assign(**{DRAW: draw}) for draw in draws]])
     every = every[every["used.train"].isin(own["used.train"].unique())]
-    return LabelsData(_arms(every, outcome), _arms(every, VALIDATION), _commands(own, every))
+    return LabelsData(_arms(every, outcome), _arms(every, VALIDATION), _commands(own, every, command))
 
 
 def _arms(runs: pd.DataFrame, score: str) -> dict[str, pd.DataFrame]:
@@ -104,15 +115,19 @@ def _arms(runs: pd.DataFrame, score: str) -> dict[str, pd.DataFrame]:
     }
 
 
-def _commands(own: pd.DataFrame, every: pd.DataFrame) -> list[str]:
-    """Return what a person types for the linear models that lack a run beside the study's."""
+def _commands(own: pd.DataFrame, every: pd.DataFrame, command: str) -> list[str]:
+    """Return what a person types for the linear models that lack a run beside the study's.
+
+    Args:
+        own: the study's runs.
+        every: theirs and those of linear models on the same texts.
+        command: command line of the study, which says where it is recorded.
+    """
     lines = []
     first = own.iloc[0]
-    same = "".join(
-        f" --{name.replace('_', '-')} {shlex.quote(str(first[name]))}"
-        for name in ("data.limit",)
-        if pd.notna(first[name])
-    )
+    same = "".join(f" {part}" for part in options_of(first, READ))
+    folder = _runs_of(command)
+    recorded = f" RUNS={shlex.quote(folder)}" if folder else ""
     for experiment, model in BASELINES.items():
         there = every[every["model"] == model]
         for size, runs in own.groupby("data.train_limit", dropna=False):
@@ -120,15 +135,26 @@ def _commands(own: pd.DataFrame, every: pd.DataFrame) -> list[str]:
             lacking = sorted(set(runs[DRAW]) - set(of_size[DRAW]))
             if not lacking:
                 continue
-            source = f"DATA={shlex.quote(str(first['data.source']))}"
+            source = f"DATA={shlex.quote(str(first['data.source']))}{recorded}"
             start = f"make experiment NAME={experiment} {source}"
             if pd.isna(size):
-                lines.append(f'{start} ARGS="{same.strip()}"' if same else start)
+                lines.append(f"{start} ARGS={shlex.quote(same.strip())}" if same else start)
                 continue
             limits = f"--data.train-limit {int(str(size))} --data.train-limit-seed $draw{same}"
             draws = " ".join(map(str, lacking))
             lines.append(f'for draw in {draws}; do {start} ARGS="{limits}"; done')
     return lines
+
+
+def _runs_of(command: str) -> str:
+    """Return the folder of runs that a command line names; empty where it names none."""
+    words = iter(shlex.split(command))
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--runs":
+            folder = value if equals else next(words, "")
+            return "" if folder == "runs" else folder
+    return ""
 
 
 def said(study: LabelsData) -> Iterator[str]:

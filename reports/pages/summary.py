@@ -7,14 +7,14 @@ by side.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from statistics import fmean
-from typing import Any
 
 import pandas as pd
 
 from experiments.serving.selection import ranking
 from reports.html import formatting
-from reports.html.document import Conclusion, Score, StudySummary
+from reports.html.document import Conclusion, DataSet, Score, StudySummary
 from reports.pages import precision, tables
 from reports.pages.search import StudyData
 from reports.stats.estimates import mean_interval
@@ -42,7 +42,7 @@ def standing(data: StudyData, answer: Conclusion | None, interim: bool) -> Study
         study_type=(answer and answer.study_type) or ("search" if data.searched else "experiment"),
         data_scope=str(first["data_scope"]),
         digest=str(first["digest"]) if same else "",
-        sizes=[*_sizes(first)],
+        sizes=[*_sizes(known if same else runs.head(1))],
         scores=answer.scores if answer else [*(searched(data) if data.searched else repeated(data))],
         sentences=answer.sentences if answer else [],
         every=(100 * complete["best/val_accuracy"].dropna()).tolist(),
@@ -51,13 +51,27 @@ def standing(data: StudyData, answer: Conclusion | None, interim: bool) -> Study
         seconds=float(cost["seconds"]),
         tokens=float(cost["tokens"]),
         interim=interim,
+        data_set=data_set(known),
+        effects=answer.effects if answer else [],
     )
 
 
-def _sizes(run: pd.Series[Any]) -> Iterator[str]:
+def data_set(runs: pd.DataFrame) -> DataSet:
+    """Return what these runs read, however each of them split it."""
+    digests = runs["data_set"].dropna().unique().tolist()
+    digest = str(digests[0]) if len(digests) == 1 and runs["data_set"].notna().all() else ""
+    sources = runs["source"].dropna()
+    # "/data/reviews.csv (no test split: ...)" -> "reviews.csv"; "synthetic (seed 0)" stays, since it is no path
+    paths = [str(source).partition(" (no test split")[0] for source in sources.head(1)]
+    return DataSet(digest, next((PurePath(path).name or path for path in paths), ""), [*_sizes(runs)])
+
+
+def _sizes(runs: pd.DataFrame) -> Iterator[str]:
     for part, name in PARTS.items():
-        if pd.notna(run[f"used.{part}"]):
-            yield f"{formatting.count(run[f'used.{part}'])} {name}"
+        sizes = runs[f"used.{part}"].dropna()
+        if len(sizes):
+            low, high = (formatting.count(size) for size in (sizes.min(), sizes.max()))
+            yield f"{low if low == high else f'{low} to {high}'} {name}"
 
 
 def searched(data: StudyData) -> Iterator[Score]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,25 +23,35 @@ def varied(runs: pd.DataFrame) -> list[str]:
     return [name for name in settings(runs) if len(runs[name].drop_duplicates()) > 1]
 
 
-def comparable(runs: pd.DataFrame, by: str = "digest") -> Iterator[pd.DataFrame]:
-    """Give the runs apart by kind and digest of their data: scores on different data are not to be compared.
+def comparable(runs: pd.DataFrame, across: bool = False) -> Iterator[pd.DataFrame]:
+    """Give the runs apart by their data: scores on different data are not to be compared.
 
-    A run that ended before its data were read has no digest and goes with the data that most runs had.
+    A run that ended before its data were read goes with the data that most runs had.
 
     Args:
         runs: rows of ``frames.runs``.
-        by: digest, of the texts and their split; or source, where runs of different splits are compared.
+        across: whether runs that drew other splits or texts of one data set belong together.
     """
-    data = runs[["data_scope", by]]
-    known = data.dropna()
-    if known.empty:
+    told = (
+        data_set_of(runs) if across else (runs["data_scope"] + " " + runs["digest"]).where(runs["digest"].notna())
+    )
+    counts = told.value_counts()
+    if counts.empty:
         yield runs
         return
-    counts = known.value_counts()
-    kind, most = counts.index[0]
-    data = data.fillna({"data_scope": kind, by: most})
-    for kind, each in counts.index:
-        yield runs[(data["data_scope"] == kind) & (data[by] == each)]
+    told = told.fillna(str(counts.index[0]))
+    for each in counts.index:
+        yield runs[told == each]
+
+
+def data_set_of(runs: pd.DataFrame) -> pd.Series[Any]:
+    """Return the data set of each run, whatever was drawn of it or split; its source where that is all we know."""
+    return runs["data_set"].where(runs["data_set"].notna() & (runs["data_set"] != ""), source_of(runs))
+
+
+def source_of(runs: pd.DataFrame) -> pd.Series[Any]:
+    """Return the source of each run without the seed by which a test split was held out."""
+    return runs["source"].str.replace(r", seed \d+\)$", ")", regex=True)
 
 
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:

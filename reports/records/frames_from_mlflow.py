@@ -19,7 +19,7 @@ EVALUATED = [names.VAL_ACCURACY, names.VAL_LOSS, names.TRAIN_ACCURACY, names.TRA
 SPEED = [names.TOKENS_PER_SECOND, names.SECONDS]
 WORK = ["worked", names.TOTAL_SECONDS, names.SECONDS, names.TOKENS_PER_SECOND, "started", "ended"]
 SIZES = ["used.train", "used.val", "used.test"]
-DATA = ["data_scope", "digest", "source", "split_method", "group_column", *SIZES]
+DATA = ["data_scope", "digest", "data_set", "source", "split_method", "group_column", *SIZES]
 PLACE = ["commit", "device", "precision", "kernel", "run_id", "experiment_id", "artifacts"]
 METRICS = {*SCORES, *EVALUATED, *SPEED, names.TOTAL_SECONDS, "worked"}
 """Columns of numbers whatever they hold."""
@@ -34,7 +34,7 @@ _RENAMED = {
     names.COMMIT: "commit",
     names.ENDED: "finish",
     names.RANK: "search_rank",
-    **{f"used.{name}": name for name in ("digest", "source", "split_method", "group_column")},
+    **{f"used.{name}": name for name in ("digest", "data_set", "source", "split_method", "group_column")},
 }
 
 

@@ -30,7 +30,7 @@ from seqclf_core.errors import DataError
 from seqclf_core.events import DataSummary
 from seqclf_core.files import atomic_path, atomic_write, make_folder, remove, sha256_of
 
-FORMAT = 2
+FORMAT = 3
 """Raise it whenever the same texts and settings would give other files: old entries are then not used."""
 
 CUT_LATER = {"max_length", "keep", "pad", "reading"}

@@ -97,6 +97,7 @@ def write_entry(reviews: Reviews, config: DataConfig, folder: Path) -> None:
         source=reviews.source,
         data_scope="synthetic" if reviews.synthetic else "limited" if limited else "whole",
         digest=division.digest,
+        data_set=reviews.data_set,
         sizes={name: len(rows) for name, (_, _, rows, _) in splits.items()},
         split_method=division.method,
         group_column=reviews.group_column if division.method == "group" else None,

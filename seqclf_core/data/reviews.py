@@ -56,6 +56,8 @@ class Reviews:
     """Bad rows that were left out."""
     digest: str
     """SHA-256 over the texts, labels and groups of both, in their order."""
+    data_set: str
+    """SHA-256 over every text and label of the source, in any order, those that a limit leaves out included."""
     notes: tuple[str, ...]
     """Sentences for the user on how the texts were read."""
 
@@ -63,7 +65,7 @@ class Reviews:
         """Return what tells these texts, and what is told about them, from others; it can be written as JSON."""
         rows = [hashlib.sha256(table["row"].to_numpy().tobytes()).hexdigest() for table in (self.train, self.test)]
         told = [self.source, self.synthetic, self.group_column, self.skipped, self.own_val, list(self.notes)]
-        return [self.digest, rows, *told]
+        return [self.digest, self.data_set, rows, *told]
 
 
 def load_reviews(config: ReviewsConfig) -> Reviews:
@@ -100,6 +102,7 @@ def load_reviews(config: ReviewsConfig) -> Reviews:
                 f"{name}: the {split} split has {negative} negative and {positive} positive texts{bad}; "
                 "both labels are needed."
             )
+    data_set = _data_set(train, test)
     if config.limit is not None:
         ends = {"test": (test, config.limit), "train": (train.slice(0, train.num_rows - own_val), config.limit)}
         limited = {
@@ -117,6 +120,7 @@ def load_reviews(config: ReviewsConfig) -> Reviews:
         group_column=reader.group_column if "group" in train.column_names else None,
         skipped=reader.skipped,
         digest=_digest(train, test),
+        data_set=data_set,
         notes=(*raw.notes, *reader.notes),
     )
 
@@ -350,6 +354,16 @@ def draw_balanced(
         random.choice(np.flatnonzero(labels == label), want, replace=False) for label, want in enumerate(wanted)
     ]
     return np.sort(np.concatenate(chosen))
+
+
+def _data_set(*tables: pa.Table) -> str:
+    """Return the SHA-256 over texts and labels in any order: a data set is one, however it is divided."""
+    known = sorted(
+        hashlib.sha256(b"%d" % label + text.encode()).digest()
+        for table in tables
+        for text, label in zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)
+    )
+    return hashlib.sha256(b"".join(known)).hexdigest()
 
 
 def _digest(*tables: pa.Table) -> str:

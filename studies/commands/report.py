@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from seqclf_core.cli import parse
+from seqclf_core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Options:
     """Folder with all that is recorded."""
     study: Annotated[str | None, tyro.conf.arg(aliases=["--name"])] = None
     """Name of the study or experiment to report on; without it, all of them."""
+    studies: str = ""
+    """Names of studies to compare, apart by spaces: a page of these alone, each effect data set by data set."""
+    beside: tuple[Path, ...] = ()
+    """Other folders of runs, whose studies stand on that page too."""
     out: Path | None = None
     """Folder to write to; without it, RUNS/report."""
     tracking_uri: str | None = None
@@ -40,10 +45,13 @@ def main(arguments: Sequence[str]) -> None:
         UserError: if there is nothing to report, or the stores cannot be read.
     """
     options = parse(Options, arguments, "report")
+    compared = bool(options.studies.split() or options.beside)
+    if compared and options.study:
+        raise UserError("either one study is reported on (NAME=) or several are compared (STUDIES=, --beside)")
     from reports.write import write
 
-    write(**vars(options))
-    if options.out is not None:
+    write(**{**vars(options), "studies": options.studies.split()})
+    if options.out is not None or compared:
         return
     from experiments.tracking.sync import sync_reports  # MLflow, when what the pages took is free again
 
