@@ -163,7 +163,7 @@ def study_of(total: int) -> Study:
         sample=imdb.sample,
         total=total,
         sampler=lambda seed: TPESampler(seed=seed, n_startup_trials=8),
-        pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=3),
+        pruner=PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=2),
     )
 
 

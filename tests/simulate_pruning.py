@@ -36,7 +36,7 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from studies import imdb
 
 REPORTS = Path(__file__).parents[1] / "reports" / "imdb"
-TRIALS, EVALUATIONS, TODAY = 24, 8, "best third from evaluation 3 (today's)"
+TRIALS, EVALUATIONS = 24, 8
 CURVES = (
     (9.747e-3, (2.2, 1.6, 1.5, 0.1, 0.2, 0.1, 0.4, 0.0)),
     (6.155e-3, (17.6, 3.3, 1.8, 0.2, 0.6, 0.2, 0.5, 0.0)),
@@ -78,8 +78,8 @@ class TwoSteps(BasePruner):
 
 RULES: dict[str, Callable[[], BasePruner]] = {
     "none": NopPruner,
-    TODAY: lambda: PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=3),
-    "best third from evaluation 2": lambda: PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=2),
+    "best third from evaluation 3": lambda: PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=3),
+    "best third from evaluation 2 (chosen)": lambda: PercentilePruner(34.0, n_startup_trials=4, n_warmup_steps=2),
     "best quarter from evaluation 2": lambda: PercentilePruner(25.0, n_startup_trials=4, n_warmup_steps=2),
     "median from evaluation 2": lambda: MedianPruner(n_startup_trials=4, n_warmup_steps=2),
     "half at 2, third from 4": TwoSteps,
