@@ -1,12 +1,14 @@
 """How long a study still takes, by the work that is left: tokens to train on, weighed by what a token costs.
 
 A token's cost follows from the widths of the model; what one unit of cost takes on this machine is measured by the
-evaluations of the study itself, so nothing has to be timed before it starts.
+evaluations of the study itself, so nothing has to be timed before it starts. What slows a machine is mostly
+passing, so that the latest evaluations and all of them are asked, and the faster answer is believed.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -69,6 +71,9 @@ class TimeLeft:
     """Average cost of a run that may be drawn; it counts for ``WEIGHT`` runs."""
     _running: dict[str, _Run] = field(default_factory=dict)
     _ended: list[_Run] = field(default_factory=list)
+    _recent_seconds: float = 0.0
+    _recent_work: float = 0.0
+    """Of the evaluations so far, each counted the less the more work was done after it."""
 
     def start(self, key: str, cost: float) -> None:
         """Note that a run has started, or goes on."""
@@ -83,6 +88,11 @@ class TimeLeft:
             seconds: of work up to here.
         """
         run = self._running[key]
+        work = (share - run.share) * run.cost
+        if work > 0:
+            fades = math.exp(-work / (self.slots * self._average_cost()))
+            self._recent_seconds = self._recent_seconds * fades + seconds - run.seconds
+            self._recent_work = self._recent_work * fades + work
         run.share, run.seconds = share, seconds
 
     def end(self, key: str) -> None:
@@ -98,10 +108,9 @@ class TimeLeft:
             to_come: number of runs that have not started.
             known: their costs, where they are known beforehand; else they are taken to be like those seen.
         """
-        seen = [run for run in (*self._ended, *self._running.values()) if run.share > 0 and run.seconds > 0]
-        if not seen:
+        rate = self._rate()
+        if rate is None:
             return None
-        rate = sum(run.seconds for run in seen) / sum(run.cost * run.share for run in seen)
         slots = [self._rest(run, rate) for run in self._running.values()]
         everything = [*self._ended, *self._running.values()]
         weight = WEIGHT if self.usual else 0
@@ -110,6 +119,18 @@ class TimeLeft:
         coming = list(known)[:to_come] or [typical] * to_come
         times = [cost * share * rate for cost in coming]
         return _laid_out(slots, times, self.slots)
+
+    def _average_cost(self) -> float:
+        costs = [run.cost for run in (*self._ended, *self._running.values())]
+        return sum(costs) / len(costs)
+
+    def _rate(self) -> float | None:
+        """Return the seconds that a unit of work takes; None before anything is known."""
+        seen = [run for run in (*self._ended, *self._running.values()) if run.share > 0 and run.seconds > 0]
+        if not seen:
+            return None
+        overall = sum(run.seconds for run in seen) / sum(run.cost * run.share for run in seen)
+        return min(overall, self._recent_seconds / self._recent_work)
 
     def _share(self) -> float:
         """Return the proportion of its work that a run to come will probably do."""
@@ -121,8 +142,7 @@ class TimeLeft:
         """Return the seconds that a running run probably still takes: as long as those that came as far as it."""
         further = [ended.share for ended in self._ended if ended.share > run.share]
         share = (sum(further) + 1.0) / (len(further) + 1)
-        own = run.seconds / (run.cost * run.share) if run.share > 0 and run.seconds > 0 else rate
-        return max(0.0, share - run.share) * run.cost * own
+        return max(0.0, share - run.share) * run.cost * rate
 
 
 def _laid_out(busy: list[float], times: list[float], slots: int) -> float:

@@ -12,6 +12,9 @@ from studies.engine.time_left import TimeLeft, Workload
 
 RECORDED = Path(__file__).parents[3] / "reports" / "imdb"
 LENGTHS = np.full(21_415, 225)
+STUDIES = ["imdb", "transfer", "factors", "splits", "finalists"]
+ENDED = 2.0
+"""Where a share is expected: the run has ended."""
 
 
 def recorded(study: str) -> list[tuple[RunConfig, float, float]]:
@@ -43,29 +46,67 @@ def modelled(study: str) -> list[tuple[RunConfig, float, float]]:
     ]
 
 
-@pytest.mark.parametrize("study", ["imdb", "transfer", "factors"])
+@pytest.mark.parametrize("study", STUDIES)
 @pytest.mark.parametrize("slots", [1, 2, 4])
 def test_it_is_within_a_third_from_the_first_quarter_on(study: str, slots: int) -> None:
     errors = _errors(modelled(study), slots)
+    assert max(map(abs, errors.values())) < 1 / 3, errors
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_as_recorded_it_is_wrong_by_what_the_machine_changes_later_and_at_most_a_third_more(
+    study: str, slots: int
+) -> None:
+    """The first trials of imdb and factors shared their machine with something else; nobody can know how long."""
+    runs = recorded(study)
+    for moment, error in _errors(runs, slots).items():
+        assert abs(error) < 1 / 3 + _explained(runs, slots, moment), (moment, error)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_as_recorded_it_is_within_a_third_from_four_tenths_on(study: str) -> None:
+    errors = _errors(recorded(study), 2)
+    assert max(abs(error) for moment, error in errors.items() if moment > 0.4) < 1 / 3, errors
+
+
+@pytest.mark.parametrize("times", [0.5, 2.0])
+def test_a_fifth_of_the_time_after_the_machine_has_become_faster_or_slower_it_is_within_a_third(
+    times: float,
+) -> None:
+    runs = modelled("imdb")
+    runs = [
+        (config, seconds * (times if number > 8 else 1), s) for number, (config, seconds, s) in enumerate(runs)
+    ]
+    start = _ends(runs, 2)[9][0] / max(end for _, end in _ends(runs, 2))
+    errors = [error for moment, error in _errors(runs, 2).items() if moment > start + 0.2]
+    assert len(errors) > 2
     assert max(map(abs, errors)) < 1 / 3, errors
 
 
-@pytest.mark.parametrize("study", ["imdb", "transfer"])
-@pytest.mark.parametrize("slots", [1, 2, 4])
-def test_on_a_machine_that_becomes_faster_by_two_thirds_it_is_within_a_half(study: str, slots: int) -> None:
-    errors = _errors(recorded(study), slots)  # the first trials of imdb shared their machine with something else
-    assert max(map(abs, errors)) < 1 / 2, errors
-    assert max(map(abs, errors[12:])) < 1 / 3, errors
+def _explained(runs: list[tuple[RunConfig, float, float]], slots: int, moment: float) -> float:
+    """Return by which part of the whole time somebody errs who knows all the work, and the speed up to here."""
+    ends, workload = _ends(runs, slots), Workload(LENGTHS)
+    now = moment * max(end for _, end in ends)
+    done = rest = done_work = rest_work = 0.0
+    for (config, seconds, share), (start, _) in zip(runs, ends, strict=True):
+        passed = min(seconds, max(0.0, now - start))
+        work = workload.cost(config) * share
+        done, rest = done + passed, rest + seconds - passed
+        done_work, rest_work = done_work + work * passed / seconds, rest_work + work * (1 - passed / seconds)
+    return abs(done / done_work * rest_work / rest - 1) * (1 - moment)
 
 
-def _errors(runs: list[tuple[RunConfig, float, float]], slots: int) -> list[float]:
-    """Return by which part of the whole time the end that is said is wrong, from a quarter of it on."""
+def _errors(runs: list[tuple[RunConfig, float, float]], slots: int) -> dict[float, float]:
+    """Return moment -> error of the end that is said, both as parts of the whole time, from a quarter of it on."""
     ends = _ends(runs, slots)
     total = max(end for _, end in ends)
     known = all(share == 1.0 for _, _, share in runs)
     usual = None if known else _usual(runs)
-    moments = np.linspace(0.25 * total, 0.9 * total, 30)
-    return [(now + _said(runs, ends, usual, slots, float(now))) / total - 1 for now in moments]
+    moments = np.linspace(0.25, 0.9, 14)
+    return {
+        float(at): (at * total + _said(runs, ends, usual, slots, float(at * total))) / total - 1 for at in moments
+    }
 
 
 def _usual(runs: list[tuple[RunConfig, float, float]]) -> float:
@@ -93,23 +134,26 @@ def _said(
     runs: list[tuple[RunConfig, float, float]], ends: list[tuple[float, float]], usual: float | None, slots: int,
     now: float,
 ) -> float:  # fmt: skip
-    """Return the time left that is said at this moment, from the evaluations that have come by then."""
+    """Return the time left that is said at this moment, from what has happened by then, in its order."""
     known, workload = usual is None, Workload(LENGTHS)
     time_left = TimeLeft(slots, prunes=not known, usual=usual)
-    coming = []
+    happened: list[tuple[float, int, float]] = []  # when, which run, and the share of its evaluations: 0 starts it
     for number, ((config, seconds, share), (start, end)) in enumerate(zip(runs, ends, strict=True)):
-        key, cost = str(number), workload.cost(config)
-        if start > now:
-            coming.append(cost)
-            continue
-        time_left.start(key, cost)
         evaluations = config.train.epochs * config.train.evals_per_epoch
-        for evaluation in range(1, round(share * evaluations) + 1):
-            when = start + seconds * evaluation / max(1, round(share * evaluations))
-            if when <= now:
-                time_left.evaluated(key, evaluation / evaluations, when - start)
-        if end <= now:
-            time_left.end(key)
+        count = round(share * evaluations)
+        happened.append((start, number, 0.0))
+        happened += [
+            (min(end, start + seconds * each / count), number, each / evaluations) for each in range(1, count + 1)
+        ]
+        happened.append((end, number, ENDED))
+    for when, number, share in sorted(each for each in happened if each[0] <= now):
+        if share == 0.0:
+            time_left.start(str(number), workload.cost(runs[number][0]))
+        elif share == ENDED:
+            time_left.end(str(number))
+        else:
+            time_left.evaluated(str(number), share, when - ends[number][0])
+    coming = [workload.cost(config) for (config, *_), (start, _) in zip(runs, ends, strict=True) if start > now]
     left = time_left.left(len(coming), coming if known else ())
     assert left is not None
     return left
