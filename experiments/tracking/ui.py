@@ -47,14 +47,21 @@ def find_port(port: int | None, first: int = DEFAULT_PORT, target: str = "ui") -
         target: of make, for the message.
 
     Raises:
-        UserError: if the port that was named is taken, or the hundred from ``first`` on are.
+        UserError: if the port that was named is none, is taken or not for this user, or the hundred from ``first``
+            on are taken.
     """
+    if port is not None and not 0 < port < 2**16:
+        raise UserError(f"PORT={port} is no port. Name one from 1024 to 65535: make {target} PORT=8080")
     candidates = [port] if port is not None else range(first, first + PORTS_TRIED)
     for candidate in candidates:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a closed one is free
             try:
                 probe.bind((LOOPBACK[0], candidate))
+            except PermissionError:
+                raise UserError(
+                    f"Port {candidate} is not for plain users. Name one from 1024 on: make {target} PORT=8080"
+                ) from None
             except OSError:
                 continue
         return candidate

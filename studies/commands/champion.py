@@ -32,6 +32,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Choose and register the champion, and say which it is."""
     options = parse(Options, arguments, "champion")
+    print(f"Looking for the best finished model under {options.runs}.", flush=True)
     from experiments.tracking.paths import RunPaths, set_mlflow_environment
 
     set_mlflow_environment()  # before MLflow is imported

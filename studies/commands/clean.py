@@ -22,6 +22,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """List what can go, with sizes; with --yes, remove it."""
     options = parse(Options, arguments, "clean")
+    print(f"Looking for what could be freed under {options.runs}.", flush=True)
     from studies.engine.clean import clean
 
     return clean(options.runs, options.yes)

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         UserError: if a run is not recorded, has no predictions, or had other data than the other.
     """
     options = parse(Options, arguments, "compare")
+    print(f"Reading the answers of {options.a} and {options.b}.\n", flush=True)
     from reports.frames import Stores
     from reports.pages.two_models import comparison
 

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str]) -> None:
         UserError: if it is not installed, nothing is recorded yet, or the port is taken.
     """
     options = parse(Options, arguments, "dashboard")
+    print(f"Starting Optuna's dashboard on {options.runs}.", flush=True)
     from experiments.tracking.paths import RunPaths
     from studies.engine.dashboard import show
 

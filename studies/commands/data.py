@@ -24,6 +24,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Fetch the archive and say where it is."""
     options = parse(Options, arguments, "data")
+    print(f"Fetching the archive into {options.folder}.", flush=True)
     from seqclf_core.data.download import ARCHIVE_SHA256, ARCHIVE_URL, fetch
 
     url = options.url or ARCHIVE_URL

@@ -30,6 +30,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Print what disagrees; status 1 where something is left that does."""
     options = parse(Options, arguments, "doctor")
+    print(f"Examining what is recorded under {options.runs}.", flush=True)
     from studies.doctor.examine import examine
 
     paths = RunPaths(options.runs)

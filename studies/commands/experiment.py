@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from experiments.catalog import listed, load
+from experiments.catalog import experiments, listed, load
 from experiments.tracking.paths import RunPaths
 from seqclf_core.cli import named_settings, parse
 from seqclf_core.config import Settings
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Name one of these experiments, as in `make experiment NAME=baseline`:\n{listed()}")
         return 0
     name, *rest = arguments
+    if name in experiments():
+        print(f"Getting {name} ready.", flush=True)
     prepare_process()
     experiment = load(name)
     kind: Any = Options[type(experiment.base)]  # type: ignore[misc]

@@ -30,6 +30,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Start the head and wait until it ends."""
     options = parse(Options, arguments, "head")
+    print("Starting a cluster on this machine.", flush=True)
     from studies.cluster.machines import Machine, run_head
 
     machine = Machine(options.cache, options.cpus, options.memory)

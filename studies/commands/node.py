@@ -32,6 +32,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Start the node and wait until it ends."""
     options = parse(Options, arguments, "node")
+    print(f"Joining the cluster of {options.ray}.", flush=True)
     from studies.cluster.machines import Machine, run_node
 
     machine = Machine(options.cache, options.cpus, options.memory, options.local)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     from experiments.tracking.paths import RunPaths
 
     folder = options.model or answering_model(RunPaths(options.runs), options.name, options.tracking_uri)
+    print(f"model: {folder}", file=sys.stderr, flush=True)
     from experiments.serving.predict import predict  # torch takes seconds; a missing model is told before
 
     predict(folder, options.text, options.file)

@@ -52,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, arguments, "record", Options(config=BASE))
     if options.seeds < 1 or options.ablation_seeds < 0 or (options.workers is not None and options.workers < 1):
         raise UserError("the record takes at least 1 seed and 1 worker, and no negative number of ablation seeds")
+    print(f"Recipe under {options.runs}: looking for what is done already.", flush=True)
     from experiments.tracking.paths import RunPaths
     from studies.recipe import follow, prepare
 

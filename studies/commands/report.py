@@ -48,6 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     compared = bool(options.studies.split() or options.beside)
     if compared and options.study:
         raise UserError("either one study is reported on (NAME=) or several are compared (STUDIES=, --beside)")
+    print(f"Reading what is recorded under {options.runs}.", flush=True)
     from reports.write import write
 
     write(**{**vars(options), "studies": options.studies.split()})

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     from experiments.tracking.paths import RunPaths
 
     folder = champion_to_serve(RunPaths(options.runs), options.tracking_uri)
+    print(f"Loading the champion, {folder}.", flush=True)
     from experiments.serving.serve import serve  # torch takes seconds; a missing champion is told before
 
     serve(folder, options.port)

@@ -134,6 +134,7 @@ def study_of(arguments: Sequence[str], module: Any, options: Options[Any], seed:
 def main(arguments: Sequence[str]) -> int:
     """Run the study that the command line names."""
     module, options = options_of(arguments)
+    print(f"Opening the records of study {options.name!r} under {options.runs}.", flush=True)
     from studies.engine.ownership import owned
     from studies.engine.run_study import run_study
     from studies.engine.storage import open_storage, stored_seed

@@ -25,6 +25,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Send it, and say what was sent and what was not."""
     options = parse(Options, arguments, "sync")
+    print(f"Sending what MLflow has not got yet of {options.runs}.", flush=True)
     set_mlflow_environment()  # before MLflow is imported
     from experiments.tracking.sync import said, sync_once
 

@@ -27,6 +27,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Serve until the server ends or Ctrl-C."""
     options = parse(Options, arguments, "ui")
+    print(f"Starting MLflow's user interface on {options.runs}.", flush=True)
     set_mlflow_environment()  # before MLflow is imported
     from experiments.tracking.ui import show
 

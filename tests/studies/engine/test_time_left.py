@@ -1,6 +1,7 @@
 """The time that is said to be left, on a simulated clock: recorded searches, models of all sizes."""
 
 import csv
+import functools
 import heapq
 from pathlib import Path
 
@@ -17,6 +18,7 @@ ENDED = 2.0
 """Where a share is expected: the run has ended."""
 
 
+@functools.cache
 def recorded(study: str) -> list[tuple[RunConfig, float, float]]:
     """Return each recorded trial: settings, seconds of work, and the proportion of its work that was done."""
     with (RECORDED / study / "runs.csv").open(encoding="utf-8", newline="") as table:
@@ -36,14 +38,17 @@ def recorded(study: str) -> list[tuple[RunConfig, float, float]]:
     return runs
 
 
+@functools.cache
+def cost(config: RunConfig) -> float:
+    """Return the work of a whole run on these texts."""
+    return Workload(LENGTHS).cost(config)
+
+
 def modelled(study: str) -> list[tuple[RunConfig, float, float]]:
     """Return the same trials on an even machine: each takes what its widths cost, give or take a tenth."""
-    noise, workload = np.random.default_rng(0), Workload(LENGTHS)
+    noise = np.random.default_rng(0)
     runs = recorded(study)
-    return [
-        (config, workload.cost(config) * share * noise.uniform(0.9, 1.1) / 4e10, share)
-        for config, _, share in runs
-    ]
+    return [(config, cost(config) * share * noise.uniform(0.9, 1.1) / 4e10, share) for config, _, share in runs]
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -86,12 +91,12 @@ def test_a_fifth_of_the_time_after_the_machine_has_become_faster_or_slower_it_is
 
 def _explained(runs: list[tuple[RunConfig, float, float]], slots: int, moment: float) -> float:
     """Return by which part of the whole time somebody errs who knows all the work, and the speed up to here."""
-    ends, workload = _ends(runs, slots), Workload(LENGTHS)
+    ends = _ends(runs, slots)
     now = moment * max(end for _, end in ends)
     done = rest = done_work = rest_work = 0.0
     for (config, seconds, share), (start, _) in zip(runs, ends, strict=True):
         passed = min(seconds, max(0.0, now - start))
-        work = workload.cost(config) * share
+        work = cost(config) * share
         done, rest = done + passed, rest + seconds - passed
         done_work, rest_work = done_work + work * passed / seconds, rest_work + work * (1 - passed / seconds)
     return abs(done / done_work * rest_work / rest - 1) * (1 - moment)
@@ -117,7 +122,7 @@ def _usual(runs: list[tuple[RunConfig, float, float]]) -> float:
         {name: round(float(np.exp(draw.uniform(*np.log(ends))))) for name, ends in edges.items()}
         for _ in range(50)
     ]
-    return sum(Workload(LENGTHS).cost(runs[0][0].override(each)) for each in drawn) / len(drawn)
+    return sum(cost(runs[0][0].override(each)) for each in drawn) / len(drawn)
 
 
 def _ends(runs: list[tuple[RunConfig, float, float]], slots: int) -> list[tuple[float, float]]:
@@ -135,7 +140,7 @@ def _said(
     now: float,
 ) -> float:  # fmt: skip
     """Return the time left that is said at this moment, from what has happened by then, in its order."""
-    known, workload = usual is None, Workload(LENGTHS)
+    known = usual is None
     time_left = TimeLeft(slots, prunes=not known, usual=usual)
     happened: list[tuple[float, int, float]] = []  # when, which run, and the share of its evaluations: 0 starts it
     for number, ((config, seconds, share), (start, end)) in enumerate(zip(runs, ends, strict=True)):
@@ -148,12 +153,12 @@ def _said(
         happened.append((end, number, ENDED))
     for when, number, share in sorted(each for each in happened if each[0] <= now):
         if share == 0.0:
-            time_left.start(str(number), workload.cost(runs[number][0]))
+            time_left.start(str(number), cost(runs[number][0]))
         elif share == ENDED:
             time_left.end(str(number))
         else:
             time_left.evaluated(str(number), share, when - ends[number][0])
-    coming = [workload.cost(config) for (config, *_), (start, _) in zip(runs, ends, strict=True) if start > now]
+    coming = [cost(config) for (config, *_), (start, _) in zip(runs, ends, strict=True) if start > now]
     left = time_left.left(len(coming), coming if known else ())
     assert left is not None
     return left
