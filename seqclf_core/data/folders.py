@@ -60,7 +60,12 @@ class Folder:
 
 
 def open_folder(
-    folder: Path, encoding: str = "auto", columns: Sequence[str] = (), *, unlabelled: bool = False
+    folder: Path,
+    encoding: str = "auto",
+    columns: Sequence[str] = (),
+    *,
+    unlabelled: bool = False,
+    explained: bool = False,
 ) -> Folder:
     """Find out what a folder's files are, and open them.
 
@@ -69,6 +74,7 @@ def open_folder(
         encoding: of the text files, as in ``open_file``.
         columns: names of columns, as in ``open_file``.
         unlabelled: open the texts without labels, and these alone.
+        explained: whether the meaning of the labels is given, so that README.md may be unclear about it.
 
     Raises:
         DataError: if a file cannot be read, or it is not clear which split it belongs to; names it.
@@ -111,7 +117,7 @@ def open_folder(
     notes = [f"{folder}: {'; '.join(taken)}"] if taken else []
     if left_over:
         notes.append(f"{folder}: left over, since neither name nor kind tells a split: {_listed(left_over)}")
-    class_names, note = _declared_names(folder / "README.md")
+    class_names, note = _declared_names(folder / "README.md", explained)
     return Folder(splits, (*notes, *note), class_names)
 
 
@@ -183,11 +189,16 @@ def _text(folder: Path, file: Path) -> TextFile:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}.") from error
 
 
-def _declared_names(readme: Path) -> tuple[list[str] | None, tuple[str, ...]]:
-    """Read the class names of ``dataset_info`` in README.md; return a note too where its head cannot be read."""
+def _declared_names(readme: Path, explained: bool) -> tuple[list[str] | None, tuple[str, ...]]:
+    """Read the class names of ``dataset_info`` in README.md; return a note too where its head cannot be read.
+
+    Raises:
+        DataError: if it names classes, and it cannot be told which.
+    """
+    head = None
     try:
         head = re.match(rb"---\r?\n(.*?)\n---", readme.read_bytes(), re.DOTALL) if readme.is_file() else None
-        infos = (yaml.safe_load(head[1].decode()) or {}).get("dataset_info", []) if head else []
+        infos = (yaml.safe_load(_decoded(head[1])) or {}).get("dataset_info", []) if head else []
         found = [
             [str(names[key]) for key in sorted(names, key=int)]
             for info in (infos if isinstance(infos, list) else [infos])
@@ -196,15 +207,29 @@ def _declared_names(readme: Path) -> tuple[list[str] | None, tuple[str, ...]]:
             and (names := dtype.get("class_label", {}).get("names"))
         ]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
-        return None, (
-            f"{readme}: its head cannot be read ({str(error).splitlines()[0]}); labels mean what they say",
-        )
+        why = f"{readme}: its head cannot be read ({str(error).splitlines()[0]})"
+        if head and b"class_label" in head[1] and not explained:
+            raise DataError(
+                f"{why}, though it names the classes. Correct it, or say what the labels mean: "
+                "--data.labels 'VALUE=1,OTHER=0'."
+            ) from error
+        return None, (f"{why}; labels mean what they say",)
     if any(names != found[0] for names in found):
+        if explained:
+            return None, ()
         raise DataError(
             f"{readme}: it names the classes in several ways ({found}). "
             "Say what the labels mean: --data.labels 'VALUE=1,OTHER=0'."
         )
     return (found[0] if found else None), ()
+
+
+def _decoded(head: bytes) -> str:
+    """Return the text of bytes in UTF-8 or, failing that, Latin-1, in which any bytes are one."""
+    try:
+        return head.decode()
+    except UnicodeDecodeError:
+        return head.decode("latin-1")
 
 
 def _listed(names: Sequence[str]) -> str:

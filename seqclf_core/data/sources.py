@@ -69,7 +69,8 @@ def open_source(config: ReviewsConfig, places: Places = PLACES, *, unlabelled: b
         files = hub_files(places, ("unsupervised",)) if unlabelled else hub_files(places)
         return Folder({split: [open_file(file) for file in found] for split, found in files.items()}, (), None)
     if path.is_dir():
-        found = open_folder(path, config.encoding, columns, unlabelled=unlabelled)
+        explained = config.labels != "auto"
+        found = open_folder(path, config.encoding, columns, unlabelled=unlabelled, explained=explained)
     elif path.name.lower().endswith(_TAR):
         found = Folder(open_tar(path, unlabelled=unlabelled), (), None)
     else:

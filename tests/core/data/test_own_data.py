@@ -179,6 +179,28 @@ def test_class_names_beside_the_data_are_kept(tmp_path: Path, suffix: str) -> No
 
 
 @pytest.mark.parametrize(
+    "head",
+    ["Filmkritiken f\xfcr alle\n".encode("latin-1"), b"---\ntitle: Reviews: all of them\n---\n", b"\x00\xff"],
+)
+def test_a_readme_of_any_bytes_keeps_no_data_from_being_read(tmp_path: Path, head: bytes) -> None:
+    data = folder(tmp_path / "data", PLAIN, PLAIN[:10])
+    (data / "README.md").write_bytes(head)
+    reviews = load(data)
+    assert reviews.train["label"].to_pylist() == [row["label"] for row in PLAIN]
+    assert any("README.md: its head cannot be read" in note for note in reviews.notes) == (b"title" in head)
+
+
+def test_class_names_are_kept_in_latin1_and_asked_for_where_they_cannot_be_told(tmp_path: Path) -> None:
+    data = folder(tmp_path / "data", PLAIN, PLAIN[:10])
+    (data / "README.md").write_bytes(README.replace("---\n", "---\ntitle: f\xfcr alle\n", 1).encode("latin-1"))
+    assert load(data).train["label"].to_pylist() == [1 - row["label"] for row in PLAIN]
+    (data / "README.md").write_text(README.replace("---\n", "---\ntitle: Reviews: all\n", 1))
+    with pytest.raises(DataError, match=r"README\.md.*names the classes.*--data\.labels"):
+        load(data)
+    assert load(data, labels="0=1,1=0").train["label"].to_pylist() == [1 - row["label"] for row in PLAIN]
+
+
+@pytest.mark.parametrize(
     "kind", [pa.int8(), pa.uint8(), pa.int32(), pa.float32(), pa.field("label", pa.int64(), False)]
 )
 def test_class_names_in_parquet_are_kept_whatever_the_numbers_type(tmp_path: Path, kind: pa.DataType) -> None:

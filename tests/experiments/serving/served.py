@@ -97,7 +97,7 @@ def serving(runs: Path) -> Iterator[Served]:
     )  # fmt: skip
     try:
         assert process.stdout
-        said = process.stdout.readline() + process.stdout.readline()
+        said = "".join(process.stdout.readline() for _ in range(3))
         found = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)", said)
         assert found, said
         yield Served(int(found[1]), found[2], said, process.pid)

@@ -37,7 +37,7 @@ def ui(runs, **environment):
     with forked.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **environment}
     ) as process:
-        first = process.stdout.readline()
+        first = process.stdout.readline() + process.stdout.readline()
         found = re.search(rf"http://127.0.0.1:{port}/\?token=(\S+)", first)
         assert found, first
         try:
@@ -284,6 +284,7 @@ def test_its_server_ends_with_it_however_that_ends(tmp_path, number):
     with (tmp_path / "errors").open("w") as errors, forked.Popen(
         command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT,
     ) as process:  # fmt: skip
+        assert "Starting" in process.stdout.readline()
         assert f"http://127.0.0.1:{port}" in process.stdout.readline()
         servers = psutil.Process(process.pid).children(recursive=True)
         assert len(servers) == 1
@@ -300,6 +301,9 @@ def test_the_next_free_port_is_taken_unless_one_was_named():
         taken.listen()
         with pytest.raises(UserError, match="PORT="):
             find_port(taken.getsockname()[1])
+    for none in (0, -1, 70_000):
+        with pytest.raises(UserError, match="is no port"):
+            find_port(none)
     first = find_port(None)
     with socket.create_server(("127.0.0.1", first)):  # which, as the server, takes a port that was just closed
         assert find_port(None) > first

@@ -40,6 +40,7 @@ def test_it_serves_the_study_with_its_value_by_name(open_scheduler, tmp_path):
     serving = forked.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert serving.stdout
+        serving.stdout.readline()
         address = serving.stdout.readline().split()[2]
         opened = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
         for _ in range(100):
