@@ -38,7 +38,8 @@ def main(arguments: Sequence[str]) -> None:
     from experiments.tracking.paths import RunPaths
 
     folder = options.model or answering_model(RunPaths(options.runs), options.name, options.tracking_uri)
-    print(f"model: {folder}", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"Loading the model, {folder}.", file=sys.stderr, flush=True)
     from experiments.serving.predict import predict  # torch takes seconds; a missing model is told before
 
     predict(folder, options.text, options.file)
