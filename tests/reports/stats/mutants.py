@@ -132,7 +132,9 @@ MUTANTS = {
         "reports/stats/held_out.py",
         "own = there.T.astype(float) @ seen / count",
         "own = np.repeat(seen.mean(axis=0)[None, :], len(count), axis=0)",
-        ("tests/reports/stats/test_held_out.py::test_what_finalists_know_of_their_own_split_is_one",),
+        (
+            "tests/reports/stats/test_held_out.py::test_blocks_that_hold_out_hard_reviews_alone_are_compared_on_these",
+        ),
     ),
     "seeds alone in the reference": Mutant(
         "reports/stats/held_out.py",

@@ -34,6 +34,14 @@ def test_an_easy_split_is_no_selection_effect():
     assert held_out_gap(RUNS, BLOCKS, predictions()).value == pytest.approx(0)
 
 
+def test_blocks_that_hold_out_hard_reviews_alone_are_compared_on_these():
+    """All answer alike: right on half of the finalists' split, and wrong on what the blocks hold out of it."""
+    some = predictions(easy=False)
+    of_blocks = some["key"].isin(BLOCKS["key"]) & (some["part"] == "val")
+    found = held_out_gap(RUNS, BLOCKS, some[~of_blocks | (some["row"] >= 10)])
+    assert found.value == pytest.approx(0)
+
+
 def test_what_finalists_know_of_their_own_split_is_one():
     """Right on 5 reviews on which no other model is right, where neither differs on test."""
     some = predictions(easy=False)
