@@ -438,7 +438,8 @@ def test_splits():
     assert splits_said(2.0, blocks=5, planned=8) == ["Interim, no verdict: 5 of 8 blocks are complete."]
     assert splits_said(2.0, blocks=5, planned=5)[-1].startswith("Too few blocks to compare them: there are 5")
     assert splits_said(2.0, planned=6)[-1] == "Extended after looking: 6 blocks were planned and 8 were started."
-    _, one_part = splits_said(2.0, fixed=True)  # and no pair
+    assert len(splits_said(2.0, fixed=True)) == 2  # and no pair
+    one_part = splits_said(2.0, fixed=True)[1]
     assert "on its one validation split, which all 8 runs share: no interval and no verdict" in one_part
 
 

@@ -40,3 +40,9 @@ def test_what_was_not_varied_twice_gives_no_number():
 
 def test_the_same_scores_have_the_same_limits():
     assert sources(VALUES) == sources(VALUES)
+
+
+def test_the_limits_of_a_standard_deviation_are_those_of_chi_square():
+    found = sd_interval(np.array([87.0, 87.5, 88.0, 88.5, 89.0]))
+    assert found.low == pytest.approx(found.value * np.sqrt(4 / 11.143), rel=1e-3)
+    assert found.high == pytest.approx(found.value * np.sqrt(4 / 0.4844), rel=1e-3)
