@@ -46,7 +46,8 @@ def comparable(runs: pd.DataFrame, across: bool = False) -> Iterator[pd.DataFram
 
 def data_set_of(runs: pd.DataFrame) -> pd.Series[Any]:
     """Return the data set of each run, whatever was drawn of it or split; its source where that is all we know."""
-    return runs["data_set"].where(runs["data_set"].notna() & (runs["data_set"] != ""), source_of(runs))
+    known = runs["data_set"].where(runs["data_set"].notna() & (runs["data_set"] != ""), source_of(runs))
+    return known.mask(runs["data_scope"] == "synthetic", "synthetic")  # the seed of a split makes another corpus
 
 
 def source_of(runs: pd.DataFrame) -> pd.Series[Any]:
