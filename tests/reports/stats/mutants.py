@@ -217,7 +217,7 @@ MUTANTS = {
     "ranges without their logarithm": Mutant(
         "reports/stats/sensitivity.py",
         "        if self.log:",
-        "        if not self.log:",
+        "        if False:",
         ("tests/reports/stats/test_sensitivity.py",),
     ),
     "fraction without its fold-over": Mutant(
