@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 from experiments.tracking.paths import RunPaths
 from studies.engine.cleanup import is_closed
@@ -48,6 +49,10 @@ def observe(reviews: Path, runs: Path, total: int) -> tuple[list[Look], list[str
     began, looks, paths = time.monotonic(), [], RunPaths(runs)
     command.start()
     assert command.process
+    assert command.process.stdout
+    said: list[str] = []
+    reader = Thread(target=said.extend, args=[command.process.stdout])  # a full pipe would hold it up
+    reader.start()
     ended = 0
     while command.process.poll() is None:
         while ended < total and is_closed(paths.journal(f"test/{ended:04d}")):  # one worker: they end in order
@@ -55,9 +60,10 @@ def observe(reviews: Path, runs: Path, total: int) -> tuple[list[Look], list[str
             if ended % (total // STEPS) == 0:
                 looks.append(look(command, ended, time.monotonic() - began))
         time.sleep(0.02)
-    code, output = command.end()
+    reader.join()
+    code = command.process.wait()
     whole = code == 0 and len(looks) == STEPS
-    return looks, [] if whole else [f"it ended with status {code}: {' '.join(output.split())[-300:]}"]
+    return looks, [] if whole else [f"it ended with status {code}: {' '.join(said)[-300:]}"]
 
 
 def look(command: Command, trials: int, seconds: float) -> Look:
