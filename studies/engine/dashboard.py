@@ -1,12 +1,18 @@
-"""Optuna's own dashboard on the studies that are recorded, for this machine alone; an extra."""
+"""Optuna's own dashboard on the studies that are recorded, for whoever has the token of this start; an extra."""
 
 from __future__ import annotations
 
+import secrets
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
+
+import uvicorn
+from uvicorn.middleware import wsgi
 
 from experiments.tracking.paths import RunPaths, sqlite_path
 from experiments.tracking.ui import LOOPBACK, find_port
+from experiments.tracking.ui_server import Guard
 from seqclf_core.errors import UserError
 from studies.engine.storage import explained, open_storage
 
@@ -26,7 +32,7 @@ def require_dashboard() -> None:
 
 
 def show(paths: RunPaths, storage: str, port: int | None) -> None:
-    """Serve the dashboard until Ctrl-C. It has no password, and who opens it can change studies.
+    """Serve the dashboard until Ctrl-C, behind a guard: it can change studies, and asks nobody who he is.
 
     Args:
         paths: the folder with all that is recorded.
@@ -43,7 +49,7 @@ def show(paths: RunPaths, storage: str, port: int | None) -> None:
     port = find_port(port, FIRST_PORT, "dashboard")
     with explained():
         opened = open_storage(storage)
-    print(
-        f"Optuna's dashboard: http://{LOOPBACK[0]}:{port}/  (every user of this machine can open it)", flush=True
-    )
-    import_module("optuna_dashboard").run_server(opened, host=LOOPBACK[0], port=port)
+    token = secrets.token_urlsafe(24)
+    application: Any = wsgi.WSGIMiddleware(import_module("optuna_dashboard").wsgi(opened))  # type: ignore[attr-defined]
+    print(f"Optuna's dashboard: http://{LOOPBACK[0]}:{port}/?token={token}  (Ctrl-C ends this)", flush=True)
+    uvicorn.run(Guard(application, token, port), host=LOOPBACK[0], port=port, log_level="error")

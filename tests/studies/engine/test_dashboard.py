@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -34,24 +36,37 @@ def test_nothing_recorded_is_said_and_no_database_is_made(tmp_path, monkeypatch)
 
 
 @pytest.mark.skipif(find_spec("optuna_dashboard") is None, reason="needs optuna-dashboard, an extra")
-def test_it_serves_the_study_with_its_value_by_name(open_scheduler, tmp_path):
+def test_it_serves_the_study_with_its_value_by_name_to_whoever_has_the_token(open_scheduler, tmp_path):
     scheduler = open_scheduler()
     command = [sys.executable, "-m", "studies.commands", "dashboard", "--runs", str(scheduler.paths.runs)]
     serving = forked.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert serving.stdout
         serving.stdout.readline()
-        address = serving.stdout.readline().split()[2]
-        opened = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-        for _ in range(100):
+        address, _, token = serving.stdout.readline().split()[2].partition("?token=")
+
+        def opened(url: str, **headers: str) -> IO[bytes]:
+            request = urllib.request.Request(url, headers=headers)
+            return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60)
+
+        def refused(**headers: str) -> int:
+            with pytest.raises(urllib.error.HTTPError) as error:
+                opened(f"{address}api/studies", **headers)
+            return error.value.code
+
+        known = {"Authorization": f"Bearer {token}"}
+        for _ in range(600):
             try:
-                told = json.load(opened(f"{address}api/studies"))
+                told = json.load(opened(f"{address}api/studies", **known))
                 break
             except OSError:
                 time.sleep(0.1)
+        assert refused() == 401
+        assert refused(Authorization="Bearer of another start") == 401
+        assert refused(Origin="http://127.0.0.1:5000", **known) == 403
         (study,) = told["study_summaries"]
         assert study["study_name"] == "test"
-        detail = json.load(opened(f"{address}api/studies/{study['study_id']}?after=0"))
+        detail = json.load(opened(f"{address}api/studies/{study['study_id']}?after=0", **known))
         assert detail["objective_names"] == ["val/accuracy"]
     finally:
         serving.terminate()
