@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -167,6 +168,7 @@ def write(
     Raises:
         UserError: if there is nothing to report, or the stores cannot be read.
     """
+    gc.freeze()  # what is imported stays; searching it for cycles again and again takes seconds
     stores = frames.Stores.under(runs, tracking_uri, storage)
     address = (ui or database.address(stores.tracking)).rstrip("/")
     if out is None and runs.is_dir() and not os.access(runs, os.W_OK):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 Scored = tuple[float | None, float | None, str]
@@ -29,8 +30,7 @@ def rank_key(val_accuracy: float | None, val_loss: float | None, key: str) -> Ra
     >>> min(("imdb/10000", "imdb/9999"), key=lambda key: rank_key(0.9, 0.3, key))
     'imdb/9999'
     """
-    numbers_aligned = [part.zfill(20) if part.isdecimal() else part for part in re.split(r"(\d+)", key)]
-    return (-_or(val_accuracy, -math.inf), _or(val_loss, math.inf), numbers_aligned)
+    return (*_worth(val_accuracy, val_loss), _aligned(key))
 
 
 def ranking(models: Iterable[Scored]) -> list[int]:
@@ -39,8 +39,23 @@ def ranking(models: Iterable[Scored]) -> list[int]:
     >>> ranking([(0.90, 0.30, "b"), (0.91, 0.40, "c"), (0.90, 0.29, "d"), (0.90, 0.30, "a")])
     [1, 2, 3, 0]
     """
-    keys = [rank_key(*model) for model in models]
+    known = list(models)
+    worth = [_worth(accuracy, loss) for accuracy, loss, _ in known]
+    of_this = Counter(worth)
+    # Keys are looked into where scores are the same, which is rare among thousands of runs.
+    keys = [
+        (*each, _aligned(key) if of_this[each] > 1 else []) for each, (_, _, key) in zip(worth, known, strict=True)
+    ]
     return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def _worth(val_accuracy: float | None, val_loss: float | None) -> tuple[float, float]:
+    return -_or(val_accuracy, -math.inf), _or(val_loss, math.inf)
+
+
+def _aligned(key: str) -> list[str]:
+    """Return the parts of a key, its numbers aligned."""
+    return [part.zfill(20) if part.isdecimal() else part for part in re.split(r"(\d+)", key)]
 
 
 def _or(value: float | None, without: float) -> float:

@@ -110,7 +110,7 @@ def _sizes(reviews: pd.Series[Any]) -> str:
 
 def repeat(data: StudyData) -> Section | None:
     """Give the commands and settings that repeat the study and its best run."""
-    ranked = tables.leaderboard(data.runs)
+    ranked = data.ranked
     commits = data.runs["commit"].dropna().unique()
     checkout = [f"git checkout {shlex.quote(commits[0].removesuffix('-dirty'))}"] if len(commits) else []
     blocks: list[Commands | Pairs] = []

@@ -142,7 +142,7 @@ def ran(data: StudyData) -> str:
 
 def best(data: StudyData) -> list[str]:
     """Say which run is the best by validation."""
-    ranked = tables.leaderboard(data.runs)
+    ranked = data.ranked
     if ranked.empty:
         return ["No run is complete yet, so there is no score to show."]
     first = ranked.iloc[0]
@@ -155,7 +155,7 @@ def best(data: StudyData) -> list[str]:
 
 def best_facts(data: StudyData) -> list[Fact]:
     """Return the scores of the best run by validation."""
-    ranked = tables.leaderboard(data.runs)
+    ranked = data.ranked
     if ranked.empty:
         return []
     first = ranked.iloc[0]

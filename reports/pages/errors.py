@@ -101,7 +101,7 @@ def champion(data: StudyData) -> Section | None:
 
 
 def _best_key(data: StudyData) -> str | None:
-    ranked = tables.leaderboard(data.runs)
+    ranked = data.ranked
     return None if ranked.empty else str(ranked["key"].iloc[0])
 
 

@@ -60,6 +60,11 @@ class StudyData:
     """Settings that a search drew, and of each whether on a logarithmic scale."""
 
     @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """The complete runs, best by validation first."""
+        return tables.leaderboard(self.runs)
+
+    @cached_property
     def shown(self) -> pd.DataFrame:
         """The runs that figures draw."""
         return few(self.runs)
@@ -94,7 +99,7 @@ class StudyData:
     @cached_property
     def precision(self) -> dict[str, Sampled | None]:
         """How far the scores of the best run by validation hold for other reviews, for val and test."""
-        best = tables.leaderboard(self.runs).head(1)
+        best = self.ranked.head(1)
         if self.stores is None or best.empty:
             return {}
         return precision.scores(self.stores, best["key"].tolist(), str(best["digest"].iloc[0]))
@@ -116,7 +121,7 @@ def few(runs: pd.DataFrame) -> pd.DataFrame:
 
 def leaderboard(data: StudyData) -> Section | None:
     """List all runs: complete ones by validation accuracy, with test accuracy beside it, then the others."""
-    ranked = tables.leaderboard(data.runs)
+    ranked = data.ranked
     if ranked.empty:
         return None
     shown = tables.everything(data.runs)
@@ -180,7 +185,7 @@ def _precision(data: StudyData, best: pd.Series[Any], reviews: int) -> tuple[flo
 
 def learning(data: StudyData) -> Section | None:
     """Show loss and accuracy of all runs while they trained."""
-    ranked = tables.leaderboard(data.runs)
+    ranked = data.ranked
     curves = data.curves
     if ranked.empty or curves.empty or curves["evaluation"].max() < 2:
         return None  # one point is no curve

@@ -76,7 +76,7 @@ def _sizes(runs: pd.DataFrame) -> Iterator[str]:
 
 def searched(data: StudyData) -> Iterator[Score]:
     """Give the best run of a search: a single seed, and the best of many."""
-    ranked = tables.leaderboard(data.runs)
+    ranked = data.ranked
     for _, run in ranked.head(1).iterrows():
         basis = (
             f"best of {len(ranked)} complete runs by validation, one seed"

@@ -7,6 +7,7 @@ Only runs that carry our tag ``seqclf.key`` are seen: a shared server may hold t
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -37,6 +38,7 @@ CLIENT_SETTINGS = {
 }
 SQLITE_WAIT = 30.0  # seconds to wait for a writer that holds the lock
 IN_AT_ONCE = 500  # bound values in one statement; databases allow some thousands
+ROWS_AT_ONCE = 50_000  # that are there as Python's values, which take ten times the room of a table
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,21 @@ def has_table(url: str, name: str) -> bool:
         engine.dispose()
 
 
+def _table(connection: Connection, sql: str, values: dict[str, Any]) -> pd.DataFrame:
+    """Return what a statement selects, read in pieces; meanwhile nothing is searched for cycles, which rows have not.
+
+    Of 10,000 runs these are a million rows, among which the collector would search again and again.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        pieces = list(pd.read_sql(text(sql), connection, params=values, chunksize=ROWS_AT_ONCE))
+    finally:
+        if collecting:
+            gc.enable()
+    return pieces[0] if len(pieces) == 1 else pd.concat(pieces, ignore_index=True)
+
+
 class DatabaseTracking:
     """MLflow's own tables, read by SQL. The tables' shape is that of MLflow 3."""
 
@@ -233,7 +250,7 @@ class DatabaseTracking:
             if connection is None:
                 return nothing()
             values = {"tag": names.KEY, "study": study, "run": key}
-            tables = {name: pd.read_sql(text(sql), connection, params=values) for name, sql in statements.items()}
+            tables = {name: _table(connection, sql, values) for name, sql in statements.items()}
         return Recorded(**tables)
 
     def known(self, study: str | None) -> tuple[dict[str, str], pd.Series[str]]:

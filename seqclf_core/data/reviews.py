@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from seqclf_core.config import ReviewsConfig
 from seqclf_core.data.folders import WHOLE, Folder
@@ -317,6 +316,8 @@ def _hold_out(table: pa.Table, own_val: int, config: ReviewsConfig, name: str) -
             f"texts of each label and {HELD_OUT} groups where there are any. Add a test file, or more texts"
             f"{', or --data.group-column none' if few_groups else ''}."
         )
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # noqa: PLC0415 - a second, rarely
+
     folds = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = folds(n_splits=HELD_OUT, shuffle=True, random_state=config.split_seed)
     train, test = next(splitter.split(labels, labels, groups))

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from seqclf_core.config import ReviewsConfig
 from seqclf_core.errors import DataError
@@ -78,6 +77,8 @@ def _method(config: ReviewsConfig, *, has_groups: bool) -> SplitMethod:
 
 def _by_group(labels: NDArray[np.generic], groups: ArrayLike, config: ReviewsConfig) -> Indices:
     """Return the fold of whole groups whose proportion of each class is closest to ``val_fraction``."""
+    from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415 - a second; texts are divided once
+
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         raise DataError(
