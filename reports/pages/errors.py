@@ -21,7 +21,6 @@ from matplotlib.figure import Figure as Drawing
 from reports import figures, frames
 from reports.html import document, formatting, svg
 from reports.html.document import Column, Figure, MarkedText, RunFiles, Section, Texts
-from reports.pages import tables
 from reports.pages.search import StudyData
 from reports.stats import discrimination
 from seqclf_core.data.vocabulary import word_spans

@@ -20,7 +20,7 @@ from reports.records.study_run import StudyRun
 from reports.stats.contrasts import POINTS
 from reports.stats.estimates import FEWEST_FOR_TEST, mirrored
 from reports.stats.factorial import Analysis, Effect, Plan, analyse
-from reports.stats.generalisation import split_gaps
+from reports.stats.generalisation import split_gaps, trained_runs
 from reports.stats.over_blocks import fixed_parts
 
 FACTOR = "data.split_method"
@@ -42,6 +42,9 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     plan = Plan({FACTOR: kinds}, parent.plan.blocks, started, outcome="gap", equivalence=())
     if done.empty:
         return Conclusion([f"No verdict: none of {plan.wanted} blocks is complete."])
+    if trained_runs(done).empty:
+        runs_ended = formatting.plural(len(done), "run has", "runs have")
+        return Conclusion([f"No verdict: {runs_ended} ended, and none learned to tell the labels apart."])
     analysis = analyse(done, plan)
     column = done["group_column"].dropna()
     name = {kind: f"by {column.iloc[0]}" if kind == "group" and len(column) else kind for kind in kinds}

@@ -192,7 +192,7 @@ def has_table(url: str, name: str) -> bool:
 
 
 def _table(connection: Connection, sql: str, values: dict[str, Any]) -> pd.DataFrame:
-    """Return what a statement selects, read in pieces; meanwhile nothing is searched for cycles, which rows have not.
+    """Return what a statement selects, read in pieces; meanwhile no cycles are searched for, which rows have not.
 
     Of 10,000 runs these are a million rows, among which the collector would search again and again.
     """

@@ -8,6 +8,7 @@ from reports import frames
 from reports.html import render
 from reports.html.document import Page
 from reports.pages import build
+from reports.write import write_pages
 from tests.reports.recorded_runs import MadeUp
 
 KINDS = ("group", "random", "contiguous")
@@ -98,3 +99,14 @@ def test_a_split_that_ignores_its_seed_has_one_part_and_no_interval(fill):
     assert table["low"].isna().to_dict() == {"contiguous": True, "group": False, "random": False}
     pairs = answer.files["pairs.csv"].set_index("pair")
     assert pairs.loc[[name for name in pairs.index if "contiguous" in name], ["low", "p"]].isna().all(axis=None)
+
+
+def test_runs_of_which_none_learned_to_tell_the_labels_apart_have_a_page_without_numbers(fill, tmp_path):
+    runs, notes = splits_of(2)
+    for run in runs:
+        run.val, run.test = np.full_like(run.val, 0.5), 0.5
+    stores = fill(runs, notes=notes)
+    [part] = page_of(stores).parts
+    assert part.answer.sentences == ["No verdict: 6 runs have ended, and none learned to tell the labels apart."]
+    [written] = write_pages(stores, tmp_path, "splits")
+    assert "none learned to tell the labels apart" in written.path.read_text("utf-8")
