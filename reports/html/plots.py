@@ -5,6 +5,7 @@ Each is one panel of ``reports.html.svg``; tables in, markup out.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from reports.html.svg import ACCENT, INK, LINE, MUTED, OTHER, PAPER, RULE, SMALL, limits, panel, shortened
 
+NAME_WIDTH = 44
+"""Characters of a line of a name that stands in a panel."""
 COLOURS = (ACCENT, OTHER, INK, MUTED)
 """Colours of lines, in order; more lines than colours repeat them, dashed."""
 
@@ -72,21 +75,27 @@ def forest(rows: Sequence[tuple[str, float, float, float]], margin: float, label
         labels: of the panel.
     """
 
+    names = [textwrap.fill(name, NAME_WIDTH) for name, *_ in rows]
+    more_lines = max(name.count("\n") for name in names)
+
     def draw(axes: Axes) -> None:
         if margin:
             axes.axvspan(-margin, margin, color=RULE, linewidth=0)
         axes.axvline(0, color=MUTED, linewidth=0.9)
-        for row, (name, value, low, high) in enumerate(rows):
+        for row, (name, (_, value, low, high)) in enumerate(zip(names, rows, strict=True)):
             axes.plot([low, high], [row, row], color=ACCENT, linewidth=2)
             axes.plot([value], [row], "o", color=ACCENT, markersize=6)
-            axes.annotate(name, (0, row), (2, 8), xycoords=("axes fraction", "data"), textcoords="offset points")
+            axes.annotate(
+                name, (0, row), (2, 8), xycoords=("axes fraction", "data"), textcoords="offset points",
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1}, in_layout=False,
+            )  # fmt: skip
         axes.set_yticks([])
-        axes.set_ylim(len(rows) - 0.5, -0.8)
+        axes.set_ylim(len(rows) - 0.5, -0.8 - 0.3 * more_lines)
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(6))
         _label(axes, labels)
 
-    return panel(draw, labels.title, 80 + 44 * len(rows))
+    return panel(draw, labels.title, 80 + (44 + 16 * more_lines) * len(rows))
 
 
 def forest_by(rows: pd.DataFrame, margin: float, labels: Labels) -> Markup:

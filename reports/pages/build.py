@@ -111,7 +111,8 @@ def _part(data: StudyData, answer: Conclusion | None, alone: bool) -> Part:
     made = [section(data) for section in wanted]
     found = [section for section in made if section]
     if answer:
-        said, numbers = [ran(data)], [*answer.facts, *work(data)]
+        told = {fact.title for fact in answer.facts}
+        said, numbers = [ran(data)], [*answer.facts, *(each for each in work(data) if each.title not in told)]
         return Part(title, answer, said, numbers, [*answer.sections, *found])
     said, numbers = [ran(data), *best(data)], [*best_facts(data), *work(data)]
     return Part(title, Conclusion([]), said, numbers, found)

@@ -86,6 +86,12 @@ def said(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Ite
                 "verdict about this kind of split."
             )
             continue
+        if row["runs"] < 2:
+            yield (
+                f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points in the one run "
+                "that learned to tell the labels apart: no interval."
+            )
+            continue
         yield (
             f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points "
             f"{between(row['low'], row['high'])} (mean of {formatting.plural(row['runs'], 'run')}, "
