@@ -9,8 +9,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from experiments.serving.champion import MODEL_ARTIFACTS, Champion, digests, keep_champion
+from experiments.serving.champion import MODEL_ARTIFACTS, Champion, keep_champion
 from experiments.tracking.artifacts import read_without_server
+from experiments.tracking.digests import digests
 from experiments.tracking.paths import RunPaths, sqlite_path
 from experiments.tracking.servers import database_url
 from seqclf_core.errors import SavedError, UserError

@@ -21,11 +21,13 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from experiments.serving.champion import ARTIFACTS, Champion, digest_of, digests, keep_champion
+from experiments.serving.champion import ARTIFACTS, Champion, keep_champion
 from experiments.serving.choosing import Choice, choose, require_fit
 from experiments.serving.ensemble import make_ensemble
 from experiments.tracking import journal, names
+from experiments.tracking.digests import digest_of, digests
 from experiments.tracking.journal import Header, opened
+from experiments.tracking.models import link_model
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.servers import database_url
 from experiments.tracking.sync import sync_once
@@ -123,6 +125,9 @@ def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[Champion, bool]
                 client.create_registered_model(MODEL_NAME, description="Classifies texts as positive or negative")
             made = client.create_model_version(MODEL_NAME, f"runs:/{run_id}/{ARTIFACTS}", run_id, tags=about)
             number = str(made.version)
+        logged = link_model(client, client.get_run(run_id), model.folder, paths)
+        versions = json.dumps([{"name": MODEL_NAME, "version": number}])
+        client.set_logged_model_tags(logged, {names.MODEL_VERSIONS: versions})
         client.set_registered_model_alias(MODEL_NAME, ALIAS, number)
     except MlflowException as error:
         raise UserError(

@@ -29,6 +29,7 @@ from experiments.tracking import journal, mlflow_format, names
 from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.database import prepare_database, set_damaged_aside
 from experiments.tracking.journal import Closed, Entry, Header, Opened, opened
+from experiments.tracking.models import finalists_models, link_model
 from experiments.tracking.overview import described, write_best, write_views
 from experiments.tracking.paths import (
     ARTIFACT_ROOT,
@@ -252,6 +253,9 @@ class MlflowWriter:
         for path in sorted([*kept.glob("*.parquet"), *kept.glob("*.json")]):
             self._put(known, path, PREDICTIONS)
         self._client.set_terminated(run_id, STATUS[last.outcome], last.time)
+        for first, model in finalists_models(self._paths, header):
+            if not (finalist := self._find_or_make(first)).deleted:
+                link_model(self._client, self._client.get_run(finalist.run_id), model, self._paths)
         if parent:
             self._parents[parent] = self._experiments[header.experiment]
         self._client.set_tag(run_id, done.key, done.value)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.serving.champion import Champion, digests, keep_champion
+from experiments.serving.champion import Champion, keep_champion
+from experiments.tracking.digests import digests
 from experiments.tracking.paths import RunPaths
 from seqclf_core.config import RunConfig
 from seqclf_core.data.vocabulary import train_tokenizer

@@ -10,17 +10,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
 
-from experiments.serving.champion import Champion, digests, keep_champion, read_champion
+from experiments.serving.champion import Champion, keep_champion, read_champion
 from experiments.serving.choosing import answering_model, choose, finalists, finished_models
 from experiments.serving.registry import ALIAS, MODEL_NAME, make_champion
 from experiments.tracking import names
+from experiments.tracking.digests import digests
 from experiments.tracking.journal import Header
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.plan import StudyPlan
 from experiments.tracking.recorder import Recorder
-from experiments.tracking.sync import sync_once
+from experiments.tracking.sync import Sync, sync_once
 from reports.stats.finalists import finalists as ranked_by_report
 from seqclf_core.config import RunConfig
 from seqclf_core.errors import SavedError, UserError
@@ -166,6 +168,39 @@ def test_the_champion_is_registered_once_and_needs_no_study(paths: RunPaths, tmp
     assert not (copy.runs / "mlflow.db").exists()
 
 
+def test_models_of_finalists_and_of_the_champion_are_linked_to_their_runs(paths: RunPaths, tmp_path: Path) -> None:
+    copy = RunPaths(tmp_path / "runs")
+    shutil.copytree(paths.runs, copy.runs)
+    shutil.rmtree(copy.work("finalists/0001") / "model")  # whose weights were not worth their space
+    sync_once(copy.runs)
+    assert sorted(linked_models(copy, "finalists")) == ["finalists/0000", "finalists/0002", "finalists/0003"]
+    assert linked_models(copy, "imdb") == {}
+    make_champion(copy, None, None)
+    make_champion(copy, "imdb", None)
+    assert sorted(linked_models(copy, "finalists")) == ["finalists/0000", "finalists/0002", "finalists/0003"]
+    (model,) = linked_models(copy, "imdb")["imdb/0000"]
+    assert model.tags[names.MODEL_DIGEST] == champion_of(copy).digest
+    assert "work/imdb/0000/model" in model.tags[names.DESCRIPTION]
+    assert json.loads(model.tags[names.MODEL_VERSIONS]) == [{"name": MODEL_NAME, "version": "2"}]
+    before = linked_models(copy, "finalists")
+    Sync(copy).once(thorough=True)
+    assert {key: len(models) for key, models in linked_models(copy, "finalists").items()} == dict.fromkeys(
+        before, 1
+    )
+
+
+def linked_models(paths: RunPaths, name: str) -> dict[str, list[LoggedModel]]:
+    """Return the models that are linked to runs of a study in MLflow, by the key of the run."""
+    client = MlflowClient(paths.tracking_uri(), paths.tracking_uri())
+    experiment = client.get_experiment_by_name(name)
+    assert experiment
+    return {
+        run.data.tags[names.KEY]: [client.get_logged_model(each.model_id) for each in run.outputs.model_outputs]
+        for run in client.search_runs([experiment.experiment_id])
+        if run.outputs and run.outputs.model_outputs
+    }
+
+
 def test_the_run_of_another_person_under_the_same_key_is_not_ours(paths: RunPaths, tmp_path: Path) -> None:
     copy = RunPaths(tmp_path / "runs")
     shutil.copytree(paths.runs, copy.runs)
@@ -180,7 +215,15 @@ def test_the_run_of_another_person_under_the_same_key_is_not_ours(paths: RunPath
 
 
 @pytest.mark.parametrize(
-    "moment", ["log_artifacts", "create_model_version", "set_registered_model_alias", "copytree"]
+    "moment",
+    [
+        "create_logged_model",
+        "log_outputs",
+        "log_artifacts",
+        "create_model_version",
+        "set_registered_model_alias",
+        "copytree",
+    ],
 )
 def test_a_kill_at_any_moment_is_mended_by_the_next_call(paths: RunPaths, tmp_path: Path, moment: str) -> None:
     copy = RunPaths(tmp_path / "runs")
