@@ -136,10 +136,10 @@ clean: venv  ## say what could be freed; YES=1 frees it
 doctor: venv  ## say where the stores disagree; FIX=1 repairs it
 	@exec $(SEQCLF) doctor $(call options,doctor) $(ARGS)
 
-head: venv  ## start a cluster on this machine; HOST= lets others join
+head: venv  ## start a cluster on this machine; HOST= lets `make node` join
 	@exec $(SEQCLF) head $(call options,head) $(ARGS)
 
-node: venv  ## let this machine work for a cluster: RAY=HOST:PORT
+node: venv  #- let this machine work for a cluster: RAY=HOST:PORT
 	@exec $(SEQCLF) node $(call options,node) $(ARGS)
 
 ##@ Development
@@ -175,11 +175,12 @@ variables:  #- every variable, with its meaning and default
 	@awk '/^#: / { print "  " substr($$0, 4) }' Makefile
 
 help:  ## list these targets; `make variables` lists what they take
-	@awk 'BEGIN { FS = ":.*## " } \
+	@awk 'BEGIN { FS = ":.*## "; also = "  also:" } \
 	  /^##@ / { printf "%s\n", substr($$0, 5) } \
 	  /^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 } \
-	  /^[a-z-]+:.*#- / { split($$0, part, ":"); more = more " " part[1] } \
-	  END { print "  also:" more }' Makefile
+	  /^[a-z-]+:.*#- / { split($$0, part, ":"); also = also " " part[1] } \
+	  length(also) > 60 { more = more also "\n"; also = "       " } \
+	  END { print more also }' Makefile
 
 .PHONY: study factors finalists record experiment ui dashboard report compare champion serve predict data sync clean doctor head node test check publish verify-published bench audit simulate soak variables help venv
 

@@ -21,6 +21,8 @@ WORK = ["worked", names.TOTAL_SECONDS, names.SECONDS, names.TOKENS_PER_SECOND, "
 SIZES = ["used.train", "used.val", "used.test"]
 DATA = ["data_scope", "digest", "data_set", "source", "split_method", "group_column", *SIZES]
 PLACE = ["commit", "device", "precision", "kernel", "run_id", "experiment_id", "artifacts"]
+ALWAYS = [*ABOUT, *SCORES, *EVALUATED, *WORK, *DATA, *PLACE]
+"""Columns that are there whatever the runs recorded."""
 METRICS = {*SCORES, *EVALUATED, *SPEED, names.TOTAL_SECONDS, "worked"}
 """Columns of numbers whatever they hold."""
 COUNTED = {"trial", *SIZES}

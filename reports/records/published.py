@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.tracking.paths import folder_name
-from reports.records.frames_from_mlflow import COUNTED, METRICS, TEXTS, typed
+from reports.records.frames_from_mlflow import ALWAYS, COUNTED, METRICS, TEXTS, typed
 from reports.records.spreadsheet import from_csv, to_csv
 from seqclf_core.errors import UserError
 from seqclf_core.files import atomic_write
@@ -54,7 +54,7 @@ def read_runs(root: Path, study: str | None = None) -> pd.DataFrame:
     chosen = studies(root) if study is None else [folder_name(study)]
     texts = [from_csv(file) for name in chosen if (file := root / name / RUNS).is_file()]
     table = pd.concat(texts, ignore_index=True) if texts else pd.DataFrame(columns=["key", "study", "started"])
-    table = table.reindex(columns=[*table.columns, *(name for name in OF_THIS_MACHINE if name not in table)])
+    table = table.reindex(columns=[*table.columns, *(name for name in ALWAYS if name not in table)])
     for name in map(str, table):
         table[name] = _typed(name, table[name])
     return table.sort_values("started", kind="stable", ignore_index=True)

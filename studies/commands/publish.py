@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         UserError: if nothing is recorded of the study, or it has not ended.
     """
     options = parse(Options, arguments, "publish")
+    print(f"Publishing {options.study} of {options.runs} in {options.to}.", flush=True)
     from reports import frames, publish
 
     stores = frames.Stores.under(options.runs, options.tracking_uri, options.storage)

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         UserError: if nothing is published there, or a table cannot be read.
     """
     options = parse(Options, arguments, "verify")
+    print(f"Making the pages of {options.published} again.", flush=True)
     from reports import publish
     from reports.records import published
 

@@ -21,7 +21,7 @@ from seqclf_core.data.batches import EncodedSplit
 from seqclf_core.data.cache import Corpus, load_corpus, open_entry
 from seqclf_core.ended import changed
 from seqclf_core.errors import SavedError, UserError
-from seqclf_core.events import Event, Finished, Started
+from seqclf_core.events import DataSummary, Event, Finished, Started
 from seqclf_core.files import atomic_write, remove
 from seqclf_core.losses import LOSSES
 from seqclf_core.training.checkpoint import TOKENIZER, load_classifier, load_tokenizer, read_settings
@@ -108,7 +108,7 @@ def _fetch(key: str, name: str, paths: RunPaths, tracking_uri: str) -> None:
 
 def _compute(folder: Path, split: str, name: str, started: Started, paths: RunPaths) -> None:
     model, config = load_classifier(folder / MODEL)
-    corpus = _corpus(folder / MODEL, started.data.digest, paths)
+    corpus = _corpus(folder / MODEL, started.data, paths)
     compute_as(model.encoder, started)
     part = {"train": corpus.train, "val": corpus.val, "test": corpus.test}[split]
     odds = log_odds(model, LOSSES[config.model.loss], EncodedSplit(part, config.data), torch.device("cpu"))
@@ -130,7 +130,7 @@ def _model(key: str, folder: Path, started: Started, paths: RunPaths) -> Iterato
         what = f"{key}: its weights cannot be used ({error}); its scores and predictions stay."
         yield Finding(what, partial(remove, model))
         return
-    cached = _cached(paths, started.data.digest)
+    cached = _cached(paths, started.data)
     problem = f"{MODEL}/{TOKENIZER}" in wrong
     problem |= cached is not None and (not ours.is_file() or ours.read_bytes() != cached.tokenizer.read_bytes())
     try:
@@ -139,35 +139,36 @@ def _model(key: str, folder: Path, started: Started, paths: RunPaths) -> Iterato
         problem = True
     if problem:
         what = f"{key}: its tokenizer is not the one that its data were encoded with."
-        yield Finding(what, partial(_tokenizer_again, folder, started.data.digest, paths))
+        yield Finding(what, partial(_tokenizer_again, folder, started.data, paths))
 
 
-def _tokenizer_again(folder: Path, digest: str, paths: RunPaths) -> None:
-    corpus = _corpus(folder / MODEL, digest, paths)
+def _tokenizer_again(folder: Path, data: DataSummary, paths: RunPaths) -> None:
+    corpus = _corpus(folder / MODEL, data, paths)
     atomic_write(folder / MODEL / TOKENIZER, corpus.tokenizer.read_bytes())
 
 
-def _corpus(model: Path, digest: str, paths: RunPaths) -> Corpus:
+def _corpus(model: Path, data: DataSummary, paths: RunPaths) -> Corpus:
     """Return the data that a model was trained on: from the cache, or encoded again.
 
     Raises:
         UserError: if the data are not here any more, or are others.
     """
-    if found := _cached(paths, digest):
+    if found := _cached(paths, data):
         return found
     config, _, _ = read_settings(model)
     corpus = load_corpus(config.data, paths.cache)
-    if corpus.summary.digest != digest:
+    if corpus.summary.digest != data.digest:
         raise UserError(
             f"{config.data.source} has digest {corpus.summary.digest[:8]}; the run was trained on data with "
-            f"digest {digest[:8]}. Put those back"
+            f"digest {data.digest[:8]}. Put those back"
         )
     return corpus
 
 
-def _cached(paths: RunPaths, digest: str) -> Corpus | None:
+def _cached(paths: RunPaths, data: DataSummary) -> Corpus | None:
+    """Return these data from the cache, which can have them with several vocabularies."""
     for entry in sorted((paths.cache / "corpus").glob("*/summary.json")):
         corpus = open_entry(entry.parent)
-        if corpus and corpus.summary.digest == digest:
+        if corpus and (corpus.summary.digest, corpus.summary.vocab_size) == (data.digest, data.vocab_size):
             return corpus
     return None

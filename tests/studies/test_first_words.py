@@ -23,6 +23,7 @@ HEAVY = {
 ARGUMENTS = {
     "study": ["imdb"],
     "experiment": ["majority"],
+    "publish": ["--study", "imdb"],
     "compare": ["--a", "imdb/0000", "--b", "imdb/0001"],
     "node": ["--ray", "127.0.0.1:1"],
 }

@@ -529,6 +529,7 @@ ELSEWHERE = {
     "build": "tests/reports/pages/test_report_page.py",
     "labels.said": "tests/reports/pages/test_labels_page.py",
     "search": "tests/reports/pages/test_search_figures.py",
+    "side_by_side.said": "tests/reports/pages/test_side_by_side.py",
     "two_models.comparison": "tests/reports/test_compare_command.py",
     "finalists.search_selection": "tests/reports/pages/test_finalists_page.py",
 }

@@ -17,6 +17,7 @@ from experiments.tracking.sync import sync_once
 from seqclf_core.config import RunConfig
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.errors import UserError
+from seqclf_core.training.checkpoint import read_settings
 from studies.doctor.examine import examine
 from studies.doctor.findings import Diagnosis
 from studies.engine.cleanup import KEPT_MODELS
@@ -261,6 +262,15 @@ def test_a_sound_study_is_left_alone(paths: RunPaths, capsys: pytest.CaptureFixt
     before = {path: path.read_bytes() for path in paths.journals.rglob("*.jsonl")}
     assert found_in(paths, capsys, fix=True) == (0, 0, "")
     assert {path: path.read_bytes() for path in paths.journals.rglob("*.jsonl")} == before
+
+
+def test_data_that_are_cached_with_another_vocabulary_are_not_those_of_a_run(
+    paths: RunPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _, _ = read_settings(kept(paths) / "model")
+    for size in range(16, 40):
+        load_corpus(config.data.model_copy(update={"vocab_size": size}), paths.cache)
+    assert found_in(paths, capsys) == (0, 0, "")
 
 
 @pytest.mark.parametrize(("fault", "told"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
