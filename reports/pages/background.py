@@ -150,10 +150,25 @@ def run_command(run: pd.Series[Any]) -> str:
     if pd.isna(run["model.pooling"]):
         return str(run["command"]) if "command" in run and pd.notna(run["command"]) else ""
     options = options_of(run, [name for name in RunConfig().flat() if name != "data.source"])
-    source = f" DATA={shlex.quote(str(run['data.source']))}" if run["data.source"] != "auto" else ""
-    return f"make experiment NAME=baseline{source}" + (
+    return f"make experiment NAME=baseline{source_of(run)}" + (
         f" ARGS={shlex.quote(' '.join(options))}" if options else ""
     )
+
+
+def source_of(run: pd.Series[Any]) -> str:
+    """Return `` DATA=...`` of a run, empty where that is the default."""
+    return f" DATA={shlex.quote(str(run['data.source']))}" if run["data.source"] != "auto" else ""
+
+
+def runs_of(command: str) -> str:
+    """Return `` RUNS=...`` of a command line, empty where it names none or the default."""
+    words = iter(shlex.split(command))
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--runs":
+            folder = value if equals else next(words, "")
+            return "" if folder in ("", "runs") else f" RUNS={shlex.quote(folder)}"
+    return ""
 
 
 def options_of(run: pd.Series[Any], names: Iterable[str]) -> list[str]:

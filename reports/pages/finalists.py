@@ -12,6 +12,7 @@ from reports import frames
 from reports.html import formatting, plots
 from reports.html.document import Column, Conclusion, Fact, Score, Section, figure, table
 from reports.pages import precision, tables
+from reports.pages.background import options_of, runs_of, source_of
 from reports.pages.effects import POINT, between
 from reports.pages.precision import movies_of
 from reports.pages.verdicts import points
@@ -21,6 +22,7 @@ from reports.stats.estimates import Interval
 from reports.stats.finalists import KIND, SelectionEffect, finalists, of_same_kind, selection_effect
 from reports.stats.held_out import held_out_gap
 from reports.stats.mcnemar import ensemble
+from seqclf_core.config import RunConfig
 from seqclf_core.training.predictions import decide
 
 ALL = "all finalists"
@@ -29,6 +31,10 @@ AT_RANDOM = ("factors", "splits")
 OF_A_BLOCK = ("data.source", "data.split_seed", *KIND)
 """Settings of the data that may differ between finalists and unselected runs: where the texts lie, the block's own
 split; and those that ``finalists.of_same_kind`` compares."""
+ALWAYS_NAMED = ("train.epochs", "data.max_length")
+"""Settings that a study of factors takes from its own base, so that they are named even where they are usual."""
+COMPARED = {"last", "mean"}
+"""Poolings that a study of factors compares unless it is told others."""
 
 
 def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: frames.Stores) -> Conclusion:
@@ -60,7 +66,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     else:
         sentences = [
             *champion_said(ranked),
-            *selection_said(selection, reference_command(done)),
+            *selection_said(selection, reference_command(done, parent.command)),
             *together_said(together),
         ]
         scores = [*_scores(ranked, together)]
@@ -210,11 +216,29 @@ def champion_said(ranked: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def reference_command(done: pd.DataFrame) -> str:
-    """Return what a person types for unselected runs of the finalists' kind."""
-    values = {name: done[name].dropna().unique().tolist() for name in ("train.epochs", "data.max_length")}
-    given = [f"--{name.replace('_', '-')} {each[0]:g}" for name, each in values.items() if len(each) == 1]
-    return f'make factors NAME=reference ARGS="{" ".join(given)}"' if given else "make factors"
+def reference_command(done: pd.DataFrame, command: str = "") -> str:
+    """Return what a person types for unselected runs of the finalists' kind, on their texts.
+
+    Args:
+        done: the finalists' runs.
+        command: command line of their study, which says where it is recorded.
+    """
+    first = done.iloc[0]
+    given = [
+        f"--{name.replace('_', '-')} {int(done[name].iloc[0])}"
+        for name in ALWAYS_NAMED
+        if name in done and done[name].nunique() == 1
+    ]
+    like_data = [name for name in RunConfig().flat() if name.startswith("data.") and name not in OF_A_BLOCK]
+    given += options_of(first, like_data)
+    factors = ""
+    poolings = list(dict.fromkeys(done["model.pooling"])) if "model.pooling" in done else []
+    if not set(poolings) <= COMPARED:
+        levels = [*poolings, *sorted(COMPARED - set(poolings))]
+        factors = f' FACTORS="model.pooling={",".join(levels)} model.loss=bce,cross_entropy"'
+    source = source_of(first) if "data.source" in done else ""
+    start = f"make factors NAME=reference{source}{runs_of(command)}{factors}"
+    return f'{start} ARGS="{" ".join(given)}"' if given else start
 
 
 def selection_said(found: SelectionEffect | str, reference: str = "make factors") -> Iterator[str]:

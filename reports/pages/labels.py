@@ -13,7 +13,7 @@ from reports import frames
 from reports.html import formatting, plots
 from reports.html.document import Block, Column, Commands, Conclusion, Fact, Section, figure, table
 from reports.html.formatting import between, point
-from reports.pages.background import options_of
+from reports.pages.background import options_of, runs_of
 from reports.pages.verdicts import points
 from reports.records.study_run import StudyRun
 from reports.stats.contrasts import POINTS, VALIDATION, scored
@@ -126,8 +126,6 @@ def _commands(own: pd.DataFrame, every: pd.DataFrame, command: str) -> list[str]
     lines = []
     first = own.iloc[0]
     same = "".join(f" {part}" for part in options_of(first, READ))
-    folder = _runs_of(command)
-    recorded = f" RUNS={shlex.quote(folder)}" if folder else ""
     for experiment, model in BASELINES.items():
         there = every[every["model"] == model]
         for size, runs in own.groupby("data.train_limit", dropna=False):
@@ -135,8 +133,8 @@ def _commands(own: pd.DataFrame, every: pd.DataFrame, command: str) -> list[str]
             lacking = sorted(set(runs[DRAW]) - set(of_size[DRAW]))
             if not lacking:
                 continue
-            source = f"DATA={shlex.quote(str(first['data.source']))}{recorded}"
-            start = f"make experiment NAME={experiment} {source}"
+            source = f" DATA={shlex.quote(str(first['data.source']))}"
+            start = f"make experiment NAME={experiment}{source}{runs_of(command)}"
             if pd.isna(size):
                 lines.append(f"{start} ARGS={shlex.quote(same.strip())}" if same else start)
                 continue
@@ -144,17 +142,6 @@ def _commands(own: pd.DataFrame, every: pd.DataFrame, command: str) -> list[str]
             draws = " ".join(map(str, lacking))
             lines.append(f'for draw in {draws}; do {start} ARGS="{limits}"; done')
     return lines
-
-
-def _runs_of(command: str) -> str:
-    """Return the folder of runs that a command line names; empty where it names none."""
-    words = iter(shlex.split(command))
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option == "--runs":
-            folder = value if equals else next(words, "")
-            return "" if folder == "runs" else folder
-    return ""
 
 
 def said(study: LabelsData) -> Iterator[str]:

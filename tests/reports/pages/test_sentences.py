@@ -513,6 +513,12 @@ def test_what_a_reference_takes():
     runs = pd.DataFrame({"train.epochs": [4, 4], "data.max_length": [200, 400]})
     command = finalists.reference_command(runs)
     assert command == 'make factors NAME=reference ARGS="--train.epochs 4"'
+    like_texts = {"data.source": "my data", "data.keep": "head", "model.pooling": "max"}
+    assert finalists.reference_command(runs.assign(**like_texts), "seqclf study finalists --runs there") == (
+        "make factors NAME=reference DATA='my data' RUNS=there "
+        'FACTORS="model.pooling=max,last,mean model.loss=bce,cross_entropy" '
+        'ARGS="--train.epochs 4 --data.keep head"'
+    )
     [*_, part] = finalists.selection_said(SelectionEffect(OPEN, None), command)
     assert f"of the same kind and on the same data ({command})" in part
 
