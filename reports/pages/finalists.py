@@ -227,7 +227,7 @@ def reference_command(done: pd.DataFrame, command: str = "") -> str:
     given = [
         f"--{name.replace('_', '-')} {int(done[name].iloc[0])}"
         for name in ALWAYS_NAMED
-        if name in done and done[name].nunique() == 1
+        if name in done and len(done[name].dropna().unique()) == 1
     ]
     like_data = [name for name in RunConfig().flat() if name.startswith("data.") and name not in OF_A_BLOCK]
     given += options_of(first, like_data)
