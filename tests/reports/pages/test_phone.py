@@ -11,10 +11,18 @@ import pytest
 from reports.write import write_pages
 from tests.reports.pages.browser import CHROMIUM, chromium, opened
 from tests.reports.pages.test_splits_page import splits_of
-from tests.reports.recorded_lists import encode, factors_of, finalists_of, predict
+from tests.reports.recorded_lists import (
+    encode,
+    factors_of,
+    finalists_of,
+    fraction_of,
+    labels_of,
+    predict,
+    variance_of,
+)
 from tests.reports.recorded_runs import MadeUp, study_of
 
-PAGES = ("index.html", "imdb", "factors", "finalists", "splits", "one")
+PAGES = ("index.html", "imdb", "factors", "finalists", "splits", "six", "labels", "variance", "one")
 SMALLEST = 11  # CSS pixels
 MEASURE = """() => {
   const seen = (element) => element.checkVisibility() && element.getBoundingClientRect().width > 0;
@@ -49,8 +57,11 @@ def report(fill, tmp_path_factory) -> Path:
     long = MadeUp(24, name=name, tags={"device": "x" * 90}, params=note)
     failed = MadeUp(25, "failed", tags={"seqclf.reason": "DataError: " + "z" * 120})
     alone = MadeUp(26, study="one", role="experiment")
+    others = [fraction_of(2), labels_of(2), variance_of(5)]
     runs = [*study_of(14), long, failed, *factors, *finalists, *splits, alone]
-    stores = fill(runs, notes={**plan, **notes, **parts})
+    runs += [run for made, _ in others for run in made]
+    more = {name: tags for _, told in others for name, tags in told.items()}
+    stores = fill(runs, notes={**plan, **notes, **parts, **more})
     predict(stores, [*factors, *finalists], 400)
     encode(stores.cache, factors[0].digest, 400)
     out = tmp_path_factory.mktemp("phone")
@@ -74,3 +85,11 @@ def test_a_page_fits_a_phone(browser, report, page):
     assert found["cut"] == []
     assert found["width"] == 390
     assert found["small"][0] >= SMALLEST, found["small"]
+
+
+def test_no_table_of_a_search_scrolls_sideways_on_a_screen(browser, report):
+    with opened(browser, report / "imdb" / "index.html", width=1300) as tab:
+        sizes = tab.evaluate("[...document.querySelectorAll('.scroll')].map(e => [e.scrollWidth, e.clientWidth])")
+        page = tab.evaluate("document.documentElement.scrollWidth")
+    assert all(inside <= outside + 1 for inside, outside in sizes)
+    assert page <= 1300
