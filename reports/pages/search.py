@@ -146,10 +146,12 @@ def leaderboard(data: StudyData) -> Section | None:
     best, reviews = ranked.iloc[0], ranked["used.val"].iloc[0]
     if pd.notna(reviews):
         size, drawn = _precision(data, best, int(reviews))
+        known = (
+            f" make one score known to within ±{size:.1f} percentage points (95 %, {drawn})" if size > 0 else ""
+        )
         sentences.append(
-            f"{formatting.count(reviews)} validation reviews make one score known to within ±{size:.1f} "
-            f"percentage points (95 %, {drawn}), and each row is one seed: the order of close rows is mostly "
-            "chance, and the best of many is optimistic."
+            f"{formatting.count(reviews)} validation reviews{known or ' are scored'}, and each row is one seed: "
+            "the order of close rows is mostly chance, and the best of many is optimistic."
         )
     note = "A click on a row lights up its run in every figure."
     if others:

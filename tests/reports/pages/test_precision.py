@@ -32,3 +32,15 @@ def test_the_leaderboard_says_what_its_interval_draws(fill, predicted, encoded, 
     assert said in board(stores)
     score = build.page(stores, "imdb", frames.runs(stores, "imdb")).parts[0].standing.scores[0]
     assert (score.val_limits[0] < score.val < score.val_limits[1]) == predicted
+
+
+def test_runs_that_are_always_right_have_no_interval_and_no_design_effect(fill):
+    runs = [MadeUp(0), MadeUp(1)]
+    for run in runs:
+        run.val[:], run.test = 1 - 1e-9, 1 - 1e-9
+    stores = fill(runs)
+    predict(stores, runs, 400)
+    encode(stores.cache, runs[0].digest, 100, "val")
+    said = board(stores)
+    assert said.startswith("3,750 validation reviews are scored, and each row is one seed")
+    assert "nan" not in said
