@@ -145,7 +145,9 @@ def verify(root: Path, readmes: Sequence[Path]) -> list[str]:
         UserError: if nothing is published there, or a table cannot be read.
     """
     if not published.studies(root):
-        raise UserError(f"{root}: nothing is published there; expected folders with {published.RUNS}.")
+        raise UserError(
+            f"{root}: nothing is published there; expected folders with {published.RUNS} and {published.CURVES}."
+        )
     found = []
     for folder, page, ended in pages(root):
         for file, text in render.files(page, ended).items():

@@ -41,8 +41,8 @@ DIGITS = 7
 
 
 def studies(root: Path) -> list[str]:
-    """Return the folders of the studies that are published here."""
-    return sorted(path.parent.name for path in root.glob(f"*/{RUNS}"))
+    """Return the folders of the studies that are published here; a report alone has no curves beside its runs."""
+    return sorted(path.parent.name for path in root.glob(f"*/{CURVES}"))
 
 
 def read_runs(root: Path, study: str | None = None) -> pd.DataFrame:
