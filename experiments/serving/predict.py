@@ -32,7 +32,6 @@ def predict(folder: Path, text: str | None, file: Path | None) -> None:
     if not chunk:
         raise UserError("there is no text to score: the input is empty; give one text in each line")
     model = load_model(folder)
-    print(f"model: {folder}", file=sys.stderr)
     while chunk:
         for each, probability in zip(chunk, model.predict(chunk), strict=True):
             label = "positive" if decide(probability) else "negative"

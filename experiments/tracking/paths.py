@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -65,6 +66,9 @@ class RunPaths:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", Path(self.runs).expanduser())
+        with suppress(OSError):  # it lies in a folder that may not be entered: whoever opens it says so
+            if self.runs.is_file():
+                raise UserError(f"RUNS is to be a folder, and {self.runs} is a file. Name another: RUNS=...")
 
     # Runs, by key
 

@@ -77,7 +77,7 @@ def check_utf8(arguments: Sequence[str]) -> None:
         except UnicodeEncodeError as error:
             shown = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
             raise UserError(
-                f"the argument {shown!r} is not UTF-8, which paths, names and texts must be. Rename the folder, "
+                f"the argument '{shown}' is not UTF-8, which paths, names and texts must be. Rename the folder, "
                 "or write the text in UTF-8"
             ) from error
 

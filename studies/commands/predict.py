@@ -38,8 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     from experiments.tracking.paths import RunPaths
 
     folder = options.model or answering_model(RunPaths(options.runs), options.name, options.tracking_uri)
-    if sys.stderr.isatty():
-        print(f"Loading the model, {folder}.", file=sys.stderr, flush=True)
+    print(f"Loading the model, {folder}.", file=sys.stderr, flush=True)  # answers alone are on standard output
     from experiments.serving.predict import predict  # torch takes seconds; a missing model is told before
 
     predict(folder, options.text, options.file)

@@ -122,5 +122,6 @@ def test_a_registered_champion_goes_before_the_best(runs: Path, tmp_path: Path) 
     champion = make_record(paths, runs / "work" / "demo" / "0001" / "model")
     assert answering_model(paths, None) == copy_of(paths, champion)
     assert answering_model(paths, "demo") == tmp_path / "work" / "demo" / "0000" / "model"
-    said = seqclf("predict", "--runs", tmp_path, "--text", "x").stderr
-    assert said.strip() == f"model: {copy_of(paths, champion)}"
+    answer = seqclf("predict", "--runs", tmp_path, "--text", "x")
+    assert answer.stderr.strip() == f"Loading the model, {copy_of(paths, champion)}."
+    assert len(answer.stdout.splitlines()) == 1
