@@ -150,17 +150,17 @@ def run_command(run: pd.Series[Any]) -> str:
     if pd.isna(run["model.pooling"]):
         return str(run["command"]) if "command" in run and pd.notna(run["command"]) else ""
     options = options_of(run, [name for name in RunConfig().flat() if name != "data.source"])
-    return f"make experiment NAME=baseline{source_of(run)}" + (
+    return f"make experiment NAME=baseline{data_option(run)}" + (
         f" ARGS={shlex.quote(' '.join(options))}" if options else ""
     )
 
 
-def source_of(run: pd.Series[Any]) -> str:
+def data_option(run: pd.Series[Any]) -> str:
     """Return `` DATA=...`` of a run, empty where that is the default."""
     return f" DATA={shlex.quote(str(run['data.source']))}" if run["data.source"] != "auto" else ""
 
 
-def runs_of(command: str) -> str:
+def runs_option(command: str) -> str:
     """Return `` RUNS=...`` of a command line, empty where it names none or the default."""
     words = iter(shlex.split(command))
     for word in words:

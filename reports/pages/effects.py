@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from reports.html import formatting, plots
 from reports.html.document import Column, Section, figure, table
+from reports.pages import tables
 from reports.pages.factorial_data import FactorialData
 from reports.pages.verdicts import level_of, names, points, word
 from reports.stats.contrasts import Contrast, cells
@@ -130,7 +131,7 @@ def new_reviews(study: FactorialData) -> Section | None:
     if study.predictions.empty:
         return Section(title, ["The runs' predictions are not stored here, so that this cannot be said."])
     answered = study.predictions.groupby("row")["key"].nunique()
-    if answered.min() < study.predictions["key"].nunique():
+    if answered.min() < study.predictions["key"].nunique() or tables.scored_on(study.runs, study.part)[1]:
         return Section(title, ["Each block drew its own part of the test reviews, so that this cannot be said."])
     complete = study.runs[study.runs["block"].isin(study.analysis.blocks.table.index)]
     movies = study.reviews["movie"] if study.reviews is not None and "movie" in study.reviews else None

@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports import frames
 from reports.html.document import Conclusion, EffectSummary, Fact, Section
-from reports.pages import effects, fitting, fraction, probabilities, tuned
+from reports.pages import effects, fitting, fraction, probabilities, tables, tuned
 from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
 from reports.pages.verdicts import points, verdicts
 from reports.pages.wording import conditions, extended, interim, too_few
@@ -84,8 +84,8 @@ def said(study: FactorialData) -> Iterator[str]:
     elif analysis.too_few:
         yield too_few(analysis.finished)
     else:
-        reviews = study.runs[f"used.{study.part}"].iloc[0]
-        for verdict in verdicts(analysis, int(reviews) if pd.notna(reviews) else None):
+        reviews, drawn = tables.scored_on(study.runs, study.part)
+        for verdict in verdicts(analysis, reviews, drawn=drawn):
             yield str(verdict)
         if matched := matched_losses(analysis.blocks, plan.factors):
             yield matched_said(matched)

@@ -12,7 +12,7 @@ from reports import frames
 from reports.html import formatting, plots
 from reports.html.document import Column, Conclusion, Fact, Score, Section, figure, table
 from reports.pages import precision, tables
-from reports.pages.background import options_of, runs_of, source_of
+from reports.pages.background import data_option, options_of, runs_option
 from reports.pages.effects import POINT, between
 from reports.pages.precision import movies_of
 from reports.pages.verdicts import points
@@ -217,12 +217,14 @@ def champion_said(ranked: pd.DataFrame) -> Iterator[str]:
 
 
 def reference_command(done: pd.DataFrame, command: str = "") -> str:
-    """Return what a person types for unselected runs of the finalists' kind, on their texts.
+    """Return what a person types for unselected runs of the finalists' kind; empty where none helps.
 
     Args:
         done: the finalists' runs.
         command: command line of their study, which says where it is recorded.
     """
+    if "source" in done and tables.seed_draws_test(done).any():
+        return ""  # each block would draw its own test texts
     first = done.iloc[0]
     given = [
         f"--{name.replace('_', '-')} {int(done[name].iloc[0])}"
@@ -236,8 +238,8 @@ def reference_command(done: pd.DataFrame, command: str = "") -> str:
     if not set(poolings) <= COMPARED:
         levels = [*poolings, *sorted(COMPARED - set(poolings))]
         factors = f' FACTORS="model.pooling={",".join(levels)} model.loss=bce,cross_entropy"'
-    source = source_of(first) if "data.source" in done else ""
-    start = f"make factors NAME=reference{source}{runs_of(command)}{factors}"
+    source = data_option(first) if "data.source" in done else ""
+    start = f"make factors NAME=reference{source}{runs_option(command)}{factors}"
     return f'{start} ARGS="{" ".join(given)}"' if given else start
 
 
@@ -246,7 +248,7 @@ def selection_said(found: SelectionEffect | str, reference: str = "make factors"
 
     Args:
         found: the effects, or why they cannot be known.
-        reference: the command that gives unselected runs of the same kind.
+        reference: the command that gives unselected runs of the same kind; empty where there is none.
     """
     if isinstance(found, str):
         yield found
@@ -267,7 +269,12 @@ def selection_said(found: SelectionEffect | str, reference: str = "make factors"
             "Selection cannot do that; the runs may differ from the search's in something else."
         )
     part = found.validation
-    if part is None:
+    if part is None and not reference:
+        yield (
+            "Whether the validation split is optimistic for them cannot be said: the seed of a split draws the "
+            "test texts of this source too, so that blocks of runs that nobody selected were scored on others."
+        )
+    elif part is None:
         yield (
             "Whether the validation split is optimistic for them cannot be said: that takes runs that nobody "
             f"selected, of the same kind and on the same data ({reference}), and their predictions."

@@ -9,10 +9,10 @@ import pandas as pd
 
 from reports.html import formatting, plots
 from reports.html.document import Column, Conclusion, EffectSummary, Fact, Figure, Section, table
-from reports.pages import fitting, tuned
+from reports.pages import fitting, tables, tuned
 from reports.pages.effects import POINT, between
 from reports.pages.factorial_data import finished_runs, plan_of
-from reports.pages.verdicts import HEAD_RATES, level_of, points, word
+from reports.pages.verdicts import HEAD_RATES, level_of, on_reviews, points, word
 from reports.pages.wording import conditions, extended, interim, too_few
 from reports.records.study_run import StudyRun
 from reports.stats.estimates import FEWEST_FOR_TEST, mirrored
@@ -106,8 +106,8 @@ def said(study: FractionData) -> Iterator[str]:
     elif study.too_few:
         yield too_few(analysis.finished)
     else:
-        reviews = study.runs[f"used.{study.part}"].iloc[0]
-        where = "on these reviews" if pd.isna(reviews) else f"on these {int(reviews):,} reviews"
+        reviews, drawn = tables.scored_on(study.runs, study.part)
+        where = on_reviews(reviews, drawn=drawn)
         for effect in analysis.effects:
             if not effect.is_interaction:
                 yield main_said(effect, plan.factors[effect.names[0][0]], f"{where}, {analysis.finished} blocks")

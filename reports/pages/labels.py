@@ -13,7 +13,7 @@ from reports import frames
 from reports.html import formatting, plots
 from reports.html.document import Block, Column, Commands, Conclusion, Fact, Section, figure, table
 from reports.html.formatting import between, point
-from reports.pages.background import options_of, runs_of
+from reports.pages.background import options_of, runs_option
 from reports.pages.verdicts import points
 from reports.records.study_run import StudyRun
 from reports.stats.contrasts import POINTS, VALIDATION, scored
@@ -134,7 +134,7 @@ def _commands(own: pd.DataFrame, every: pd.DataFrame, command: str) -> list[str]
             if not lacking:
                 continue
             source = f" DATA={shlex.quote(str(first['data.source']))}"
-            start = f"make experiment NAME={experiment}{source}{runs_of(command)}"
+            start = f"make experiment NAME={experiment}{source}{runs_option(command)}"
             if pd.isna(size):
                 lines.append(f"{start} ARGS={shlex.quote(same.strip())}" if same else start)
                 continue

@@ -55,6 +55,18 @@ def source_of(runs: pd.DataFrame) -> pd.Series[Any]:
     return runs["source"].str.replace(r", seed \d+\)$", ")", regex=True)
 
 
+def seed_draws_test(runs: pd.DataFrame) -> pd.Series[Any]:
+    """Say of each run whether the seed of its split drew its test texts: its source has none, or is synthetic."""
+    return runs["source"].astype("str").str.contains(r"seed \d+\)$")
+
+
+def scored_on(runs: pd.DataFrame, part: str) -> tuple[int | None, bool]:
+    """Return the number of texts of a split that runs were scored on, and whether blocks drew them anew."""
+    sizes = runs[f"used.{part}"].dropna().unique()
+    drawn = bool(seed_draws_test(runs).all()) and len(runs["source"].unique()) > 1
+    return int(sizes[0]) if len(sizes) == 1 or (len(sizes) and not drawn) else None, drawn
+
+
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the complete runs, best validation accuracy first; ties go by validation loss, never by test."""
     complete = runs[runs["outcome"] == "complete"].dropna(subset=["best/val_accuracy"])

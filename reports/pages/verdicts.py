@@ -48,7 +48,7 @@ class Verdict:
         return self.sentence
 
 
-def verdicts(analysis: Analysis, reviews: int | None = None) -> list[Verdict]:
+def verdicts(analysis: Analysis, reviews: int | None = None, *, drawn: bool = False) -> list[Verdict]:
     """Put what was asked into sentences, in the order of ``analysis.effects``.
 
     Where an interaction stands, a factor in it has no one effect: its simple effects are told in place of that.
@@ -57,6 +57,7 @@ def verdicts(analysis: Analysis, reviews: int | None = None) -> list[Verdict]:
     Args:
         analysis: the study's numbers.
         reviews: how many reviews the outcome was measured on.
+        drawn: whether each block drew these reviews itself.
     """
     interacting = {
         factor
@@ -66,14 +67,17 @@ def verdicts(analysis: Analysis, reviews: int | None = None) -> list[Verdict]:
     }
     told_simply = interacting & {factor for one in analysis.plan.simple for factor in one.factors}
     return [
-        verdict(effect, training, analysis, reviews)
+        verdict(effect, training, analysis, reviews, drawn=drawn)
         for effect, training in zip(analysis.effects, analysis.training, strict=True)
         if effect.contrast.is_interaction
         or bool(effect.contrast.at) == (effect.contrast.factors[0] in told_simply)
     ]
 
 
-def verdict(effect: Effect, training: TrainingEffect, analysis: Analysis, reviews: int | None = None) -> Verdict:
+def verdict(
+    effect: Effect, training: TrainingEffect, analysis: Analysis, reviews: int | None = None, *,
+    drawn: bool = False,
+) -> Verdict:  # fmt: skip
     """Put one contrast's result into a sentence; no verdict before the planned blocks are finished."""
     n = analysis.finished
     extended = analysis.plan.extended
@@ -81,7 +85,7 @@ def verdict(effect: Effect, training: TrainingEffect, analysis: Analysis, review
         return Verdict("interim", f"interim, no verdict: {n} of {analysis.plan.wanted} blocks", extended)
     if analysis.too_few:
         return Verdict("too_few", f"too few blocks for a test: {n}, and it takes 6", extended)
-    kind, words = _words(effect, training, f"{_reviews(reviews)}, {n} blocks", analysis)
+    kind, words = _words(effect, training, f"{on_reviews(reviews, drawn=drawn)}, {n} blocks", analysis)
     if effect.contrast.at:
         words = f"with {' and '.join(word(level) for _, level in effect.contrast.at)}, {words}"
     after = " Extended after looking: more than 5 % of such verdicts err." if extended else ""
@@ -223,5 +227,7 @@ def about(count: int) -> str:
     return f"{-(-count // unit) * unit:,}"
 
 
-def _reviews(reviews: int | None) -> str:
-    return "on these reviews" if reviews is None else f"on these {reviews:,} reviews"
+def on_reviews(reviews: int | None, *, drawn: bool = False) -> str:
+    """Say which reviews an effect was measured on: the same ones in all blocks, or each block's own."""
+    number = "" if reviews is None else f"{reviews:,} "
+    return f"on {number}reviews that each block draws anew" if drawn else f"on these {number}reviews"

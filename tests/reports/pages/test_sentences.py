@@ -17,6 +17,7 @@ from reports.pages import (
     labels,
     record,
     splits,
+    tables,
     tuned,
     two_models,
     variance,
@@ -25,7 +26,7 @@ from reports.pages import (
 from reports.pages.factors import matched_said
 from reports.pages.finalists import selection_said
 from reports.pages.precision import basis
-from reports.pages.verdicts import HEAD_RATES, verdict, verdicts
+from reports.pages.verdicts import HEAD_RATES, on_reviews, verdict, verdicts
 from reports.pages.wording import conditions, extended
 from reports.stats.clustered import Sampled
 from reports.stats.contrasts import simple_effects
@@ -124,6 +125,30 @@ def test_a_verdict_says_what_its_numbers_carry(place, changes, kind, begins):
     assert ("beats" in str(found)) == (kind == "beats")
     assert (HEAD_RATES in str(found)) == (kind == "beats" and effect.contrast == LOSS)
     assert "no interaction" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("sources", "sizes", "says"),
+    [
+        (["imdb", "imdb"], [80, 80], "on these 80 reviews"),
+        (["imdb", "imdb"], [None, None], "on these reviews"),
+        (["synthetic (seed 3)", "synthetic (seed 3)"], [80, 80], "on these 80 reviews"),
+        (
+            ["a (no test split: held out, seed 3)", "a (no test split: held out, seed 4)"],
+            [80, 80],
+            "on 80 reviews ",
+        ),
+        (["synthetic (seed 3)", "synthetic (seed 4)"], [80, 81], "on reviews that each block draws anew"),
+        (["here", "there"], [80, 80], "on these 80 reviews"),  # moved under way
+    ],
+)
+def test_reviews_that_each_block_drew_are_not_these_reviews(sources, sizes, says):
+    runs = pd.DataFrame({"source": sources, "used.test": sizes})
+    reviews, drawn = tables.scored_on(runs, "test")
+    said = str(verdict(ANALYSIS.effects[0], ANALYSIS.training[0], ANALYSIS, reviews, drawn=drawn))
+    assert says in said
+    assert says in on_reviews(reviews, drawn=drawn)
+    assert ("that each block draws anew" in said) == drawn
 
 
 @pytest.mark.parametrize(
@@ -519,6 +544,9 @@ def test_what_a_reference_takes():
         'FACTORS="model.pooling=max,last,mean model.loss=bce,cross_entropy" '
         'ARGS="--train.epochs 4 --data.keep head"'
     )
+    assert not finalists.reference_command(runs.assign(source="mine (no test split: a fifth held out, seed 3)"))
+    [*_, none] = finalists.selection_said(SelectionEffect(OPEN, None), "")
+    assert "cannot be said: the seed of a split draws the test texts of this source too" in none
     [*_, part] = finalists.selection_said(SelectionEffect(OPEN, None), command)
     assert f"of the same kind and on the same data ({command})" in part
 
