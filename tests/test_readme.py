@@ -13,7 +13,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_every_command_is_a_target_with_variables_that_exist() -> None:
-    commands = re.findall(r"(?:`|^)make ([a-z]+)([^`\n#]*)", README, flags=re.MULTILINE)
+    commands = re.findall(r"(?:`|^)make ([a-z-]+)([^`\n#]*)", README, flags=re.MULTILINE)
     assert len(commands) > 20
     variables = re.findall(r"^VARIABLES := (.*)", MAKEFILE, flags=re.MULTILINE)[0].split()
     for target, arguments in commands:
