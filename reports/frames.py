@@ -289,6 +289,20 @@ def champion(stores: Stores | None = None) -> str | None:
     return found.key if found else None
 
 
+def champion_members(stores: Stores | None = None) -> dict[str, float]:
+    """Return who answers together as the champion: key of each run -> its weight; empty where one model answers.
+
+    Args:
+        stores: where to read; default ``runs/``.
+
+    Raises:
+        UserError: if the record of the champion cannot be read.
+    """
+    cache = (stores or Stores.under()).cache
+    found = read_champion(RunPaths(cache.parent)) if cache else None
+    return dict(found.members) if found else {}
+
+
 def texts(
     stores: Stores | None = None, study: str | None = None, key: str | None = None, source: str | None = None
 ) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from experiments.tracking.paths import ERRORS, ERRORS_PAGE, ERRORS_PICTURE, RunPaths, folder_name
+from experiments.tracking.paths import ENSEMBLE_PAGE, ERRORS, ERRORS_PAGE, RunPaths, folder_name
 from reports import frames
 from reports.html import render
 from reports.html.document import Conclusion, Page, Part
@@ -130,17 +130,20 @@ def _called(page: Page, name: str) -> Page:
 
 def _put_errors(folder: Path, page: Page) -> None:
     """Write each section that is about one run as a page and a picture, in a folder of that run's id."""
-    kept = [section for part in page.parts for section in part.sections if section.kept]
-    for section in kept:
+    written: set[Path] = set()
+    for section in [each for part in page.parts for each in part.sections if each.kept]:
         assert section.kept
         of_run = folder / section.kept.key.rpartition("/")[2]
+        file = of_run / (ENSEMBLE_PAGE if section.kept.ensemble else ERRORS_PAGE)
         part = Part("", Conclusion([]), [], [], [replace(section, title="")])
         alone = Page(section.kept.name, "Run", "What does this model get wrong?", "", [part])
-        atomic_write(of_run / ERRORS_PICTURE, section.kept.picture)
-        render.replace(of_run / ERRORS_PAGE, render.study_page(alone))
-    known = {section.kept.key.rpartition("/")[2] for section in kept if section.kept}
-    for left in {path.parent for path in folder.glob(f"*/{ERRORS_PAGE}")} - {folder / name for name in known}:
-        remove(left)  # of a run that was the best one before
+        atomic_write(file.with_suffix(".png"), section.kept.picture)
+        render.replace(file, render.study_page(alone))
+        written.add(file)
+    for left in {*folder.glob("*/*.html")} - written:  # of a run that was the best one before
+        remove(left, left.with_suffix(".png"))
+        if not any(left.parent.iterdir()):
+            remove(left.parent)
 
 
 def write(

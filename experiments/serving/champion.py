@@ -41,6 +41,8 @@ class Champion(BaseModel):
     """Version in MLflow's model registry."""
     run_id: str
     """MLflow's name of the run."""
+    members: dict[str, float] = Field(default_factory=dict)
+    """Key of each run whose models answer together -> its weight; empty where one model answers."""
     files: Annotated[dict[FileName, Digest], Field(min_length=1, max_length=FILES_AT_MOST)]
     """Path of each file within the model folder -> SHA-256."""
 
@@ -107,5 +109,5 @@ def keep_champion(paths: RunPaths, model: Path, champion: Champion) -> None:
             shutil.copytree(model, temporary, symlinks=True)
             if digests(temporary) != champion.files:
                 raise UserError(f"{model} changed while it was copied. Run the same command again.") from None
-    atomic_write(paths.champion_record, champion.model_dump_json(indent=1))
+    atomic_write(paths.champion_record, champion.model_dump_json(indent=1, exclude_defaults=True))
     remove(*(other for other in folder.parent.iterdir() if other != folder))

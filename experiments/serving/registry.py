@@ -135,8 +135,9 @@ def register(paths: RunPaths, choice: Choice, uri: str) -> tuple[Champion, bool]
             "command again."
         ) from error
     return Champion(
-        key=model.key, val_accuracy=model.val_accuracy, version=number, run_id=run_id, files=files
-    ), new
+        key=model.key, val_accuracy=model.val_accuracy, version=number, run_id=run_id, members=choice.members,
+        files=files,
+    ), new  # fmt: skip
 
 
 def _version_of(client: MlflowClient, run_id: str, digest: str) -> str | None:

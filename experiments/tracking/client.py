@@ -33,9 +33,8 @@ from experiments.tracking.models import finalists_models, link_model
 from experiments.tracking.overview import described, write_best, write_views
 from experiments.tracking.paths import (
     ARTIFACT_ROOT,
+    ENSEMBLE_PAGE,
     ERRORS,
-    ERRORS_PAGE,
-    ERRORS_PICTURE,
     PREDICTIONS,
     REPORT,
     RunPaths,
@@ -144,24 +143,25 @@ class MlflowWriter:
             self._client.set_tag(known.run_id, names.REPORT, digest)  # last: a kill before it repeats the file
         return True
 
-    def attach_errors(self, entries: Sequence[Entry], folder: Path) -> None:
-        """Put the page and the picture about a run's errors among its files, unless this very page is there.
+    def attach_errors(self, entries: Sequence[Entry], page: Path) -> None:
+        """Put a page about a run's errors and its picture among the run's files, unless this very page is there.
 
         Args:
             entries: the run's journal, or its beginning.
-            folder: with the two.
+            page: with the picture beside it, under the same name.
 
         Raises:
             SyncError: if MLflow cannot be reached or refuses.
         """
         with self._explaining(_identity(opened(entries).header)):
             known = self._find_or_make(opened(entries))
-            digest = hashlib.sha256((folder / ERRORS_PAGE).read_bytes()).hexdigest()
-            if known.deleted or self._client.get_run(known.run_id).data.tags.get(names.REPORT) == digest:
+            digest = hashlib.sha256(page.read_bytes()).hexdigest()
+            tag = names.ENSEMBLE_REPORT if page.name == ENSEMBLE_PAGE else names.REPORT
+            if known.deleted or self._client.get_run(known.run_id).data.tags.get(tag) == digest:
                 return
-            for name in (ERRORS_PICTURE, ERRORS_PAGE):
-                self._client.log_artifact(known.run_id, str(folder / name), ERRORS)
-            self._client.set_tag(known.run_id, names.REPORT, digest)  # last, as above
+            for file in (page.with_suffix(".png"), page):
+                self._client.log_artifact(known.run_id, str(file), ERRORS)
+            self._client.set_tag(known.run_id, tag, digest)  # last, as above
 
     def write_best_scores(self) -> None:
         """Give the own runs of studies the scores of their best runs so far, where these may have changed.

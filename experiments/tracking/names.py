@@ -79,6 +79,8 @@ SYNCED = "seqclf.synced"
 """Number of journal entries of a run that MLflow has."""
 REPORT = "seqclf.report"
 """Digest of the page among the files of a run: the report of a study's own run, the errors of another."""
+ENSEMBLE_REPORT = "seqclf.ensemble_report"
+"""Digest of the page about an ensemble's errors, among the files of the member that counts most in it."""
 
 # MLflow's own.
 MLFLOW = "mlflow."

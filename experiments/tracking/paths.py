@@ -34,7 +34,9 @@ PREDICTIONS = "predictions"
 ERRORS = "errors"
 """Folder of pages about the errors of one run each: beside the page of its study, among its files in MLflow."""
 ERRORS_PAGE = "errors.html"
-ERRORS_PICTURE = "errors.png"
+"""Page about the errors of one run; a picture lies beside it, under the same name."""
+ENSEMBLE_PAGE = "ensemble.html"
+"""Page about the errors of an ensemble, beside that of the member that counts most in it."""
 STUDY_ID = "study"
 """The id of a study's own run; its key is ``<name>/study``."""
 
@@ -112,7 +114,7 @@ class RunPaths:
     def errors_pages(self) -> Iterator[tuple[Path, Path]]:
         """Yield each page about the errors of one run, and the journal of that run."""
         for journals in sorted(self.journals.glob("*")):
-            for page in sorted((self.page(journals.name).parent / ERRORS).glob(f"*/{ERRORS_PAGE}")):
+            for page in sorted((self.page(journals.name).parent / ERRORS).glob("*/*.html")):
                 yield page, journals / f"{page.parent.name}.jsonl"
 
     # Folders

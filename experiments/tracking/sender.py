@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.tracking import journal
 from experiments.tracking.client import MlflowWriter, SyncError
-from experiments.tracking.paths import ERRORS_PAGE, RunPaths
+from experiments.tracking.paths import PAGE, RunPaths
 
 FAILURES_IN_A_ROW = 2
 """So many, and MLflow itself is taken to be away: the rest is not tried."""
@@ -69,9 +69,9 @@ class Sender:
 
     def _send_one(self, path: Path, pages: Mapping[Path, Path]) -> Outcome:
         self.writer = self.writer or MlflowWriter(self._paths, self._uri)
-        if path in pages and path.name == ERRORS_PAGE:
+        if path in pages and path.name != PAGE:
             if entries := journal.read(pages[path]):
-                self.writer.attach_errors(entries, path.parent)
+                self.writer.attach_errors(entries, path)
             return Outcome(str(path))
         if path in pages:
             entries = journal.read(pages[path])

@@ -132,6 +132,8 @@ class RunFiles:
     name: str
     picture: bytes = field(repr=False)
     """PNG."""
+    ensemble: bool = False
+    """Whether it is about an ensemble in which this run counts most."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ The texts are of the validation split alone: who changes a model by what stands 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -25,10 +25,13 @@ from reports.pages.search import StudyData
 from reports.stats import discrimination
 from seqclf_core.data.vocabulary import word_spans
 from seqclf_core.errors import UserError
+from seqclf_core.training.predictions import decide
 
 PARTS = {"val": "validation", "test": "test"}
 MARKS = 4
 """Shades of a word; the strongest word of a text has the last."""
+MOST = 20
+"""Errors that are shown of a run that kept none of its own."""
 TITLE_LENGTH = 70
 """Characters of a text that its title shows."""
 WORDS = ("negative", "positive")
@@ -47,6 +50,8 @@ class RunErrors:
     """Split -> accuracy by length; without those whose lengths are not known."""
     worst: pd.DataFrame
     """Rows of ``frames.errors``; ``text`` is missing where the texts cannot be read any more."""
+    ensemble: bool = False
+    """Whether the answers are those of an ensemble in which this run counts most."""
 
 
 def read(stores: frames.Stores, run: pd.Series[Any]) -> RunErrors | None:
@@ -58,6 +63,31 @@ def read(stores: frames.Stores, run: pd.Series[Any]) -> RunErrors | None:
     """
     key = str(run["key"])
     predictions = frames.predictions([key], stores)
+    return _found(stores, run, str(run["name"]), predictions, frames.errors([key], stores))
+
+
+def read_ensemble(stores: frames.Stores, run: pd.Series[Any], members: Mapping[str, float]) -> RunErrors | None:
+    """Read the answers of several runs together; None where one of them kept none.
+
+    Args:
+        stores: where to read.
+        run: row of ``frames.runs`` of the run that counts most.
+        members: key of each run -> its weight.
+    """
+    each = frames.predictions(list(members), stores)
+    each = each.assign(probability=each["probability"].astype(float) * each["key"].map(members))
+    of_text = each.groupby(["part", "row", "label"], as_index=False)
+    together = of_text.agg(probability=("probability", "sum"), answers=("key", "count"))
+    together = together[together["answers"] == len(members)]
+    said = " + ".join(f"{weight:.2f} {key}" for key, weight in members.items())
+    found = _found(stores, run, f"The ensemble {said}", together, pd.DataFrame(columns=frames.ERRORS))
+    return replace(found, ensemble=True) if found else None
+
+
+def _found(
+    stores: frames.Stores, run: pd.Series[Any], name: str, predictions: pd.DataFrame, worst: pd.DataFrame
+) -> RunErrors | None:
+    key = str(run["key"])
     by_part = {part: predictions[predictions["part"] == part] for part in PARTS}
     said = {part: of_part for part, of_part in by_part.items() if of_part["label"].nunique() == 2}
     if not said:
@@ -67,9 +97,22 @@ def read(stores: frames.Stores, run: pd.Series[Any]) -> RunErrors | None:
         known = frames.reviews(stores, str(run["digest"]), part)
         if known is not None and set(said[part]["row"]) <= set(known.index):
             lengths[part] = discrimination.by_length(said[part], known["tokens"])
-    worst = frames.errors([key], stores)
+    without_tokens = worst.empty and "val" in said
+    if without_tokens:
+        worst = _most_confident(said["val"])
     texts = pd.Series(_texts(stores, key, worst), worst.index, "str")
-    return RunErrors(key, str(run["name"]), said, lengths, worst.assign(text=texts))
+    if without_tokens:  # of these nothing is known but their texts
+        worst, texts = worst[texts.notna()], texts.dropna()
+    return RunErrors(key, name, said, lengths, worst.assign(text=texts))
+
+
+def _most_confident(said: pd.DataFrame) -> pd.DataFrame:
+    """Return the wrong answers of which a model was most sure, without tokens: rows as of ``frames.errors``."""
+    wrong = said[decide(said["probability"]) != (said["label"] == 1)]
+    sure = (wrong["probability"] - 0.5).abs().sort_values(ascending=False, kind="stable")
+    worst = wrong.loc[sure.index[:MOST]].assign(first=0, method="")
+    none: pd.Series[Any] = pd.Series([[] for _ in range(len(worst))], worst.index, dtype=object)
+    return worst.assign(tokens=none, contributions=none).reset_index(drop=True)
 
 
 def _texts(stores: frames.Stores, key: str, worst: pd.DataFrame) -> list[str | None]:
@@ -89,11 +132,15 @@ def best_run(data: StudyData) -> Section | None:
 
 
 def champion(data: StudyData) -> Section | None:
-    """Show what the champion gets wrong, where it is another run of these than the best."""
+    """Show what the champion gets wrong: another of these runs than the best, or several that answer together."""
     if data.stores is None:
         return None
     try:
-        key = frames.champion(data.stores)
+        key, members = frames.champion(data.stores), frames.champion_members(data.stores)
+        runs = data.runs[data.runs["key"] == key]
+        if members and len(runs):
+            found = read_ensemble(data.stores, runs.iloc[0], members)
+            return section(found, "Errors of the champion") if found else None
     except UserError:  # the commands that answer from it say so
         return None
     return None if key == _best_key(data) else _section(data, key, "Errors of the champion")
@@ -127,8 +174,10 @@ def section(found: RunErrors, title: str) -> Section:
     blocks: list[document.Block] = [_counts(found), Figure(panels, caption)]
     if len(found.worst):
         blocks.append(worst(found))
-    sentences = [f"{found.name} ({found.key}). The test split is shown and decides nothing."]
-    return Section(title, sentences, blocks, RunFiles(found.key, found.name, picture(found)))
+    name = found.name if found.ensemble else f"{found.name} ({found.key})"
+    sentences = [f"{name}. The test split is shown and decides nothing."]
+    kept = RunFiles(found.key, found.name, picture(found), found.ensemble)
+    return Section(title, sentences, blocks, kept)
 
 
 def _named(by_part: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -169,11 +218,18 @@ def worst(found: RunErrors) -> Texts:
     """Return the errors of which a run was most sure, with what each word spoke for."""
     texts = [_marked(error) for error in found.worst.to_dict("records")]
     method = str(found.worst["method"].iloc[0])
-    note = (
-        f"Of the validation split. What each token adds to the log-odds of positive, by {method}: blue speaks for "
-        "positive, orange for negative, and the strongest word of a text is the darkest. It is an estimate for "
-        "small changes of one token, and not what the model would say without it."
+    without = (
+        "several models answer together, and each reads tokens of its own"
+        if found.ensemble
+        else "this run kept no contributions of tokens, as only LSTMs do"
     )
+    note = f"Of the validation split. Which words speak for an answer is not shown: {without}."
+    if method:
+        note = (
+            f"Of the validation split. What each token adds to the log-odds of positive, by {method}: blue speaks "
+            "for positive, orange for negative, and the strongest word of a text is the darkest. It is an "
+            "estimate for small changes of one token, and not what the model would say without it."
+        )
     if found.worst["text"].isna().any():
         note += " The texts cannot be read any more where the run found them, so these are its tokens."
     return Texts(f"The {len(texts)} most confident errors", texts, note)
@@ -183,8 +239,8 @@ def _marked(error: dict[Any, Any]) -> MarkedText:
     marks = _marks(error["contributions"])
     text, tokens, first = error["text"], error["tokens"], int(error["first"])
     words = word_spans(text) if isinstance(text, str) else []
-    if len(words) < first + len(tokens):  # the text is not there, or has no word
-        pieces = [piece for token, mark in zip(tokens, marks, strict=True) for piece in ((token, mark), (" ", 0))]
+    if not isinstance(text, str) or len(words) < first + len(tokens):  # it is not there, or has no word
+        pieces = [each for token, mark in zip(tokens, marks, strict=True) for each in ((token, mark), (" ", 0))]
     else:
         pieces, end = [], 0
         for (start, stop), mark in zip(words[first : first + len(tokens)], marks, strict=True):
@@ -194,8 +250,9 @@ def _marked(error: dict[Any, Any]) -> MarkedText:
     pieces = _joined(pieces)
     whole = " ".join("".join(piece for piece, _ in pieces).split())
     sure = max(error["probability"], 1 - error["probability"])
-    head = f"{WORDS[error['probability'] >= 0.5]} {formatting.percent(sure, 1)} %, label {WORDS[error['label']]}"
-    return MarkedText(f"{head}, row {error['row']:,}: {svg.shortened(whole, TITLE_LENGTH)}", pieces)
+    head = f"{WORDS[decide(error['probability'])]} {formatting.percent(sure, 1)} %, label {WORDS[error['label']]}"
+    title = f"{head}, row {error['row']:,}"
+    return MarkedText(f"{title}: {svg.shortened(whole, TITLE_LENGTH)}" if whole else title, pieces)
 
 
 def _marks(contributions: Sequence[float]) -> list[int]:

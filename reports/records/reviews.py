@@ -34,6 +34,11 @@ def read_texts(params: Mapping[str, str], digest: str, source: str | None = None
     """
     known = {name: params[f"data.{name}"] for name in ReviewsConfig.model_fields if f"data.{name}" in params}
     given = {name: None if value == "None" else value for name, value in known.items()}
+    if not source and given.get("source", "auto") == "auto":
+        raise UserError(
+            "It is not recorded where these runs read their texts. Name the place: "
+            "frames.texts(..., source='/there')."
+        )
     try:
         config = ReviewsConfig.model_validate(given | ({"source": source} if source else {}))
         reviews = load_reviews(config)

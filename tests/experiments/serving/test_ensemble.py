@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.serving.champion import read_champion
 from experiments.serving.ensemble import fit_weights
 from experiments.serving.registry import make_champion
 from experiments.tracking.paths import RunPaths
@@ -93,6 +94,10 @@ def test_it_is_the_champion_that_predict_and_serve_answer_with(
     said = [make_champion(paths, None, None, keys) for _ in range(2)]
     assert ["is now" in each for each in said] == [True, False]
     assert said[0].startswith("The ensemble 0.")
+    champion = read_champion(paths)
+    assert champion is not None
+    assert set(champion.members) == set(keys)
+    assert champion.key == max(keys, key=champion.members.__getitem__)
     (copy,) = (paths.runs / "champion").iterdir()
     ensemble = load_model(copy)
     assert isinstance(ensemble, Ensemble)

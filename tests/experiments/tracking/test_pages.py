@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from experiments.tracking.paths import RunPaths
+from experiments.tracking.paths import ENSEMBLE_PAGE, ERRORS, ERRORS_PAGE, RunPaths
 from experiments.tracking.recorder import Recorder
 from experiments.tracking.sync import sync_once, sync_reports
 from experiments.tracking.sync_process import start_sync
@@ -122,3 +122,25 @@ def test_beside_an_owner_a_page_that_is_written_meanwhile_arrives(paths, tmp_pat
     write(paths, "page")
     assert sync.stop(timeout=60)
     assert attached(paths.tracking_uri(), tmp_path) == ["page"]
+
+
+def test_pages_about_errors_and_their_pictures_are_with_the_run_that_they_are_about(paths, tmp_path):
+    folder = paths.page("imdb").parent / ERRORS / "0001"
+    folder.mkdir(parents=True)
+    client, kept = MlflowClient(tracking_uri=paths.tracking_uri()), set()
+    for name in (ERRORS_PAGE, ENSEMBLE_PAGE):
+        (folder / name).write_text(f"first {name}")
+        (folder / name).with_suffix(".png").write_bytes(b"\x89PNG")
+        kept |= {f"{ERRORS}/{name}", f"{ERRORS}/{Path(name).stem}.png"}
+        for text in (f"first {name}", f"second {name}"):
+            (folder / name).write_text(text)
+            os.utime(folder / name, (len(text), len(text)))
+            assert not sync_once(paths.runs).unsent
+            [run] = [
+                run
+                for run in client.search_runs([client.get_experiment_by_name("imdb").experiment_id])
+                if run.data.tags["seqclf.key"] == "imdb/0001"
+            ]
+            assert {file.path for file in client.list_artifacts(run.info.run_id, ERRORS)} == kept
+            page = client.download_artifacts(run.info.run_id, f"{ERRORS}/{name}", str(tmp_path))
+            assert Path(page).read_text() == text

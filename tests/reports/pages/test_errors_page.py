@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,11 @@ from seqclf_core.data.cache import Corpus, load_corpus
 from tests.reports.pages.page_elements import Elements
 from tests.reports.recorded_runs import MadeUp
 
-HOSTILE = "<script>alert(1)</script> so & <b>bold</b> `x` | [y](javascript:z) superb "
+HOSTILE = (
+    "<script>alert(1)</script> so & <b>bold</b> `x` | [y](javascript:z) \"quoted' 'on\" </p></details>"
+    "\u202eright\u2066 \u05e9\u05dc\u05d5\u05dd superb "
+)
+"""Markup of HTML and Markdown, quotes, and characters that turn the direction of text."""
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +155,41 @@ def test_the_champion_has_a_section_where_it_is_another_run_than_the_best(stores
         assert [s.title for part in page.parts for s in part.sections if s.title.startswith("Errors")] == titles
     path.unlink()
     assert frames.champion(stores) is None
+
+
+def test_an_ensemble_that_is_champion_has_its_errors_and_says_why_no_word_is_marked(stores, corpus, tmp_path):
+    first = best(stores)["key"]
+    second = next(key for key in frames.runs(stores, role="trial")["key"] if key != first)
+    record: dict[str, Any] = {
+        "key": first, "val_accuracy": 0.8, "version": "1", "run_id": "0" * 32, "files": {"0/a": "a" * 64},
+        "members": {first: 0.75, second: 0.25},
+    }  # fmt: skip
+    path = corpus[2] / "champion.json"
+    path.write_text(json.dumps(record))
+    try:
+        page = build.page(stores, "imdb", frames.runs(stores))
+        write_pages(stores, tmp_path, "imdb")
+        path.write_text(json.dumps({**record, "members": {first: 0.75, "deleted/0000": 0.25}}))
+        without = build.page(stores, "imdb", frames.runs(stores))
+    finally:
+        path.unlink()
+    assert not any(s.title == "Errors of the champion" for part in without.parts for s in part.sections)
+    (section,) = [s for part in page.parts for s in part.sections if s.title == "Errors of the champion"]
+    assert f"0.75 {first} + 0.25 {second}" in section.sentences[0]
+    (worst,) = [block for block in section.blocks if isinstance(block, Texts)]
+    assert "several models answer together" in worst.note
+    each = frames.predictions([first, second], stores, parts=["val"])
+    weighted = each.assign(p=each["probability"] * each["key"].map(record["members"]))
+    mean = weighted.groupby(["row", "label"])["p"].sum()
+    wrong = mean[(mean >= 0.5) != (mean.index.get_level_values("label") == 1)]
+    assert len(worst.texts) == min(20, len(wrong))
+    assert f"row {(wrong - 0.5).abs().idxmax()[0]:,}:" in worst.texts[0].title
+    assert {mark for text in worst.texts for _, mark in text.spans} == {0}
+    assert all(HOSTILE in "".join(piece for piece, _ in text.spans) for text in worst.texts)
+    kept = {file.name for file in (tmp_path / "imdb/errors" / first.split("/")[1]).iterdir()}
+    assert kept == {"errors.html", "errors.png", "ensemble.html", "ensemble.png"}
+    write_pages(stores, tmp_path, "imdb")
+    assert not (tmp_path / "imdb/errors" / first.split("/")[1] / "ensemble.html").exists()
 
 
 def test_marks_are_in_proportion_to_the_strongest_word():
