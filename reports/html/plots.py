@@ -212,6 +212,12 @@ def lines(series: Mapping[str, pd.DataFrame], labels: Labels, diagonal: bool = F
                 axes.fill_between(
                     table["x"], table["low"], table["high"], color=style["color"], alpha=0.14, linewidth=0
                 )
+        if log:
+            ticks = sorted({x for table in series.values() for x in table["x"]})
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(FixedLocator(ticks))
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.xaxis.set_minor_locator(NullLocator())
         if len(series) > 1:
             axes.legend(frameon=False, fontsize=SMALL, handlelength=1.6, labelcolor=INK)
         _label(axes, labels)

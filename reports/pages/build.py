@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
@@ -136,7 +135,7 @@ def ran(data: StudyData) -> str:
         of = known.iloc[0]
         alike = [part for part in PARTS if len(known[f"used.{part}"].unique()) == 1]  # one split, mostly
         sizes = [f"{formatting.count(of[f'used.{part}'])} {PARTS[part]}" for part in alike]
-        on = f" on {_kind(of)} ({', '.join(sizes)} reviews)"
+        on = f" on {_kind(known)} ({', '.join(sizes)} reviews)"
     start, end = tables.span(runs)
     return f"{formatting.plural(len(runs), 'run')}{on}, {formatting.span(start, end)}: {', '.join(ended)}."
 
@@ -181,8 +180,10 @@ def work(data: StudyData) -> list[Fact]:
     ]
 
 
-def _kind(run: pd.Series[Any]) -> str:
-    return KINDS.get(str(run["data_scope"]), "unknown data")
+def _kind(runs: pd.DataFrame) -> str:
+    """Say of which data runs were: a study over numbers of labels has runs on all of them and on some."""
+    kinds = [KINDS[kind] for kind in KINDS if (runs["data_scope"] == kind).any()]
+    return "the whole data and parts of it" if len(kinds) > 1 else kinds[0] if kinds else "unknown data"
 
 
 def _text(rows: pd.DataFrame, column: str) -> str:

@@ -69,7 +69,7 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     sentences = list(said(study))
     if len(done) < parent.plan.total:
         sentences.insert(0, f"Interim: {len(done)} of {parent.plan.total} runs are complete.")
-    numbers = pd.concat([curve(scores).assign(model=name) for name, scores in study.arms.items()])
+    numbers = pd.concat([curve(once(name, scores)).assign(model=name) for name, scores in study.arms.items()])
     facts = [Fact("Complete runs", f"{len(done)} of {parent.plan.total}", f"{parent.plan.seeds} seeds")]
     sections = [growth(study, numbers), *_starts(study)]
     return Conclusion(sentences, facts, sections, {"labels.csv": numbers}, "labels")
@@ -101,6 +101,14 @@ def labels_data(done: pd.DataFrame, recorded: pd.DataFrame, outcome: str, comman
     every = pd.concat([own, of_draws, *[whole.assign(**{DRAW: draw}) for draw in draws]])
     every = every[every["used.train"].isin(own["used.train"].unique())]
     return LabelsData(_arms(every, outcome), _arms(every, VALIDATION), _commands(own, every, command))
+
+
+def once(model: str, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return scores without repetitions: of all labels a linear model is one model, whatever the seed."""
+    repeated = [labels for labels in scores if model in BASELINES.values() and len(scores[labels].unique()) == 1]
+    found = scores.copy()
+    found.loc[found.index[1:], repeated] = math.nan
+    return found
 
 
 def _arms(runs: pd.DataFrame, score: str) -> dict[str, pd.DataFrame]:
@@ -190,12 +198,13 @@ def crossing_said(arm: str, model: str, gains: pd.DataFrame) -> str:
     name = formatting.opening("the " + arm)
     if len(gains) < 2 or gains.shape[1] < 2:
         return f"{name} and {model} share fewer than two seeds or numbers of labels: no crossing is looked for."
-    found = crossing(gains)
-    if found.seen:
-        return (
-            f"{name} overtakes {model} at about {_about(found.value)} labels "
-            f"[{_about(found.low)}, {_about(found.high)}], {formatting.plural(len(gains), 'seed')}."
-        )
+    turned = formatting.opening(model), "the " + arm, crossing(-gains)
+    for first, second, found in ((name, model, crossing(gains)), turned):
+        if found.seen:
+            return (
+                f"{first} overtakes {second} at about {_about(found.value)} labels "
+                f"[{_about(found.low)}, {_about(found.high)}], {formatting.plural(len(gains), 'seed')}."
+            )
     fewest, most = (int(str(gains.columns[at])) for at in (0, -1))
     sizes = at_sizes(gains)
     return (
@@ -243,8 +252,8 @@ def growth(study: LabelsData, numbers: pd.DataFrame) -> Section:
     sentences = [
         "A seed draws the texts that are learned from, the initial weights and the order, and every model learns "
         "from the same draws. Intervals are over seeds (t, 95 %), on these reviews. With all labels the texts are "
-        "the same for each seed. Models are kept by validation, whose split is larger than the smallest training "
-        "sets."
+        "the same for each seed, and a linear model of them is one model. Models are kept by validation, whose "
+        "split is larger than the smallest training sets."
     ]
     blocks: list[Block] = [
         figure(

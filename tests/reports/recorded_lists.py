@@ -1,8 +1,10 @@
 """Made-up lists of trials, as studies/factors.py and studies/finalists.py record them, and their predictions."""
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import permutations, product
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -105,27 +107,35 @@ def fraction_of(blocks: int, planned: int | None = None) -> tuple[list[MadeUp], 
     return runs, {"six": plan.tags()}
 
 
-def labels_of(seeds: int = 4, baselines: bool = True) -> tuple[list[MadeUp], dict]:
-    """Make runs from scratch and from a tagger at three numbers of labels, and NBSVM on the same texts."""
+def labels_of(
+    seeds: int = 4, linear: Mapping[str, Sequence[float]] = MappingProxyType({"nbsvm": (0.8, 0.85, 0.85)})
+) -> tuple[list[MadeUp], dict]:
+    """Make runs from scratch and from a tagger at three numbers of labels, and linear models on the same texts.
+
+    Args:
+        seeds: number of draws of texts.
+        linear: linear model -> its accuracy at each number of labels.
+    """
     runs: list[MadeUp] = []
 
     def add(study: str, role: str, labels: int, seed: int, accuracy: float, changes: dict, name: str = "") -> None:
         limit = {} if labels == SIZES["train"] else {"data.train_limit": labels}
         changes = {"data.train_limit_seed": seed, "seed": seed, **limit, **changes}
         tags = {"seqclf.block": str(seed), "used.train": str(labels)}
-        run = MadeUp(
-            len(runs), "complete", study, role, "whole", f"{labels:05x}{seed}", name, 4, changes, tags=tags
-        )
+        scope = "limited" if limit else "whole"
+        run = MadeUp(len(runs), "complete", study, role, scope, f"{labels:05x}{seed}", name, 4, changes, tags=tags)
         run.test = accuracy + 0.002 * np.random.default_rng(len(runs)).normal()
         runs.append(run)
 
     for seed in range(seeds):
-        for labels, scratch in ((500, 0.70), (2_000, 0.82), (SIZES["train"], 0.90)):
+        for at, (labels, scratch) in enumerate(((500, 0.70), (2_000, 0.82), (SIZES["train"], 0.90))):
             add("labels", "trial", labels, seed, scratch, {})
             gain = 0.05 if labels == 500 else 0.0
             add("labels", "trial", labels, seed, scratch + gain, {"model.init_from": "tagger"})
-            if baselines and (labels < SIZES["train"] or seed == 0):
-                add("nbsvm", "experiment", labels, seed, 0.8 + 0.05 * (labels > 500), {}, "training part")
+            for model, accuracy in linear.items():
+                if labels < SIZES["train"] or seed == 0:
+                    name = model if labels == SIZES["train"] else f"{model}-limited"
+                    add(name, "experiment", labels, seed, accuracy[at], {}, "training part")
     plan = StudyPlan(
         uid="d" * 16, study_type="labels", blocks=seeds, seeds=seeds, total=6 * seeds, outcome="test/accuracy"
     )
