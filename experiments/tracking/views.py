@@ -32,6 +32,8 @@ COLORS = (
     *("#7b4173", "#c49c94", "#ad494a", "#525252", "#8c6d31", "#6baed6"),
 )
 """Twenty that are told apart: Matplotlib's tab10, and ten of its tab20b and tab20c."""
+FIRST_COLUMNS = {"attributes.`Run Name`": 260, "runDateAndNestInfo": 140, "duration": 80}
+"""Columns that stand in every table, by MLflow's names for them -> width in pixels."""
 CHARTS_MODE = "compareRunsMode=CHART"
 
 State = dict[str, object]
@@ -99,21 +101,19 @@ def views(header: Header) -> list[View]:
     settings = factors or searched or [name for name in SEARCHED if name in header.params]
     own = {
         "search": ("Search", _search(settings)),
-        "finalists": ("Finalists", _compared(["seed"])),
+        "finalists": ("Finalists", _compared([])),
         "experiment": ("Scores", _compared(settings)),
     }.get(kind, (kind.capitalize(), _compared(settings)))
     marks = {"finalists": [names.RANK, names.FINALIST], "search": []}.get(kind, [names.BLOCK])
     columns = [
-        *(f"metrics.`{name}`" for name in (BEST, names.TEST_ACCURACY)),
+        *(f"metrics.`{name}`" for name in (BEST, names.TEST_ACCURACY, names.SECONDS)),
         *(f"params.`{name}`" for name in (["seed", *settings] if kind == "finalists" else settings)),
         *(f"tags.`{name}`" for name in [names.OUTCOME, *(marks if role == "trial" else [])]),
-        f"metrics.`{names.SECONDS}`",
-        "attributes.`Duration`",
     ]
     return [
-        View(LEADERBOARD, "Leaderboard", _state(role, columns, _bars(), "SHOWALL"), charts=False),
+        View(LEADERBOARD, "Leaderboard", _state(role, columns, _bars(), "SHOW_ALL"), charts=False),
         View(CURVES, "Curves", _state(role, columns, _curves(), "FIRST_10_RUNS"), charts=True),
-        View(QUESTION, own[0], _state(role, columns, own[1], "SHOWALL"), charts=True),
+        View(QUESTION, own[0], _state(role, columns, own[1], "SHOW_ALL"), charts=True),
     ]
 
 
@@ -166,6 +166,8 @@ def _state(role: str, columns: Sequence[str], sections: Sequence[Section], hidde
         for metric in METRICS
         if metric not in shown
     ]  # fmt: skip
+    # MLflow's own width cuts the names of most columns. It has no way to round what stands in them.
+    widths = FIRST_COLUMNS | {name: max(90, 8 * len(name.split("`")[1]) + 30) for name in columns}
     return {
         "searchFilter": f"tags.`{names.ROLE}` = '{role}'",
         "orderByKey": f"metrics.`{BEST}`",
@@ -175,8 +177,8 @@ def _state(role: str, columns: Sequence[str], sections: Sequence[Section], hidde
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(columns),
-        "columnOrder": [],
-        "columnWidths": {},
+        "columnOrder": list(widths),
+        "columnWidths": widths,
         "runsHidden": [],
         "runsHiddenMode": hidden,
         "runsVisibilityMap": {},
