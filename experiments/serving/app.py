@@ -47,7 +47,7 @@ KEYS = (
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all, a browser sends the form as from nowhere: Origin: null
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }

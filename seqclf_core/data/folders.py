@@ -95,7 +95,7 @@ def open_folder(
             urls.setdefault(_split_of(name), {})[found[1]] = read_text(file, "latin-1").splitlines()
         elif suffix_of(file.name) and file.name not in NO_DATA:
             tables.setdefault(_split_of(name), []).append(file)
-        elif not _PASSED_OVER.fullmatch(file.name):
+        elif not _PASSED_OVER.fullmatch(file.name) and not _of_saved(file):
             left_over.append(str(name))
     left_over += _settle(folder, tables, texts)
     _refuse_copies(tables)
@@ -119,6 +119,11 @@ def open_folder(
         notes.append(f"{folder}: left over, since neither name nor kind tells a split: {_listed(left_over)}")
     class_names, note = _declared_names(folder / "README.md", explained)
     return Folder(splits, (*notes, *note), class_names)
+
+
+def _of_saved(file: Path) -> bool:
+    """Whether a file describes what ``save_to_disk`` put beside it or below."""
+    return file.name in NO_DATA and any(file.parent.rglob("*.arrow"))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -164,6 +164,7 @@ def test_what_datasets_saved_to_disk_is_read(tmp_path: Path) -> None:
     reviews = load(tmp_path / "both")
     assert (reviews.train.num_rows, reviews.test.num_rows) == (30, 10)
     assert reviews.train["label"].to_pylist() == [1 - row["label"] for row in PLAIN]
+    assert not any("left over" in note for note in reviews.notes)
     made.save_to_disk(tmp_path / "one", num_shards=2)
     assert load(tmp_path / "one").train.num_rows == 24
 

@@ -21,6 +21,7 @@ from experiments.serving.app import TEXTS as TEXTS_AT_MOST
 from experiments.tracking.paths import RunPaths
 from seqclf_core.inference import Classifier
 from tests.experiments.serving.served import TEXTS, Served, make_model, make_record, seqclf, serving
+from tests.reports.pages.browser import CHROMIUM, chromium
 
 FORM = "application/x-www-form-urlencoded"
 SECRET = "SomethingThatWasSent"
@@ -134,6 +135,20 @@ def test_the_form_works_without_network_or_script(served: Served) -> None:
     assert status == 200
     assert re.search(r"(positive|negative): the probability that it is positive is 0\.\d{4}", page)
     assert "alert" not in page
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_the_form_works_in_a_browser(served: Served) -> None:
+    with chromium() as browser:
+        tab = browser.new_page(viewport={"width": 390, "height": 700})
+        for address in (f"/?token={served.token}", "/"):
+            tab.goto(f"http://127.0.0.1:{served.port}{address}")
+            tab.fill("#text", "A superb film <b>bright</b>")
+            if "token" not in address:
+                tab.fill("input[type=password]", served.token)
+            tab.click("button")
+            assert re.match(r"(positive|negative): the probability", tab.text_content("[role=status]"))
+        assert tab.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_the_form_asks_for_the_token(served: Served) -> None:
