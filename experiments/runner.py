@@ -129,15 +129,9 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
     Raises:
         UserError: if it cannot be done or recorded.
     """
-    key = session.key(run.config)
-    header = Header(
-        key=key, uid=token_hex(8), name=f"{run.label}{_settings(run.config)}", experiment=session.name,
-        role="tagger" if run.tagger_stream else "experiment", parent=parent, params=run.config.flat(),
-        tags=session.tags() | dict(run.tags),
-    )  # fmt: skip
-    folder = session.paths.work(key)
-    with Recorder.open(session.paths.journal(key), header) as recorder:
-        result = Result(run, key, folder, recorder.closed, _finished(recorder))
+    recorder, result = open_run(session, run, parent)
+    folder = result.folder
+    with recorder:
         made = result.finished.files.values() if run.tagger_stream and result.finished else []
         gone = not all((folder / path).exists() for path in made)
         if result.closed is None or gone:
@@ -147,7 +141,19 @@ def track(session: Session, run: NamedRun, parent: str | None, stopping: Callabl
         if recorder.closed and recorder.closed.outcome == "failed":
             session.say(f"  failed: {recorder.closed.reason}")
             shutil.rmtree(folder, ignore_errors=True)
-        return replace(result, closed=recorder.closed, finished=_finished(recorder))
+        return replace(result, closed=recorder.closed, finished=finished_of(recorder))
+
+
+def open_run(session: Session, run: NamedRun, parent: str | None = None) -> tuple[Recorder, Result]:
+    """Open a run's journal; return it, and how far the run came before."""
+    key = session.key(run.config)
+    header = Header(
+        key=key, uid=token_hex(8), name=f"{run.label}{_settings(run.config)}", experiment=session.name,
+        role="tagger" if run.tagger_stream else "experiment", parent=parent, params=run.config.flat(),
+        tags=session.tags() | dict(run.tags),
+    )  # fmt: skip
+    recorder = Recorder.open(session.paths.journal(key), header)
+    return recorder, Result(run, key, session.paths.work(key), recorder.closed, finished_of(recorder))
 
 
 def _follow(
@@ -167,7 +173,8 @@ def _follow(
             recorder.close("failed", str(error))
 
 
-def _finished(recorder: Recorder) -> Finished | None:
+def finished_of(recorder: Recorder) -> Finished | None:
+    """Return how a run came to its end; None where it did not."""
     last = recorder.events[-1:]
     return last[0] if last and isinstance(last[0], Finished) else None
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,12 +21,20 @@ from statistics import fmean
 
 from experiments import ensemble, nbsvm, refit, self_training, word_vectors
 from experiments.experiment import Experiment, NamedRun, Place
-from experiments.run_experiment import STOPPED_SYNC_SECONDS, SYNC_SECONDS, run_experiment, session_of
+from experiments.run_experiment import (
+    STOPPED_SYNC_SECONDS,
+    SYNC_SECONDS,
+    only_one,
+    run_experiment,
+    session_of,
+    stoppable,
+)
 from experiments.runner import Session, session_name
 from experiments.serving.ensemble import read_members
 from experiments.tracking import names
 from experiments.tracking.paths import RunPaths
 from experiments.tracking.sync_process import start_sync
+from seqclf_core.cli import INTERRUPTED
 from seqclf_core.config import RunConfig, Settings
 from seqclf_core.data.cache import load_corpus
 from seqclf_core.data.reviews import unlabelled_texts
@@ -36,9 +45,11 @@ from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary
 from seqclf_core.masking import mask
 from studies import record
+from studies.beside import run_beside
 from studies.engine.cleanup import trial_key
 from studies.engine.ownership import owned
-from studies.engine.resources import default_workers
+from studies.engine.processes import Processes
+from studies.engine.resources import default_workers, devices
 from studies.engine.run_study import run_study
 from studies.record_base import BASE
 from studies.study import Study
@@ -266,11 +277,24 @@ class Recipe:
         }
 
     def do_refits(self, keys: Sequence[str]) -> int:
-        """Repeat LSTMs on both splits."""
-        for key in keys:
-            if status := self.do("refit", refit.EXPERIMENT, self.refit_settings(key)):
-                return status
-        return 0
+        """Repeat LSTMs on both splits, as many at a time as the studies do."""
+        if self.workers == 1:
+            every = (self.do("refit", refit.EXPERIMENT, self.refit_settings(key)) for key in keys)
+            return next((status for status in every if status), 0)
+        session = self.session("refit", refit.EXPERIMENT)
+        place = self.place("refit", refit.EXPERIMENT)
+        settings = [self.refit_settings(key) for key in keys]
+        runs = [run for each in settings for run in refit.runs(each, place)]
+        executor = Processes(min(self.workers, len(runs)), self.paths.workers_log, devices())
+        with ExitStack() as stack:
+            stack.callback(executor.close)
+            for each in settings:
+                stack.enter_context(only_one(self.paths, session.group(each)))
+            results = run_beside(session, runs, executor, stack.enter_context(stoppable()))
+        if any(result.closed is None for result in results):
+            print("Stopped. The same command goes on where it was; nothing that was done is lost.")
+            return INTERRUPTED
+        return 0 if all(result.finished for result in results) else 1
 
     def together_refitted(self) -> ensemble.EnsembleSettings:
         """Return the ensemble of the refitted members, with the weights found before."""
