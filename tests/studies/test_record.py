@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,10 @@ SMALL = (
 )
 
 
+PARTS = {"word_vectors/*": 1, "record-teachers/0000": 1, "self_training/*": 1, "refit/*": 2}
+"""Folder that shows that a part is at work, which is then killed, one after another -> workers until then. The students go on as the teachers do: both are studies."""
+
+
 def table_of(said: str) -> list[str]:
     """Return what is said of each model."""
     lines = said.splitlines()
@@ -48,15 +53,16 @@ def test_killed_on_the_way_the_recipe_goes_on_to_the_same_end(
     def arguments(paths: RunPaths, workers: int = 1) -> list[str]:
         return ["--data.source", str(data), "--runs", str(paths.runs), "--workers", str(workers), *SMALL.split()]
 
-    process = forked.Popen(
-        [sys.executable, "-m", "studies.commands", "record", *arguments(killed, workers=2)], cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-    )  # fmt: skip
-    while not killed.work("record-teachers/0000").exists():  # vectors and NBSVM are finished
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    for part, workers in PARTS.items():
+        process = forked.Popen(
+            [sys.executable, "-m", "studies.commands", "record", *arguments(killed, workers)], cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        while not any(killed.works.glob(part)):
+            assert process.poll() is None, f"it ended before {part} began"
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     capsys.readouterr()
     assert main(arguments(killed)) == 0
     after = capsys.readouterr().out
