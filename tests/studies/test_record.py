@@ -31,7 +31,8 @@ SMALL = (
 
 
 PARTS = {"word_vectors/*": 1, "record-teachers/0000": 1, "self_training/*": 1, "refit/*": 2}
-"""Folder that shows that a part is at work, which is then killed, one after another -> workers until then. The students go on as the teachers do: both are studies."""
+"""Folder that shows that a part is at work, which is then killed, one after another -> workers until then.
+The students go on as the teachers do: both are studies."""
 
 
 def table_of(said: str) -> list[str]:
