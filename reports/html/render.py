@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from reports.html.document import BLOCKS, Page
 from reports.html.markdown import TEMPLATES, markdown
 from reports.records.spreadsheet import to_csv
 from seqclf_core.files import atomic_write
+
+INTERVAL = re.compile(r"\[[^,]{1,9}, [^,]{1,9}\](, \d+)?")
+"""Limits, which stand on one line of a table."""
 
 
 def put(folder: Path, page: Page) -> None:
@@ -69,6 +73,7 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.tests |= {name: lambda block, kind=kind: isinstance(block, kind) for kind, name in BLOCKS.items()}
+    environment.tests["interval"] = INTERVAL.fullmatch
     script = (TEMPLATES / "page.js").read_text("utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(

@@ -118,7 +118,7 @@ def _rows(study: FactorialData) -> tuple[pd.DataFrame, list[Column]]:
         Column("validation_limits", "95 %", sortable=False),
         Column("better", "P(better), %", "{:.0f}".format, number=True),
         Column("better_limits", "95 %", sortable=False),
-        Column("visible", "Smallest visible effect", POINT, number=True),
+        Column("visible", "Minimum detectable effect", POINT, number=True),
     ]
     return pd.DataFrame(found), columns
 

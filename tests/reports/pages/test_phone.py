@@ -87,9 +87,12 @@ def test_a_page_fits_a_phone(browser, report, page):
     assert found["small"][0] >= SMALLEST, found["small"]
 
 
-def test_no_table_of_a_search_scrolls_sideways_on_a_screen(browser, report):
-    with opened(browser, report / "imdb" / "index.html", width=1300) as tab:
+@pytest.mark.parametrize("page", ["imdb", "factors", "index.html"])
+def test_no_table_scrolls_sideways_on_a_screen(browser, report, page):
+    file = report / page if page.endswith("html") else report / page / "index.html"
+    with opened(browser, file, width=1300) as tab:
         sizes = tab.evaluate("[...document.querySelectorAll('.scroll')].map(e => [e.scrollWidth, e.clientWidth])")
-        page = tab.evaluate("document.documentElement.scrollWidth")
+        width = tab.evaluate("document.documentElement.scrollWidth")
+    assert sizes
     assert all(inside <= outside + 1 for inside, outside in sizes)
-    assert page <= 1300
+    assert width <= 1300
