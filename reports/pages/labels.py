@@ -231,7 +231,7 @@ def growth(study: LabelsData, numbers: pd.DataFrame) -> Section:
         str(name): group.rename(columns={"labels": "x", "mean": "y"})
         for name, group in numbers.groupby("model", sort=False)
     }
-    labels = plots.Labels("Test accuracy, %", "labelled texts learned from")
+    labels = plots.Labels("Test accuracy, %", "labelled texts learned from, logarithmic")
     seen = pd.concat([curve(scores).assign(model=name) for name, scores in study.validation.items()])
     beside = seen.set_index(["model", "labels"])["mean"]
     shown = numbers.assign(
