@@ -58,7 +58,7 @@ def failures(data: StudyData) -> Section | None:
 SPLITS = {
     "group": "Reviews with the same {column} stand on one side only, so that the validation score cannot be won "
     "by recognising them.",
-    "random": "The validation split is a stratified random draw. Where reviews of one film stand on both sides, "
+    "random": "The validation split is a stratified random draw. Where reviews of one movie stand on both sides, "
     "the validation score is optimistic and keeps rising after the test score has stopped.",
     "contiguous": "The validation split is a window of adjacent rows of each class, as they stand in the data, "
     "drawn by the seed of the split: a pessimistic ablation.",
@@ -87,8 +87,8 @@ def data_and_split(data: StudyData) -> Section | None:
             "use": ["fits the weights", "ranks, prunes, stops early", "scored once per complete run"],
         }
     )
-    columns = [Column("part", "Part"), Column("reviews", "Reviews", number=True), Column("use", "What it does")]
-    return Section("Data and split", [s for s in sentences if s], [table(sizes, columns, "Parts of the data")])
+    columns = [Column("part", "Split"), Column("reviews", "Reviews", number=True), Column("use", "What it does")]
+    return Section("Data and split", [s for s in sentences if s], [table(sizes, columns, "Splits of the data")])
 
 
 def _read(run: pd.Series[Any]) -> str:

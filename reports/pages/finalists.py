@@ -385,7 +385,7 @@ def _selection_section(found: SelectionEffect | str, done: pd.DataFrame) -> Sect
         return Section("Selection effect of the search", [found])
     rows = [("Seed: search minus fresh seeds, on validation", found.seed)]
     if found.validation is not None:
-        rows.append(("Validation part: gap to test, minus that of unselected runs", found.validation))
+        rows.append(("Validation split: gap to test, minus that of unselected runs", found.validation))
     shown = pd.DataFrame([{"part": name, "size": i.value, "limits": between(i.low, i.high)} for name, i in rows])
     columns = [
         Column("part", "Selection effect", long=True, sortable=False),

@@ -1,4 +1,4 @@
-"""A splits study's answer: which kind of validation split promises what the test split then keeps.
+"""A splits study's answer: with which kind of validation split the validation score is closest to the test score.
 
 What is compared is the gap, validation accuracy minus test accuracy, of runs on the same settings and seeds. The
 accuracies themselves are of different training and validation parts, and stand beside it.
@@ -73,27 +73,28 @@ def scores(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def said(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Iterator[str]:
-    """Say how far each kind's promise is from the test score, and which promises more."""
+    """Say how far each kind's validation score is from the test score, and with which kind it is farther above."""
     plan = analysis.plan
     if analysis.interim:
         yield f"Interim, no verdict: {analysis.finished} of {plan.wanted} blocks are complete."
         return
     for row in gaps.to_dict("records"):
+        split = formatting.opening(called(row["name"]))
         if row["one_part"]:
             yield (
-                f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points on its one "
+                f"{split}: validation minus test accuracy is {row['gap']:.2f} points on its one "
                 f"validation split, which all {formatting.plural(row['runs'], 'run')} share: no interval and no "
                 "verdict about this kind of split."
             )
             continue
         if row["runs"] < 2:
             yield (
-                f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points in the one run "
+                f"{split}: validation minus test accuracy is {row['gap']:.2f} points in the one run "
                 "that learned to tell the labels apart: no interval."
             )
             continue
         yield (
-            f"Split {row['name']}: validation minus test accuracy is {row['gap']:.2f} points "
+            f"{split}: validation minus test accuracy is {row['gap']:.2f} points "
             f"{between(row['low'], row['high'])} (mean of {formatting.plural(row['runs'], 'run')}, "
             f"sd {row['sd']:.2f})."
         )
@@ -111,11 +112,23 @@ def said(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Ite
         yield f"Extended after looking: {plan.planned} blocks were planned and {plan.wanted} were started."
 
 
+def called(name: str) -> str:
+    """Return what a split of this kind is called.
+
+    >>> called("by movie"), called("random")
+    ('split by movie', 'random split')
+    """
+    return f"split {name}" if name.startswith("by ") else f"{name} split"
+
+
 def _compared(effect: Effect, name: Mapping[str, str]) -> str:
     (first, second), size = effect.contrast.pairs[0], effect.trimmed
     if size.value < 0:
         first, second, size = second, first, mirrored(size)
-    what = f"a validation split drawn {name[first]} promises {points(size)} more than one drawn {name[second]}"
+    what = (
+        f"validation minus test accuracy is {points(size)} higher with a {called(name[first])} than with a "
+        f"{called(name[second])}"
+    )
     where = f"on the same settings and seeds, {size.n} blocks"
     if effect.beats:
         return f"{formatting.opening(what)}, {where}."
@@ -143,9 +156,9 @@ def _pairs(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> p
 
 def _gaps(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Section:
     sentences = [
-        "A run is kept, stopped early and ranked by its validation accuracy, so what that promises and the test "
-        "part does not keep misleads all three. Each block runs every kind on the same settings and seed, and "
-        "draws its own parts, so that this is about kinds of split and not about one lucky part.",
+        "Validation accuracy stops a run, chooses its weights and ranks it, and misleads all three where it is "
+        "far from test accuracy. Each block runs every kind on the same settings and seed, and draws its own "
+        "splits, so that this is about kinds of split and not about a single one.",
         "Test accuracies are those of the weights that each kind's validation split chose.",
     ]
     shown = analysis.blocks.table.set_axis(list(name.values()), axis=1)
@@ -170,7 +183,7 @@ def _gaps(analysis: Analysis, gaps: pd.DataFrame, name: Mapping[str, str]) -> Se
         return frame.assign(limits=[between(low, high) for low, high in frame[["low", "high"]].to_numpy()])
 
     return Section(
-        "What validation promises",
+        "Validation accuracy against test accuracy",
         sentences,
         [
             figure(

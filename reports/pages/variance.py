@@ -1,4 +1,4 @@
-"""A variance study's answer: where scores vary from, and what a comparison of single runs is worth."""
+"""A variance study's answer: the sources of random variation, and what a comparison of single runs is worth."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def said(found: list[Source], done: int, wanted: int) -> Iterator[str]:
 def worth_said(worth: SingleRuns) -> Iterator[str]:
     """Say what a comparison of two single runs on one split is worth."""
     yield (
-        f"Two single runs of the same settings, apart in initial weights, order and dropout, differ by up to "
-        f"{size(worth.by_chance)} in 95 % of comparisons: a smaller difference of single runs says nothing."
+        f"Two single runs of the same settings that differ in initial weights, order and dropout differ by up to "
+        f"{size(worth.by_chance)} in 95 % of comparisons: a smaller difference of single runs may be chance."
     )
     low, high = (100 * limit for limit in (worth.right.low, worth.right.high))
     yield (
@@ -132,8 +132,8 @@ def section(found: list[Source], numbers: pd.DataFrame) -> Section:
     sentences = [
         "Each source is varied alone, all others held at one value. Standard deviations have chi-square 95 % "
         "intervals, which suppose normal scores; the proportion of the sum of variances has limits from draws of "
-        "all of them. What two sources do only together is in none of them. All runs are scored on the same test "
-        "reviews, so that the choice of these is no source here."
+        "all of them. Interactions of two sources are in none of them. All runs are scored on the same test "
+        "reviews, so that the choice of reviews is not among the sources."
     ]
     rows = [(NAMES.get(each.name, each.name), each.sd.value, each.sd.low, each.sd.high) for each in found]
     shown = numbers.assign(
@@ -160,7 +160,7 @@ def section(found: list[Source], numbers: pd.DataFrame) -> Section:
     ]
     labels = plots.Labels("Standard deviation, 95 % intervals", "percentage points of test accuracy")
     return Section(
-        "Where scores vary from",
+        "Sources of random variation",
         sentences,
         [
             Figure([plots.forest(rows, 0, labels)], "Each source varied alone."),

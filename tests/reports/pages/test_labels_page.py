@@ -92,7 +92,7 @@ def test_sources_of_chance_are_told_and_a_split_of_its_own_is_no_data_set_of_its
     assert first.startswith("Scores vary most with random settings: a standard deviation of ")
     assert by_chance.startswith("Two single runs of the same settings")
     assert "1 percentage point" in right
-    assert part.sections[0].title == "Where scores vary from"
+    assert part.sections[0].title == "Sources of random variation"
     assert part.answer.files["variance.csv"]["proportion"].sum() == pytest.approx(1)
     assert render.study_page(page)
 

@@ -436,7 +436,7 @@ def test_an_ensemble_is_chosen_by_validation():
 def splits_said(
     shift: float, blocks: int = 8, planned: int = 8, fixed: bool = False, sd: float = 0.002
 ) -> list[str]:
-    """Return what is said of two kinds of split, the second of which promises more by so many points."""
+    """Return what is said of two kinds of split, whose gap is larger with the second by so many points."""
     rng, kinds = np.random.default_rng(0), ("group", "random")
     rows = [
         {
@@ -457,11 +457,13 @@ def test_splits():
     by_movie, random, pair = splits_said(2.0)
     assert by_movie.startswith("Split by movie: validation minus test accuracy is ")
     assert "(mean of 8 runs, sd " in random
-    assert pair.startswith("A validation split drawn random promises 2.")
-    assert pair.endswith("more than one drawn by movie, on the same settings and seeds, 8 blocks.")
-    assert splits_said(0.0)[-1].startswith("Open: a validation split drawn ")
+    assert pair.startswith("Validation minus test accuracy is 2.")
+    assert pair.endswith(
+        "higher with a random split than with a split by movie, on the same settings and seeds, 8 blocks."
+    )
+    assert splits_said(0.0)[-1].startswith("Open: validation minus test accuracy is ")
     assert "that may be chance (p = " in splits_said(0.0)[-1]
-    assert "drawn by movie promises" in splits_said(-2.0)[-1]
+    assert "higher with a split by movie" in splits_said(-2.0)[-1]
     assert splits_said(2.0, blocks=5, planned=8) == ["Interim, no verdict: 5 of 8 blocks are complete."]
     assert splits_said(2.0, blocks=5, planned=5)[-1].startswith("Too few blocks to compare them: there are 5")
     assert splits_said(2.0, planned=6)[-1] == "Extended after looking: 6 blocks were planned and 8 were started."

@@ -1,4 +1,4 @@
-"""A splits study says what each kind of validation split promises, and which promises more, once it can."""
+"""A splits study says how far the score on each kind of validation split is from the test score."""
 
 import numpy as np
 import pytest
@@ -51,16 +51,19 @@ def test_runs_on_different_splits_are_one_answer(fill):
     page = page_of(fill(runs, notes=notes))
     [part] = page.parts
     *gaps, random_group, contiguous_group, contiguous_random = part.answer.sentences
-    assert [sentence.split(":")[0] for sentence in gaps] == ["Split contiguous", "Split by movie", "Split random"]
-    assert random_group.startswith("A validation split drawn random promises 2.")
-    assert "more than one drawn by movie, on the same settings and seeds, 8 blocks." in random_group
-    assert contiguous_group.startswith("A validation split drawn by movie promises 1.")
-    assert contiguous_random.startswith("A validation split drawn random promises 3.")
+    assert [sentence.split(":")[0] for sentence in gaps] == ["Contiguous split", "Split by movie", "Random split"]
+    assert random_group.startswith("Validation minus test accuracy is 2.")
+    assert (
+        "higher with a random split than with a split by movie, on the same settings and seeds, 8 blocks."
+        in random_group
+    )
+    assert contiguous_group.startswith("Validation minus test accuracy is 1.")
+    assert contiguous_random.startswith("Validation minus test accuracy is 3.")
     files = part.answer.files
     assert files["splits.csv"].set_index("split_method").loc["random", "gap"] == pytest.approx(2, abs=0.3)
     assert (files["pairs.csv"]["p"] < 0.05).all()
     titles = [section.title for section in part.sections]
-    assert titles[:2] == ["What validation promises", "While training"]
+    assert titles[:2] == ["Validation accuracy against test accuracy", "While training"]
     html = render.study_page(page)
     assert "split in 24 ways" in html
     assert "21,250 to 21,300" in html
@@ -76,7 +79,7 @@ def test_what_is_not_enough_compares_nothing(fill, blocks, planned, said):
     page = page_of(fill(runs, notes=notes))
     sentences = page.parts[0].answer.sentences
     assert said in sentences[-1]
-    assert not any("promises" in sentence for sentence in sentences)
+    assert not any("higher with" in sentence for sentence in sentences)
     assert page.parts[0].answer.files["pairs.csv"]["p"].isna().all()
     assert render.study_page(page)
 
@@ -94,7 +97,9 @@ def test_a_split_that_ignores_its_seed_has_one_part_and_no_interval(fill):
     runs, notes = splits_of(8, fixed="contiguous")
     answer = page_of(fill(runs, notes=notes)).parts[0].answer
     assert "which all 8 runs share: no interval and no verdict" in answer.sentences[0]
-    assert [sentence for sentence in answer.sentences if "promises" in sentence and "contiguous" in sentence] == []
+    assert [
+        sentence for sentence in answer.sentences if "higher with" in sentence and "contiguous" in sentence
+    ] == []
     table = answer.files["splits.csv"].set_index("split_method")
     assert table["low"].isna().to_dict() == {"contiguous": True, "group": False, "random": False}
     pairs = answer.files["pairs.csv"].set_index("pair")
