@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from seqclf_core.cli import run_command
 from seqclf_core.errors import UserError
@@ -31,6 +32,9 @@ COMMANDS = {
     "doctor": "say where the stores disagree, and repair them",
 }
 """Name -> what it does. Each is a module of this package, whose ``main`` takes the arguments behind the name."""
+
+NO_HOME = "/nonexistent"
+"""Home of users without one, by Debian's custom."""
 
 
 def run(arguments: Sequence[str]) -> int | None:
@@ -65,6 +69,18 @@ def speak_utf8() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
+def settle_home() -> None:
+    """Name a home folder that is not there for a user who has none: MLflow cannot be loaded without one.
+
+    That is a user whose number the machine does not know, as in a container, without HOME. A folder for temporary
+    files is no home: others may have put something into it.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = NO_HOME
+
+
 def check_utf8(arguments: Sequence[str]) -> None:
     """Refuse arguments that are no UTF-8, such as the name of a folder that was made in a Latin-1 locale.
 
@@ -85,6 +101,7 @@ def check_utf8(arguments: Sequence[str]) -> None:
 def main() -> None:
     """Run the command that this process was started with."""
     speak_utf8()
+    settle_home()
 
     def checked() -> int | None:
         check_utf8(sys.argv[1:])
