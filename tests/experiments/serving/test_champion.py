@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -24,23 +24,27 @@ from experiments.tracking.plan import StudyPlan
 from experiments.tracking.recorder import Recorder
 from experiments.tracking.sync import Sync, sync_once
 from reports.stats.finalists import finalists as ranked_by_report
-from seqclf_core.config import RunConfig
+from seqclf_core.config import RunConfig, Settings
 from seqclf_core.errors import SavedError, UserError
+from seqclf_core.events import Event
 from seqclf_core.inference import Classifier
 from seqclf_core.run import run
 from tests import forked
 from tests.experiments.serving.served import ROOT, TEXTS, make_record, seqclf, serving
 
 
-def record(paths: RunPaths, config: RunConfig, key: str, cache: Path, **tags: str) -> None:
-    """Do a run as a study does, and record it."""
+def record(
+    paths: RunPaths, config: Settings, key: str, cache: Path, does: Callable[..., Iterator[Event]] = run,
+    **tags: str,
+) -> None:  # fmt: skip
+    """Do a run as a study does, and record it; ``does`` makes it a linear model's."""
     study = key.split("/")[0]
     header = Header(
         key=key, name=key, experiment=study, role="trial", params=config.flat(),
         tags={"seqclf.data_scope": "whole", **tags},
     )  # fmt: skip
     with Recorder.open(paths.journal(key), header) as recorder:
-        for event in run(config, paths.work(key), cache):
+        for event in does(config, paths.work(key), cache):
             recorder.record(event)
         recorder.close("complete")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import nbsvm
 from experiments.serving.champion import read_champion
 from experiments.serving.ensemble import fit_weights
 from experiments.serving.registry import make_champion
@@ -85,9 +86,11 @@ def test_it_is_the_champion_that_predict_and_serve_answer_with(
         {"data.source": str(reviews_folder), "model.embed_dim": 8, "model.hidden_dim": 8, "train.batch_size": 8,
          "train.lr": 0.02, "train.warmup_steps": 5, "train.epochs": 2}
     )  # fmt: skip
-    keys = ["imdb/0000", "imdb/0001"]
-    for seed, key in enumerate(keys):
+    keys = ["imdb/0000", "imdb/0001", "nbsvm/0000"]
+    for seed, key in enumerate(keys[:2]):
         record(paths, config.override({"seed": seed}), key, cache)
+    linear = nbsvm.NbsvmSettings.model_validate({"data": {"source": str(reviews_folder)}})
+    record(paths, linear, keys[2], cache, nbsvm.stream)
     for wrong in (["imdb/0000"], ["imdb/0000", "imdb/0000"], ["imdb/0000", "imdb/0009"]):
         with pytest.raises(UserError, match=r"no finished model|two or more"):
             make_champion(paths, None, None, wrong)
@@ -97,6 +100,7 @@ def test_it_is_the_champion_that_predict_and_serve_answer_with(
     champion = read_champion(paths)
     assert champion is not None
     assert set(champion.members) == set(keys)
+    assert champion.members["nbsvm/0000"] > 0  # a member of another family answers too
     assert champion.key == max(keys, key=champion.members.__getitem__)
     (copy,) = (paths.runs / "champion").iterdir()
     ensemble = load_model(copy)
