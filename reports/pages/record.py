@@ -109,7 +109,17 @@ def said(numbers: pd.DataFrame) -> Iterator[str]:
             lost = 0.0 - round(row["test_cost"], 2)
             limits = between(-row["test_high"], -row["test_low"])
             known = "" if np.isnan(row["test_low"]) else f" {limits}"
-            yield f"{row['arm'].capitalize()}: {lost:+.2f} points on the test split{known}, over {seeds}."
+            verdict = worth(row["test_low"], row["test_high"])
+            yield f"{row['arm'].capitalize()}: {lost:+.2f} points on the test split{known}, over {seeds}{verdict}."
+
+
+def worth(low: float, high: float) -> str:
+    """Say what the limits of an ingredient's gain allow to be said of it; nothing without limits."""
+    if np.isnan(low):
+        return ""
+    if low > 0:
+        return ": what it leaves out helps here"
+    return ": what it leaves out hurts here" if high < 0 else "; whether what it leaves out helps stays open"
 
 
 def ingredients(numbers: pd.DataFrame) -> Section:

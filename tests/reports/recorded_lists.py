@@ -142,6 +142,21 @@ def labels_of(
     return runs, {"labels": plan.tags()}
 
 
+def record_of(arms: Mapping[str, float], seeds: int = 5) -> tuple[list[MadeUp], dict]:
+    """Make runs of the record's study: arm -> its mean test accuracy."""
+    runs = []
+    for arm, accuracy in arms.items():
+        for seed in range(seeds):
+            tags = {"seqclf.arm": arm, "seqclf.block": str(seed)}
+            run = MadeUp(len(runs), study="record", changes={"seed": seed}, tags=tags, evaluations=4)
+            run.test = accuracy + 0.002 * seed + 0.001 * np.random.default_rng(len(runs)).normal()
+            runs.append(run)
+    plan = StudyPlan(
+        uid="e" * 16, study_type="record", blocks=seeds, seeds=seeds, total=len(runs), outcome="test/accuracy"
+    )
+    return runs, {"record": plan.tags()}
+
+
 def variance_of(seeds: int = 6) -> tuple[list[MadeUp], dict]:
     """Make runs in which one source of random variation each was varied."""
     runs = []

@@ -483,7 +483,12 @@ def test_the_record():
     assert recipe.startswith(
         "The recipe answers 93.10 % of the test split correctly (mean of 5 seeds, standard dev"
     )
-    assert teacher == "No teacher: -0.80 points on the test split [-1.20, -0.40], over 5 seeds."
+    assert teacher == (
+        "No teacher: -0.80 points on the test split [-1.20, -0.40], over 5 seeds: what it leaves out helps here."
+    )
+    assert record.worth(-1.2, -0.4).endswith("hurts here")
+    assert record.worth(-1.2, 0.4).endswith("stays open")
+    assert not record.worth(np.nan, np.nan)
     assert averaging == "No averaging: +0.10 points on the test split, over 1 seed."
     [single] = record.said(pd.DataFrame([rows[0] | {"seeds": 1, "test_sd": np.nan}]))
     assert "(mean of 1 seed)" in single
