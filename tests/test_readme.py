@@ -6,6 +6,7 @@ from pathlib import Path
 from experiments.catalog import experiments
 from reports import frames
 from seqclf_core.config import RunConfig
+from tests.experiments.serving.served import seqclf
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,6 +31,12 @@ def test_every_setting_and_experiment_exists() -> None:
     assert {name.replace("-", "_") for name in [*flags, *fields]} <= known.keys()
     named = set(re.findall(r"make experiment NAME=([a-z_]+)", README))
     assert named - {"both_directions"} <= set(experiments())  # that one is the reader's to write
+
+
+def test_help_lists_every_setting() -> None:
+    done = seqclf("study", "imdb", "--help")
+    listed = re.findall(r"--([a-z][\w.-]+)", done.stdout)
+    assert RunConfig().flat().keys() <= {name.replace("-", "_") for name in listed}
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -146,21 +146,28 @@ def test_a_hub_out_of_reach_is_said(tmp_path):
 
 
 def test_local_files_are_read_without_a_single_connection(tmp_path, reviews_folder):
-    code = (
-        "import socket, sys\n"
-        "def refuse(*args): print('CONNECTED', args); raise OSError\n"
-        "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from pathlib import Path\n"
-        "from seqclf_core.config import DataConfig\n"
-        "from seqclf_core.data.reviews import load_reviews\n"
-        "print(load_reviews(DataConfig(source=sys.argv[1])).train.num_rows)\n"
-    )
     for part in ("train", "test"):
         rows = datasets.Dataset.from_json(str(reviews_folder / f"{part}.jsonl"), cache_dir=str(tmp_path / "c"))
         (tmp_path / "data").mkdir(exist_ok=True)
         rows.to_parquet(tmp_path / "data" / f"{part}.parquet")
-    command = [sys.executable, "-c", code, str(tmp_path / "data"), str(tmp_path / "cache")]
+    assert read_without_connections(str(tmp_path / "data")) == "360\n"
+
+
+def test_synthetic_texts_are_made_without_a_single_connection():
+    assert int(read_without_connections("synthetic")) > 1000
+
+
+def read_without_connections(source: str) -> str:
+    code = (
+        "import socket, sys\n"
+        "def refuse(*args): print('CONNECTED', args); raise OSError\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "from seqclf_core.config import DataConfig\n"
+        "from seqclf_core.data.reviews import load_reviews\n"
+        "print(load_reviews(DataConfig(source=sys.argv[1])).train.num_rows)\n"
+    )
+    command = [sys.executable, "-c", code, source]
     root = Path(__file__).parents[3]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout == "360\n"
     assert done.stderr == ""
+    return done.stdout
