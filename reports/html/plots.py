@@ -52,7 +52,8 @@ def paired(table: pd.DataFrame, labels: Labels) -> Markup:
     def draw(axes: Axes) -> None:
         places = np.arange(table.shape[1])
         axes.plot(places, np.maximum(values, low).T, "o-", color=LINE, markersize=3.5, linewidth=0.9)
-        axes.plot(places, np.median(values, axis=0), "o-", color=ACCENT, linewidth=2, markersize=6)
+        if len(values):
+            axes.plot(places, np.median(values, axis=0), "o-", color=ACCENT, linewidth=2, markersize=6)
         axes.set_xticks(places, [str(level) for level in table.columns])
         axes.tick_params("x", colors=INK)
         axes.set_xlim(-0.35, table.shape[1] - 0.65)

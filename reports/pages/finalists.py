@@ -60,8 +60,9 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: f
     )
     together = ensembles(done, predictions, movies)
     wanted = parent.plan.seeds * runs["finalist"].nunique()
-    if len(done) < wanted and parent.running:
-        sentences = [f"Interim, no champion: {len(done)} of {wanted} runs are complete."]
+    planned = max(wanted, parent.plan.total)  # some finalists may not have begun
+    if len(done) < planned and parent.running:
+        sentences = [f"Interim, no champion: {len(done)} of {planned} runs are complete."]
         scores = []
     else:
         sentences = [

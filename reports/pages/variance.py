@@ -64,10 +64,16 @@ def said(found: list[Source], done: int, wanted: int) -> Iterator[str]:
     if done < wanted:
         yield f"Interim: {done} of {wanted} runs are complete."
     first, *others = found
-    yield (
-        f"Scores vary most with {NAMES.get(first.name, first.name)}: a standard deviation of "
-        f"{size(first.sd)} over {first.runs} runs, {percent(first.proportion)} of the sum of variances."
-    )
+    if not others:
+        yield (
+            f"Of {NAMES.get(first.name, first.name)} alone two or more runs are complete: their scores have a "
+            f"standard deviation of {size(first.sd)} over {first.runs} runs."
+        )
+    else:
+        yield (
+            f"Scores vary most with {NAMES.get(first.name, first.name)}: a standard deviation of "
+            f"{size(first.sd)} over {first.runs} runs, {percent(first.proportion)} of the sum of variances."
+        )
     if others and (second := others[0]) and first.sd.low <= second.sd.high:
         yield (
             f"Whether that is more than with {NAMES.get(second.name, second.name)} "
