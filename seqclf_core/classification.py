@@ -17,6 +17,7 @@ from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary
 from seqclf_core.losses import LOSSES
 from seqclf_core.models import SequenceClassifier
+from seqclf_core.places import located
 from seqclf_core.training.checkpoint import load_tagger, load_tokenizer, save_model
 from seqclf_core.training.contributions import ERRORS, write_errors
 from seqclf_core.training.device import pick_device, set_computation
@@ -34,25 +35,34 @@ MODEL = "model"
 class ClassificationTask(Task[SequenceClassifier]):
     """Decide a label per text."""
 
-    def __init__(self, config: RunConfig, model: SequenceClassifier, corpus: Corpus, device: torch.device) -> None:
-        learned, data = learned_from(config, corpus)
-        train, val = EncodedSplit(learned, config.data), EncodedSplit(corpus.val, config.data)
+    def __init__(
+        self, config: RunConfig, model: SequenceClassifier, corpus: Corpus, learned: tuple[Split, DataSummary],
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        split, data = learned
+        train, val = EncodedSplit(split, config.data), EncodedSplit(corpus.val, config.data)
         super().__init__(config, model, data, train, val, device)
         self.corpus = corpus
         self.tokenizer = corpus.tokenizer.read_bytes()  # while it is there: `make clean` may free the cache
         self.form = LOSSES[config.model.loss]
 
     @classmethod
-    def of(cls, config: RunConfig, corpus: Corpus) -> Self:
+    def of(cls, config: RunConfig, corpus: Corpus, folder: Path = Path()) -> Self:
         """Make the model of these settings for these data.
+
+        Args:
+            config: what to do.
+            corpus: the encoded data.
+            folder: the run's own, beside which others lie that the settings may name.
 
         Raises:
             UserError: if the device that was asked for is not there, or the tagger to start from does not fit.
         """
         device = torch.device(pick_device(config.train.device))
-        model = new_classifier(config, corpus)
+        there = located(config, folder)
+        model = new_classifier(there, corpus)
         set_computation(model.encoder, config, device)
-        return cls(config, model, corpus, device)
+        return cls(config, model, corpus, learned_from(there, corpus), device)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tally]:
         """Return the loss summed over the texts of a batch, and its tally."""

@@ -136,8 +136,8 @@ class ModelConfig(Config):
     head_init_scale: float = Field(default=1.0, gt=0, le=1000)
     """Factor on the head's initial weights; 1.4142 lets one logit start where the difference of two does."""
     init_from: str | None = None
-    """Folder of a saved tagger whose encoder weights this model starts from, or of word vectors; none starts from
-    scratch."""
+    """Folder of a saved tagger whose encoder weights this model starts from, or of word vectors, where beside:
+    begins a path within the folder of all runs; none starts from scratch."""
 
 
 class TrainConfig(Config):
@@ -170,7 +170,8 @@ class TrainConfig(Config):
     next_words: int = Field(default=1, ge=1, le=256)
     """Number of following words that a language model predicts at each token, as a bag; 1: the next word alone."""
     soft_labels: str | None = None
-    """Folder of texts with probabilities in place of labels, to learn from in addition; none: labels alone."""
+    """Folder of texts with probabilities in place of labels, to learn from in addition, where beside: begins a
+    path within the folder of all runs; none: labels alone."""
     learn_from: Literal["train", "train_and_val"] = "train"
     """Texts to train on: the training split, or the validation split too, for the whole schedule; in that case
     nothing is validated or stopped early, and the last weights are kept."""

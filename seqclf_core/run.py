@@ -42,5 +42,7 @@ def run(config: RunConfig, folder: Path, cache: Path, corpus: Corpus | None = No
     return run_task(
         config,
         folder,
-        lambda: while_freed(lambda: ClassificationTask.of(config, corpus or load_corpus(config.data, cache))),
+        lambda: while_freed(
+            lambda: ClassificationTask.of(config, corpus or load_corpus(config.data, cache), folder)
+        ),
     )

@@ -44,6 +44,7 @@ from seqclf_core.ended import EVENTS
 from seqclf_core.errors import UserError
 from seqclf_core.events import DataSummary
 from seqclf_core.masking import mask
+from seqclf_core.places import beside
 from studies import record
 from studies.beside import run_beside
 from studies.engine.cleanup import trial_key
@@ -237,7 +238,7 @@ class Recipe:
             epochs=self.base.train.epochs,
         )  # fmt: skip
         with owned(self.paths, name, storage):
-            study = self.on_these_settings(record.build_study(params))
+            study = self.on_these_settings(record.build_study(params, works=self.paths.works))
             return run_study(
                 study, name, self.paths, storage=storage, tracking_uri=self.tracking_uri, workers=self.workers,
                 report=self.report,
@@ -265,7 +266,9 @@ class Recipe:
 
     def refit_settings(self, key: str) -> refit.RefitSettings:
         """Return the settings of a refit: of a student, on the labels of refitted teachers."""
-        labels = str(self.labels(self.relabel_settings)) if key in self.students else None
+        labels = None
+        if key in self.students:
+            labels = beside(self.labels(self.relabel_settings), self.paths.works)
         return refit.RefitSettings(data=self.base.data, of=key, soft_labels=labels)
 
     def weights(self) -> dict[str, float]:

@@ -23,6 +23,7 @@ from experiments.tracking.plan import Level, StudyPlan
 from seqclf_core.data.soft_labels import TEXTS
 from seqclf_core.errors import UserError
 from seqclf_core.files import sha256_of
+from seqclf_core.places import beside
 from seqclf_core.vectors import VECTORS, load_vectors
 from studies.record_base import BASE
 from studies.study import Planned, Study, sampling
@@ -52,8 +53,14 @@ class Params:
     """Passes of a student: with unlabelled texts, each is more than three times as long on IMDB."""
 
 
-def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
+def build_study(params: Params, seed: int = 0, storage: str = "", works: Path | None = None) -> Study:
     """Declare the runs.
+
+    Args:
+        params: what is asked for.
+        seed: of the study.
+        storage: not needed: all is known beforehand.
+        works: folder of all runs' own folders; what lies in it is named beside them, so that it can be moved.
 
     Raises:
         UserError: if no vectors are named, or what is named is none.
@@ -78,22 +85,22 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
                 f"--labels {params.labels}: that folder has no file {TEXTS}; expected a folder of soft labels"
             )
         subject += f", soft labels {sha256_of(labels / TEXTS)[:16]}"
+    start = beside(vectors, works) if works else str(vectors)
+    labelled = (beside(labels, works) if works else str(labels)) if labels else ""
     drawn = [
         int(np.random.default_rng([seed, place]).integers(TOGETHER))
         for place in range(max(params.seeds, len(TEACHERS)))
     ]
-    planned = (
-        students(params, str(vectors), str(labels), drawn) if labels else teachers(params, str(vectors), drawn)
-    )
+    planned = students(params, start, labelled, drawn) if labelled else teachers(params, start, drawn)
     return Study(
         question="What does each ingredient of the recipe add?" if labels else "Which LSTMs can teach?",
         base=BASE,
         sample=sampling(
             {
-                "model.init_from": CategoricalDistribution([str(vectors), None]),
+                "model.init_from": CategoricalDistribution([start, None]),
                 "model.pooling": CategoricalDistribution(["concat", "last"]),
                 "data.reading": CategoricalDistribution(["forward", "backward"]),
-                "train.soft_labels": CategoricalDistribution([str(labels), None] if labels else [None]),
+                "train.soft_labels": CategoricalDistribution([labelled, None] if labelled else [None]),
                 "train.epochs": IntDistribution(1, 1000),
                 "seed": IntDistribution(0, TOGETHER),
             }

@@ -127,7 +127,7 @@ def user_name() -> str:
 def _git(*arguments: str) -> str:
     """Return what git prints, nothing where there is no git or no repository."""
     try:
-        command = ["git", *arguments]
+        command = ["git", "--no-optional-locks", *arguments]  # killed, it would leave the repository locked
         done = subprocess.run(
             command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
         )

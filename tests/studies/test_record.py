@@ -35,6 +35,10 @@ PARTS = {"word_vectors/*": 1, "record-teachers/0000": 1, "self_training/*": 1, "
 The students go on as the teachers do: both are studies."""
 
 
+MOVED_AT = "self_training/*"
+"""The folder of runs lies elsewhere after the kill at this part."""
+
+
 def table_of(said: str) -> list[str]:
     """Return what is said of each model."""
     lines = said.splitlines()
@@ -64,6 +68,9 @@ def test_killed_on_the_way_the_recipe_goes_on_to_the_same_end(
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        if part == MOVED_AT:
+            taught = (killed.work("record-teachers/0000") / "events.json").read_bytes()
+            killed = RunPaths(killed.runs.rename(tmp_path / "moved"))
     capsys.readouterr()
     assert main(arguments(killed)) == 0
     after = capsys.readouterr().out
@@ -74,6 +81,7 @@ def test_killed_on_the_way_the_recipe_goes_on_to_the_same_end(
         {path.parts[-3]: pq.read_table(path) for path in paths.works.glob("ensemble/*/predictions/test.parquet")}
         for paths in (killed, whole)
     ]
+    assert (killed.work("record-teachers/0000") / "events.json").read_bytes() == taught  # and not once more
     assert len(ends[0]) == 2
     assert ends[0].keys() == ends[1].keys()
     assert all(ends[0][key].equals(ends[1][key]) for key in ends[0])
