@@ -14,6 +14,7 @@ are in UTC.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -359,7 +360,9 @@ def _prediction_folders(keys: Sequence[str], stores: Stores) -> Iterator[tuple[s
     run_ids = {key: run_id for run_id, key in _keys(recorded).items()}
     places = recorded.runs.set_index("run_id")["artifacts"]
     if unknown := sorted(set(keys) - set(run_ids)):
-        raise UserError(f"No run is recorded under {', '.join(unknown)}. See frames.runs()['key'] for all keys.")
+        like = difflib.get_close_matches(unknown[0], sorted(run_ids), n=5, cutoff=0.3)
+        hint = f"There are: {', '.join(like)}." if like else "See frames.runs()['key'] for all keys."
+        raise UserError(f"No run is recorded under {', '.join(unknown)}. {hint}")
     for key in keys:
         folder = _prediction_folder(stores, run_ids[key], str(places[run_ids[key]]))
         if folder and folder.is_dir():

@@ -56,13 +56,19 @@ OF_OTHER_SERVERS = {
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """A study's runs behind the UI, in a folder whose name is hard on addresses: folder, port and token."""
+def started(tmp_path_factory):
+    """A study's runs behind the UI, in a folder whose name is hard on addresses: folder, port, token, links."""
     paths = RunPaths(tmp_path_factory.mktemp("ui") / "q?x%20y #1")
     record_study(paths, trials=2)
     sync_once(paths.runs)
-    with ui(paths.runs, **OF_OTHER_SERVERS) as (port, token, _):
-        yield paths, port, token
+    with ui(paths.runs, **OF_OTHER_SERVERS) as (port, token, process):
+        yield paths, port, token, [process.stdout.readline() for _ in range(4)]
+
+
+@pytest.fixture
+def served(started):
+    """Folder, port and token."""
+    return started[:3]
 
 
 def ask(port, path="/", token=None, method="GET", body=None, **headers):
@@ -87,6 +93,15 @@ def create(port, token=None, name="theirs", **headers):
     return ask(
         port, CREATE, token, "POST", json.dumps({"name": name, "artifact_location": "file:///tmp"}), **headers
     )[0]
+
+
+def test_it_prints_a_link_to_each_view_under_model_training(started):
+    _, port, token, (study, *links) = started
+    assert study.strip() == "imdb"
+    assert [link.split()[0] for link in links] == ["Leaderboard", "Curves", "Search"]
+    page = rf"http://127\.0\.0\.1:{port}/\?token={token}#/experiments/\d+/runs\?workflowType=machine_learning&"
+    for link in links:
+        assert re.match(page + "viewStateShareKey=seqclf-", link.split()[1])
 
 
 def test_it_comes_up_whatever_the_environment_says_of_other_servers(served):
