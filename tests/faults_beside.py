@@ -106,6 +106,9 @@ def remove_files(command: Command, draw: random.Random) -> None:
     unfinished = [path for path in paths.journals.glob("test/*.jsonl") if b'"closed"' not in path.read_bytes()]
     folders = [paths.work(paths.key_of(path)) for path in unfinished if path.stem != "study"]
     for path in draw.sample([*unfinished, *folders, paths.cache, *paths.logs], 2) if unfinished else []:
+        journal = paths.journals / "test" / f"{path.stem}.jsonl"
+        if journal.exists() and b'"closed"' in journal.read_bytes():  # it has ended meanwhile
+            continue
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 

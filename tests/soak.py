@@ -109,6 +109,8 @@ def strike(scenario: Scenario, command: Command, row: Row, draw: random.Random) 
             scenario.strike(command, draw)
         except Over:
             break
+        except psutil.NoSuchProcess:  # it ended by itself just before
+            continue
         except (AssertionError, OSError, psutil.Error, sqlite3.Error) as error:
             row.remarks.append(f"{type(error).__name__}: {error}")
         row.times += 1

@@ -71,7 +71,8 @@ def write_entry(reviews: Reviews, config: DataConfig, folder: Path) -> None:
 
     words = split_words(pa.chunked_array([*reviews.train["text"].chunks, *reviews.test["text"].chunks]))
     tokenizer = build_tokenizer(words.names, words.take(train)[0], config.vocab_size)
-    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    # Not by its own ``save``, whose error is no OSError: where somebody removes the cache, this is begun again.
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=False), encoding="utf-8")
     ids = word_ids(tokenizer, words.names)
     splits = {
         "train": ("train", reviews.train, train, 0),

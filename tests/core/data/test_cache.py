@@ -10,6 +10,8 @@ import pytest
 
 from seqclf_core.config import DataConfig
 from seqclf_core.data.cache import load_corpus
+from seqclf_core.data.encoding import write_entry
+from seqclf_core.data.reviews import load_reviews
 from tests.core.data.corpus_samples import reviews, rows_of, same, write
 
 LOAD = """
@@ -135,3 +137,9 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_an_entry(tmp_path):
     corpus = load_corpus(DataConfig(source=source), tmp_path / "cache")
     assert same(corpus, load_corpus(DataConfig(source=source), tmp_path / "elsewhere"))
     assert not list((tmp_path / "cache").glob("corpus/.*"))
+
+
+def test_a_cache_that_is_removed_while_it_is_written_is_a_file_that_is_gone(small, tmp_path):
+    """Whoever reads the cache begins again then; any other error would fail a trial."""
+    with pytest.raises(FileNotFoundError):
+        write_entry(load_reviews(small.data), small.data, tmp_path / "removed")
