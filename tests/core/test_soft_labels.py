@@ -16,6 +16,7 @@ from seqclf_core.data.soft_labels import each_text, joined, read_soft_labels, so
 from seqclf_core.errors import DataError, SavedError, UserError
 from seqclf_core.events import Finished, Progress, Saved, Started
 from seqclf_core.next_word import NextWordTask
+from seqclf_core.places import beside, located
 from seqclf_core.run import run
 from seqclf_core.vectors import load_vectors, save_vectors, start_from_vectors
 from tests.core.run_events import curve
@@ -141,3 +142,16 @@ def test_models_start_from_vectors_of_the_words_that_they_know(
     (tmp_path / "vectors" / "vectors.safetensors").write_bytes(b"\x80\x04K\x01.")
     with pytest.raises(SavedError, match="word vectors"):
         start_from_vectors(task.model.encoder, tmp_path / "vectors", ours)
+
+
+def test_a_folder_beside_the_runs_is_found_wherever_they_lie(tmp_path: Path) -> None:
+    here, there, elsewhere = tmp_path / "here" / "work", tmp_path / "there" / "work", tmp_path / "vectors"
+    named = {
+        "model.init_from": beside(here / "word_vectors" / "1f0c" / "vectors", here),
+        "train.soft_labels": beside(elsewhere, here),
+    }
+    config = RunConfig().override(named)
+    found = located(config, there / "record" / "0000")
+    assert found.model.init_from == str(there / "word_vectors" / "1f0c" / "vectors")
+    assert found.train.soft_labels == str(elsewhere)
+    assert found.override(named) == config
