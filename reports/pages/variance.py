@@ -10,6 +10,7 @@ from reports.frames import Stores
 from reports.html import plots
 from reports.html.document import Column, Conclusion, Fact, Figure, Section, table
 from reports.html.formatting import between, point
+from reports.pages import tables
 from reports.records.study_run import StudyRun
 from reports.stats.contrasts import POINTS, VALIDATION, scored
 from reports.stats.estimates import Interval
@@ -49,7 +50,8 @@ def answer(parent: StudyRun, runs: pd.DataFrame, curves: pd.DataFrame, stores: S
     if worth:
         facts.append(Fact("Difference of two runs by chance", f"{worth.by_chance.value:.2f}", "percentage points"))
     numbers = numbers_of(found, sources(by_outcome[VALIDATION]))
-    return Conclusion(sentences, facts, [section(found, numbers)], {"variance.csv": numbers}, "variance")
+    sections = [section(found, numbers, *on_which(done))]
+    return Conclusion(sentences, facts, sections, {"variance.csv": numbers}, "variance")
 
 
 def scores_of(done: pd.DataFrame, outcome: str) -> dict[str, list[float]]:
@@ -133,13 +135,23 @@ def numbers_of(test: list[Source], validation: list[Source]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def section(found: list[Source], numbers: pd.DataFrame) -> Section:
+def on_which(done: pd.DataFrame) -> Iterator[str]:
+    """Say on which reviews the runs were scored."""
+    if tables.scored_on(done, "test")[1]:
+        yield ("The seed of a split draws the test reviews of this source too, so that the split stands for both.")
+    else:
+        yield (
+            "All runs are scored on the same test reviews, so that the choice of reviews is not among the sources."
+        )
+
+
+def section(found: list[Source], numbers: pd.DataFrame, *where: str) -> Section:
     """Show the sources side by side."""
     sentences = [
         "Each source is varied alone, all others held at one value. Standard deviations have chi-square 95 % "
         "intervals, which suppose normal scores; the proportion of the sum of variances has limits from draws of "
-        "all of them. Interactions of two sources are in none of them. All runs are scored on the same test "
-        "reviews, so that the choice of reviews is not among the sources."
+        "all of them. Interactions of two sources are in none of them.",
+        *where,
     ]
     rows = [(NAMES.get(each.name, each.name), each.sd.value, each.sd.low, each.sd.high) for each in found]
     shown = numbers.assign(

@@ -353,6 +353,12 @@ def test_variance():
     assert few.startswith("Fewer than 5 runs of a source")
     assert next(variance.said([wide], 5, 10)) == "Interim: 5 of 10 runs are complete."
     worth = single_runs({name: [88.0, 88.4, 87.6, 88.1] for name in ("init", "order", "dropout")})
+    here = pd.DataFrame({"source": ["imdb"] * 2, "used.test": [80] * 2})
+    drawn = here.assign(source=[f"mine (no test split: a fifth held out, seed {seed})" for seed in (1, 2)])
+    assert next(variance.on_which(here)).startswith("All runs are scored on the same test reviews")
+    assert next(variance.on_which(drawn)).startswith(
+        "The seed of a split draws the test reviews of this source too"
+    )
     by_chance, right = variance.worth_said(worth)
     assert by_chance.startswith("Two single runs of the same settings")
     assert right.startswith("Settings that are better by 1 percentage point have the higher score in ")
