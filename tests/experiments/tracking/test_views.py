@@ -63,7 +63,11 @@ def test_each_type_of_study_brings_views_of_what_it_asks(plan, third, shown):
         assert {chart["metricSectionId"] for chart in each["compareRunCharts"]} <= sections
         # A metric without a chart would get one from MLflow, before all others.
         assert {chart.get("metricKey") for chart in each["compareRunCharts"]} >= set(METRICS)
+        # Every column is wide enough for its name.
+        assert set(each["selectedColumns"]) <= set(each["columnOrder"]) == set(each["columnWidths"])
+        assert all(8 * len(name.split("`")[1]) < each["columnWidths"][name] for name in each["selectedColumns"])
     assert "tags.`outcome`" in found["Leaderboard"]["selectedColumns"]
+    assert found["Curves"]["runsHiddenMode"] == "FIRST_10_RUNS"
     for view in views(own):
         assert len(view.value(1)) < 5000  # MLflow takes no longer tag
 
