@@ -356,7 +356,7 @@ def _ranking(ranked: pd.DataFrame, done: pd.DataFrame, curves: pd.DataFrame) -> 
     if len(known) and known["by_movie"].all():
         effects = known["design_effect"].dropna()  # where all is right, nothing varies
         sentence += " The second one is for other seeds and reviews of other movies" + (
-            ": reviews of a movie share its fate, which makes the variance "
+            ": reviews of one movie are alike, which makes the variance "
             f"{effects.min():.1f} to {effects.max():.1f} times that of single reviews."
             if len(effects)
             else "."

@@ -182,7 +182,7 @@ def validation_section(runs: pd.DataFrame) -> Section:
         f"{side} test accuracy; "
         f"from run to run this gap has a standard deviation of {found.gap_sd:.2f} percentage points.",
         f"Choosing the best run by validation cost {found.regret:.2f} points of test accuracy against the best by "
-        "test, at most: that best is itself partly luck.",
+        "test, at most: that best is itself partly chance.",
         f"Kendall's tau-b between the two is {found.tau.value:.2f} {between(found.tau.low, found.tau.high)} "
         "(95 % over blocks).",
     ]

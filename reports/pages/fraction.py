@@ -129,7 +129,7 @@ def main_said(effect: FractionEffect, levels: Sequence[str], where: str) -> str:
     if not effect.found:
         return (
             f"Whether {word(factor)} matters ({first} against {second}) stays open: {points(size)} {where}; this "
-            f"study could see {effect.minimum_detectable_effect:.1f} percentage points or more (80 % power)."
+            f"study could detect {effect.minimum_detectable_effect:.1f} percentage points or more (80 % power)."
         )
     if size.value < 0:
         first, second, size = second, first, mirrored(size)
@@ -160,7 +160,7 @@ def interactions_said(analysis: FractionAnalysis) -> Iterator[str]:
         visible = max(effect.minimum_detectable_effect for effect in columns)
         yield (
             f"No interaction of two factors detected in {formatting.plural(len(columns), 'column')} of the "
-            f"design; this study could see sums of {visible:.1f} percentage points or more (80 % power)."
+            f"design; this study could detect sums of {visible:.1f} percentage points or more (80 % power)."
         )
     if every and not columns:
         yield "Interactions are not compared, since too many runs failed to converge."
@@ -237,8 +237,8 @@ def confounding(study: FractionData) -> Section | None:
         return None
     sentences = [
         "Over pairs of a block and its fold-over, every main effect is free of interactions of two factors "
-        "(resolution IV); those of three or more are taken for nothing. Interactions that share a row are "
-        "confounded with each other: their sum is estimated, and nothing says how it divides. A study of two "
+        "(resolution IV); those of three or more are assumed to be zero. Interactions that share a row are "
+        "confounded with each other: their sum is estimated, and not what each adds to it. A study of two "
         "of the factors alone (DESIGN=full) does."
     ]
     shown = pd.DataFrame(

@@ -81,7 +81,9 @@ def calibrated(study: FactorialData) -> Section | None:
         curve = reliability(predictions[predictions["key"].isin(of_cell["key"])])
         curves[cell_name(cell)] = curve[["predicted", "observed"]].set_axis(["x", "y"], axis=1)
     labels = plots.Labels("Reliability", "predicted probability", "proportion of positive reviews")
-    figure = Figure([plots.lines(curves, labels, diagonal=True)], "All runs of a cell together; grey: honest.")
+    figure = Figure(
+        [plots.lines(curves, labels, diagonal=True)], "All runs of a cell together; grey: if they were exact."
+    )
     shown = [
         Column("cell", "Cell"),
         Column("runs", "Runs", number=True),
@@ -95,7 +97,7 @@ def calibrated(study: FactorialData) -> Section | None:
     ]
     sentences += _differences(study, runs)
     return Section(
-        "Do probabilities mean what they say?",
+        "Calibration of probabilities",
         sentences,
         [figure, table(pd.DataFrame(rows), shown, "Probabilities")],
     )

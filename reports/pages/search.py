@@ -149,11 +149,13 @@ def leaderboard(data: StudyData) -> Section | None:
         known = (
             f" make one score known to within ±{size:.1f} percentage points (95 %, {drawn})" if size > 0 else ""
         )
-        sentences.append(
-            f"{formatting.count(reviews)} validation reviews{known or ' are scored'}, and each row is one seed: "
-            "the order of close rows is mostly chance, and the best of many is optimistic."
+        many = (
+            "each row is one seed: the order of close rows is mostly chance, and the best of many is optimistic"
+            if len(ranked) > 1
+            else "the run is one seed"
         )
-    note = "A click on a row lights up its run in every figure."
+        sentences.append(f"{formatting.count(reviews)} validation reviews{known or ' are scored'}, and {many}.")
+    note = "A click on a row highlights its run in every figure."
     if others:
         note = f"The last evaluation of a run that is not complete is no final score. {note}"
     if len(shown) > MOST_RUNS:
@@ -199,11 +201,12 @@ def learning(data: StudyData) -> Section | None:
     runs = data.runs.set_index("key")[["name", "outcome"]]
     others = "; grey: the other runs, dashed where they are not complete" if len(runs) > 1 else ""
     cut = max(outside(drawn, name, edges[name]) for name in METRICS)
-    of = formatting.plural(drawn["key"].nunique(), "curve")
+    count = drawn["key"].nunique()
+    left = f"up to {cut} of {count:,} curves lie partly outside" if count > 1 else "the curve lies partly outside"
     caption = (
         f"Colour: {first['name']}, the best by validation; the dot is the evaluation whose weights were "
         f"kept{others}. Each panel has a scale of its own, on which the later halves of the complete runs differ"
-        + (f": up to {cut} of {of} leave a panel. " if cut else ". ")
+        + (f": {left}. " if cut else ". ")
         + "Training accuracy is measured under dropout and averaged since the evaluation before, so it may lie "
         "below validation."
     )
@@ -314,7 +317,7 @@ def price(data: StudyData) -> Section | None:
     if not panels:
         return None
     caption = (
-        "A dot is a complete run, a ring another one at its last evaluation, after the time it had."
+        "A dot is a complete run, a ring another one at its last evaluation, after the time it took."
         + data.left_out
     )
     return Section("What accuracy costs", [], [Figure(panels, caption)])

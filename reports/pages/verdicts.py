@@ -161,7 +161,7 @@ def _interaction(effect: Effect, where: str, analysis: Analysis) -> tuple[Kind, 
     first, second = (word(factor) for factor in effect.contrast.factors)
     return "none_seen", (
         f"whether {first} ({level} against {reference}) depends on {second} ({other} against {other_reference}) "
-        f"stays open: {points(effect.trimmed)} {where}; this study could see "
+        f"stays open: {points(effect.trimmed)} {where}; this study could detect "
         f"{effect.minimum_detectable_effect:.1f} points "
         "or more (80 % power)"
     )

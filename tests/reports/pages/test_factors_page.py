@@ -50,7 +50,7 @@ def test_every_question_has_its_sentence_with_an_interval(page):
     for sentence in (pooling, loss, interaction):
         assert "25,000 reviews, 24 blocks" in sentence
         assert "[" in sentence
-    assert "this study could see" in interaction
+    assert "this study could detect" in interaction
     assert conditions.startswith("These are effects at a random setting (")
 
 
@@ -64,7 +64,7 @@ def test_every_section_is_there_once_the_runs_and_reviews_are(page):
         "As optimisation",
         "What more trials buy",
         "Accuracy by length of review",
-        "Do probabilities mean what they say?",
+        "Calibration of probabilities",
         "Validation against test",
     ]
     assert "Leaderboard" not in titles(page)

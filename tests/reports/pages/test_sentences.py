@@ -311,7 +311,7 @@ def test_interactions_of_a_fraction_are_told_by_column():
     assert "the sum of" not in one
     [none] = told(effect_of(OPEN, (pair, other), found=False))
     assert none.startswith("No interaction of two factors detected in 1 column")
-    assert "this study could see" in none
+    assert "this study could detect" in none
     assert told(effect_of(OPEN, (pair,), fragile=True)) == [
         "Interactions are not compared, since too many runs failed to converge."
     ]

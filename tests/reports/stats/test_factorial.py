@@ -78,7 +78,7 @@ def test_an_interaction_is_named_or_its_minimum_detectable_size():
     analysis = analysed(24)
     unseen = verdicts(analysis)[2]
     assert unseen.kind == "none_seen"
-    assert f"this study could see {analysis.effects[2].minimum_detectable_effect:.1f} points" in unseen.sentence
+    assert f"this study could detect {analysis.effects[2].minimum_detectable_effect:.1f} points" in unseen.sentence
     assert "no interaction" not in unseen.sentence.lower()
 
 
