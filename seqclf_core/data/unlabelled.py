@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from tokenizers import Tokenizer
 
 from seqclf_core.config import DataConfig
 from seqclf_core.data.cache import Corpus, Split
 from seqclf_core.data.reviews import unlabelled_texts
 from seqclf_core.data.soft_labels import each_text
-from seqclf_core.data.vocabulary import encode
+from seqclf_core.data.vocabulary import encode, read_tokenizer
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def read_unlabelled(config: DataConfig, corpus: Corpus) -> Unlabelled:
         DataError: if they cannot be used; names file and row.
     """
     texts, skipped = unlabelled_texts(config)
-    tokens, offsets = encode(Tokenizer.from_file(str(corpus.tokenizer)), texts)
+    tokens, offsets = encode(read_tokenizer(corpus.tokenizer.read_bytes()), texts)
     held_out = {text for part in (corpus.val, corpus.test) for text in each_text(part.tokens, part.offsets)}
     kept = np.array([text not in held_out for text in each_text(tokens, offsets)], dtype=bool)
     lengths = np.diff(offsets)
