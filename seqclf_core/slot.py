@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,6 +29,8 @@ from seqclf_core.run import run
 from seqclf_core.training.device import own_kernel_here, use_bf16
 
 STOPPED = json.dumps({"event": "stopped"})
+ATTEMPTS = 3
+"""How often a run begins again where files of its folder or of the cache are removed under it."""
 
 
 class Slot:
@@ -36,6 +38,8 @@ class Slot:
 
     def __init__(self) -> None:
         self._stream: Iterator[Event] | None = None
+        self._begin: Callable[[], Iterator[Event]] = lambda: iter(())
+        self._attempts = 0
 
     def run(self, config: Mapping[str, object], folder: Path, cache: Path, corpus: Corpus | None = None) -> str:
         """Begin a run and return its first line.
@@ -47,9 +51,11 @@ class Slot:
             corpus: the encoded data, where it was opened already.
         """
         try:
-            self._stream = run(RunConfig.model_validate(config), folder, cache, corpus)
+            settings = RunConfig.model_validate(config)
         except Exception as error:
             return last_words(error)
+        self._begin, self._attempts = lambda: run(settings, folder, cache, corpus), ATTEMPTS
+        self._stream = self._begin()
         return self.go()
 
     def go(self) -> str:
@@ -58,6 +64,14 @@ class Slot:
             return STOPPED
         try:
             event = next(self._stream, None)
+        except FileNotFoundError as error:
+            # Somebody removes what the run writes or reads: it goes on from what is left of it.
+            self._attempts -= 1
+            if self._attempts < 0:
+                self._stream = None
+                return last_words(error)
+            self._stream = self._begin()
+            return self.go()
         except Exception as error:
             # The study goes on with other runs; what this one died of is its reason.
             self._stream = None

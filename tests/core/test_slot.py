@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seqclf_core.config import RunConfig
-from seqclf_core.data.cache import load_corpus
+from seqclf_core.data.cache import ATTEMPTS as READS
+from seqclf_core.data.cache import Corpus, load_corpus
 from seqclf_core.data.travel import key_of, pack, unpack
 from seqclf_core.errors import DataError
 from seqclf_core.run import run
@@ -52,6 +56,35 @@ def test_a_folder_that_cannot_be_written_is_the_machines_fault(
     (tmp_path / "file").write_text("")
     line = Slot().run(small.model_dump(mode="json"), tmp_path / "file" / "run", cache)
     assert words(line) == "unfit"
+
+
+def test_a_run_whose_files_are_removed_begins_again(small: RunConfig, tmp_path: Path, cache: Path) -> None:
+    """Whoever cleans up beside a study fails no trial and costs it no worker."""
+    corpus, hidden = load_corpus(small.data, cache), tmp_path / "hidden.json"
+    shutil.copy(corpus.tokenizer, hidden)
+    removed = Removed(**{**vars(corpus), "tokenizer": tmp_path / "tokenizer.json"}, hidden=hidden)
+    config, slot = small.override({"train.epochs": 1}).model_dump(mode="json"), Slot()
+    said = [slot.run(config, tmp_path / "run", cache, removed)]
+    while words(said[-1]) not in ("finished", "unfit", "failed"):
+        said.append(slot.go())
+    assert [words(said[0]), words(said[-1])] == ["started", "finished"]
+
+
+@dataclass(frozen=True)
+class Removed(Corpus):
+    """Data whose tokenizer is not there for the first reads: only then somebody puts it there."""
+
+    hidden: Path = Path()
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name == "tokenizer" and not found.exists():
+            reads = found.with_suffix(".reads")
+            count = int(reads.read_text()) + 1 if reads.exists() else 1
+            reads.write_text(str(count))
+            if count > READS:
+                shutil.copy(super().__getattribute__("hidden"), found)
+        return found
 
 
 def test_an_encoded_corpus_travels_without_its_reviews(small: RunConfig, tmp_path: Path, cache: Path) -> None:
