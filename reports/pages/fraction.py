@@ -239,7 +239,7 @@ def confounding(study: FractionData) -> Section | None:
         "Over pairs of a block and its fold-over, every main effect is free of interactions of two factors "
         "(resolution IV); those of three or more are assumed to be zero. Interactions that share a row are "
         "confounded with each other: their sum is estimated, and not what each adds to it. A study of two "
-        "of the factors alone (DESIGN=full) does."
+        "of the factors alone (DESIGN=full) tells them apart."
     ]
     shown = pd.DataFrame(
         [

@@ -201,13 +201,13 @@ def learning(data: StudyData) -> Section | None:
     runs = data.runs.set_index("key")[["name", "outcome"]]
     others = "; grey: the other runs, dashed where they are not complete" if len(runs) > 1 else ""
     cut = max(outside(drawn, name, edges[name]) for name in METRICS)
-    count = drawn["key"].nunique()
-    left = f"up to {cut} of {count:,} curves lie partly outside" if count > 1 else "the curve lies partly outside"
+    count = len(drawn["key"].unique())
+    left = f": up to {cut} of {count:,} curves lie partly outside" if cut else ""
+    scale = f", on which the later halves of the complete runs differ{left}" if count > 1 else ""
     caption = (
         f"Colour: {first['name']}, the best by validation; the dot is the evaluation whose weights were "
-        f"kept{others}. Each panel has a scale of its own, on which the later halves of the complete runs differ"
-        + (f": {left}. " if cut else ". ")
-        + "Training accuracy is measured under dropout and averaged since the evaluation before, so it may lie "
+        f"kept{others}. Each panel has a scale of its own{scale}. "
+        "Training accuracy is measured under dropout and averaged since the evaluation before, so it may lie "
         "below validation."
     )
     drawn = drawn[drawn["key"].isin(data.shown["key"])]

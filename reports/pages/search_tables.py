@@ -103,7 +103,7 @@ def cost(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def zoom(curves: pd.DataFrame, metric: str, of: pd.Series[str]) -> tuple[float, float]:
-    """Return limits of an axis on which the later halves of some curves fill the panel.
+    """Return limits of an axis on which the later halves of some curves fill the panel; of one curve, the whole.
 
     Args:
         curves: rows of ``reports.frames.curves``.
@@ -115,13 +115,14 @@ def zoom(curves: pd.DataFrame, metric: str, of: pd.Series[str]) -> tuple[float, 
         a loss, where low is good.
     """
     last = curves.groupby("key")["evaluation"].transform("max")
-    later = curves.loc[(curves["evaluation"] > last / 2) & curves["key"].isin(of), metric]
-    values = later[np.isfinite(later)]
+    alone = len(curves["key"].unique()) == 1
+    shown = curves.loc[alone | ((curves["evaluation"] > last / 2) & curves["key"].isin(of)), metric]
+    values = shown[np.isfinite(shown)]
     if values.empty:
         return 0.0, 1.0
     upward = metric.endswith("accuracy")
-    low = float(values.quantile(0.05) if upward else values.min())
-    high = float(values.max() if upward else values.quantile(0.95))
+    low = float(values.quantile(0.05) if upward and not alone else values.min())
+    high = float(values.max() if upward or alone else values.quantile(0.95))
     margin = max(0.06 * (high - low), 1e-3)
     return low - margin, high + margin
 

@@ -122,6 +122,8 @@ def test_curves_zoom_on_the_later_halves_and_count_what_leaves_the_panel():
     assert 89 < high < 90
     assert search_tables.outside(curves, "val/accuracy", edges) == 3
     assert search_tables.outside(curves, "val/accuracy", (0, 100)) == 0
+    alone = search_tables.zoom(first, "val/accuracy", pd.Series(["a"]))
+    assert search_tables.outside(first, "val/accuracy", alone) == 0  # one curve is shown whole
 
 
 def test_every_run_with_a_score_is_in_every_figure_and_every_run_in_the_table(page, runs):
