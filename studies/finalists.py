@@ -99,8 +99,9 @@ def build_study(params: Params, seed: int = 0, storage: str = "") -> Study:
         for fresh in fresh_seeds(seed, params.seeds)
         for rank, candidate in enumerate(chosen, start=1)
     ]
+    count = "" if params.best == 1 else f"{params.best} "
     return Study(
-        question=f"How good are the best {params.best} settings of {params.of!r} on fresh seeds?",
+        question=f"How good are the best {count}settings of {params.of!r} on fresh seeds?",
         # A finalist that diverges on a fresh seed tells of its settings: it counts, and is not run again.
         base=search.base.override({"train.on_divergence": "score"}),
         sample=sampling({**search.ranges, "seed": IntDistribution(0, 2**31 - 1)}),
