@@ -70,7 +70,7 @@ class ReviewsConfig(Config):
     labels: str = Field(default="auto", min_length=3)
     """Meaning of the labels, such as good=1,bad=0; auto: 0 and 1, neg and pos, negative and positive."""
     columns: str = ""
-    """Names of the columns of CSV and tab-separated files that do not begin with them: --data.columns text,label."""
+    """Names of the columns of text files that do not begin with them, as in: --data.columns text,label."""
     encoding: str = Field(default="auto", min_length=1)
     """Encoding of text files, such as latin-1; auto: UTF-8, or UTF-16 where a file begins with its mark."""
     on_bad_row: Literal["stop", "skip"] = "stop"
