@@ -20,6 +20,7 @@ from reports.pages import build
 from seqclf_core.errors import UserError
 from studies import record
 from studies.commands.record import main
+from studies.doctor.examine import examine
 from tests import forked
 from tests.conftest import write_reviews
 
@@ -88,6 +89,7 @@ def test_killed_on_the_way_the_recipe_goes_on_to_the_same_end(
     student = json.loads((killed.work("record/0000") / "events.json").read_text())["events"][0]
     assert student["data"]["sizes"]["soft"] > 100
 
+    assert not examine(killed, killed.storage_uri(None), killed.tracking_uri(None)).found
     stores = frames.Stores.under(killed.runs)
     (part,) = build.page(stores, "record", frames.runs(stores, "record")).parts
     assert part.answer.sentences[0].startswith("The recipe answers")
