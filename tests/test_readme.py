@@ -1,5 +1,6 @@
 """What the README says exists: targets, settings, files, experiments; its code runs."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def test_help_lists_every_setting() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith(("http", "../../actions/"))]
+    links = [
+        link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith(("http", "../../actions/"))
+    ]
     assert "docs/report.png" in links
     for link in links:
         assert (ROOT / link).exists(), link
@@ -64,3 +67,11 @@ def test_its_table_says_what_each_score_is() -> None:
     assert "finalists of a search cannot be told apart" in words
     assert "first trial came from a block of an earlier factors study" in words
     assert "At the settings of `transfer/0008`" in words
+
+
+def test_it_says_how_often_the_published_runs_were_scored_on_the_test_split() -> None:
+    scored = 0
+    for file in (ROOT / "reports" / "imdb").glob("*/runs.csv"):
+        with file.open(encoding="utf-8", newline="") as table:
+            scored += sum(bool(row["test/accuracy"]) for row in csv.DictReader(table))
+    assert f"the runs published here scored it {scored} times" in README
