@@ -32,6 +32,8 @@ MARKS = 4
 """Shades of a word; the strongest word of a text has the last."""
 MOST = 20
 """Errors that are shown of a run that kept none of its own."""
+FEW = 4
+"""Members of an ensemble that its title names one by one."""
 TITLE_LENGTH = 70
 """Characters of a text that its title shows."""
 WORDS = ("negative", "positive")
@@ -80,6 +82,8 @@ def read_ensemble(stores: frames.Stores, run: pd.Series[Any], members: Mapping[s
     together = of_text.agg(probability=("probability", "sum"), answers=("key", "count"))
     together = together[together["answers"] == len(members)]
     said = " + ".join(f"{weight:.2f} {key}" for key, weight in members.items())
+    if len(members) > FEW:
+        said = f"of {len(members)} runs, {run['key']} with the largest weight, {max(members.values()):.2f}"
     found = _found(stores, run, f"The ensemble {said}", together, pd.DataFrame(columns=frames.ERRORS))
     return replace(found, ensemble=True) if found else None
 
@@ -227,8 +231,8 @@ def worst(found: RunErrors) -> Texts:
     if method:
         note = (
             f"Of the validation split. What each token adds to the log-odds of positive, by {method}: blue speaks "
-            "for positive, orange for negative, and the strongest word of a text is the darkest. It is an "
-            "estimate for small changes of one token, and not what the model would say without it."
+            "for positive, orange for negative, and the strongest word of a text has the fullest colour. "
+            "It is an estimate for small changes of one token, and not what the model would say without it."
         )
     if found.worst["text"].isna().any():
         note += " The texts cannot be read any more where the run found them, so these are its tokens."
