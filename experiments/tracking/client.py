@@ -87,6 +87,9 @@ class MlflowWriter:
         self._runs: dict[_Identity, _Known] = {}
         self._with_views: set[str] = set()  # ids of experiments
         self._parents: dict[str, str] = {}  # own run of a study, which may have a new best one -> experiment
+        self._looked_at: set[str] = (
+            set()
+        )  # own runs of studies; of the process before, their best one may be missing
         self._parent_ids: dict[str, str | None] = {}  # key of a study's own run -> its id
         self._with_data: set[str] = set()  # run ids of studies' own runs that have their data set
         try:
@@ -114,12 +117,16 @@ class MlflowWriter:
         Raises:
             SyncError: if MLflow cannot be reached or refuses; calling it again goes on from there.
         """
-        with self._explaining(_identity(opened(entries).header)):
+        header = opened(entries).header
+        with self._explaining(_identity(header)):
             known = self._find_or_make(opened(entries))
+            if header.role == "study" and not known.deleted and known.run_id not in self._looked_at:
+                self._parents[known.run_id] = self._experiments[header.experiment]
+                self._looked_at.add(known.run_id)
             if known.deleted or known.synced >= len(entries):
                 return 0
             self._send(known, entries)
-        self._runs[_identity(opened(entries).header)] = replace(known, synced=len(entries))
+        self._runs[_identity(header)] = replace(known, synced=len(entries))
         return len(entries) - known.synced
 
     def attach_report(self, entries: Sequence[Entry], page: Path) -> bool:

@@ -50,7 +50,7 @@ class SyncProcess:
 
     def _last_pass(self, deadline: float) -> bool:
         status = self._end_of(self.process, deadline)
-        if status not in (SENT, NOT_ALL_SENT) and time.monotonic() < deadline:
+        while status not in (SENT, NOT_ALL_SENT) and time.monotonic() < deadline:
             self._tell(status)
             status = self._end_of(self._start(), deadline)
         return status == SENT
