@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from experiments.tracking.artifacts import read_without_server
 from experiments.tracking.paths import ENSEMBLE_PAGE, ERRORS, ERRORS_PAGE, RunPaths
 from experiments.tracking.recorder import Recorder
 from experiments.tracking.sync import sync_once, sync_reports
@@ -41,6 +42,7 @@ def write(paths: RunPaths, text: str, study: str = "imdb") -> Path:
 
 def attached(uri: str, tmp_path: Path, study: str = "imdb") -> list[str]:
     """Return the pages that MLflow holds of a study, of whichever run."""
+    read_without_server(RunPaths(tmp_path).artifacts)
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(study)
     found = []
