@@ -70,7 +70,8 @@ def look(command: Command, trials: int, seconds: float) -> Look:
     """Look at all processes of a study."""
     memory, work = {}, {}
     for process in command.everybody():
-        said = " ".join(process.cmdline())
+        own = command.process and process.pid == command.process.pid  # a copy of a process, by whose name it goes
+        said = next(iter(ROLES)) if own else " ".join(process.cmdline())
         if role := next((role for part, role in ROLES.items() if part in said), None):
             memory[role] = process.memory_full_info().uss / 1e6
             times = process.cpu_times()
