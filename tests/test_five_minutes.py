@@ -22,7 +22,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def make(*words: str) -> str:
-    left_out = {"MLFLOW_TRACKING_URI", "SEQCLF_DATA", "SEQCLF_OPTUNA_URI", "NAME", "RUNS", "DATA"}
+    left_out = {"MLFLOW_TRACKING_URI", "SEQCLF_DATA", "SEQCLF_OPTUNA_URI", "NAME", "RUNS", "DATA", "ARGS"}
     of_make = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}  # with which `make test` would have this one tell its folder
     environment = {name: value for name, value in os.environ.items() if name not in left_out | of_make}
     done = subprocess.run(
