@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 from optuna.storages import RDBStorage
 
-from experiments.serving.champion import read_champion
+from experiments.serving.champion import Champion, read_champion
 from experiments.tracking import names
 from experiments.tracking.paths import ARTIFACT_ROOT, RunPaths, artifact_folder, sqlite_path
 from experiments.tracking.paths import PREDICTIONS as PREDICTED
@@ -285,8 +285,7 @@ def champion(stores: Stores | None = None) -> str | None:
     Raises:
         UserError: if the record of the champion cannot be read.
     """
-    cache = (stores or Stores.under()).cache
-    found = read_champion(RunPaths(cache.parent)) if cache else None
+    found = _champion(stores)
     return found.key if found else None
 
 
@@ -299,9 +298,13 @@ def champion_members(stores: Stores | None = None) -> dict[str, float]:
     Raises:
         UserError: if the record of the champion cannot be read.
     """
-    cache = (stores or Stores.under()).cache
-    found = read_champion(RunPaths(cache.parent)) if cache else None
+    found = _champion(stores)
     return dict(found.members) if found else {}
+
+
+def _champion(stores: Stores | None) -> Champion | None:
+    cache = (stores or Stores.under()).cache
+    return read_champion(RunPaths(cache.parent)) if cache else None
 
 
 def texts(

@@ -58,10 +58,13 @@ def by_length(study: FactorialData) -> Section | None:
 
 def calibrated(study: FactorialData) -> Section | None:
     """Show how good the probabilities of each cell are."""
+    title = "Calibration of probabilities"
     runs = study.where_trained
     if study.predictions.empty or runs.empty:
         return None
     predictions = study.predictions[study.predictions["key"].isin(runs["key"])]
+    if predictions["probability"].isin([0, 1]).all():
+        return Section(title, ["Left out: of these runs, only whether each answer is right is published."])
     scores = {key: calibration(each) for key, each in predictions.groupby("key")}
     runs = runs[runs["key"].isin(scores)]
     columns = {
@@ -97,7 +100,7 @@ def calibrated(study: FactorialData) -> Section | None:
     ]
     sentences += _differences(study, runs)
     return Section(
-        "Calibration of probabilities",
+        title,
         sentences,
         [figure, table(pd.DataFrame(rows), shown, "Probabilities")],
     )

@@ -172,7 +172,7 @@ def answers_of(
         chance = said["probability"].to_numpy(dtype=float)
         positive = chance >= 0.5
         if probabilities:
-            mille = np.rint(1000 * chance)
+            mille = np.clip(np.rint(1000 * chance), 1, 999)  # at 0 or 1 an error would cost all
             kept = packed(np.where(positive, np.maximum(mille, 500), np.minimum(mille, 499)).astype(np.uint16))
         else:
             kept = packed(np.packbits(positive == (said["label"].to_numpy() == 1)))

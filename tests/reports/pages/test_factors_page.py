@@ -11,6 +11,7 @@ from reports.pages import build, comparison
 from reports.pages.effects import label, new_reviews
 from reports.pages.factorial_data import FactorialData, finished_runs, plan_of
 from reports.pages.probabilities import by_length
+from reports.publish import publish
 from reports.records.reviews import known_reviews
 from reports.records.study_run import read_study_run
 from reports.stats.contrasts import family
@@ -170,3 +171,13 @@ def test_levels_without_a_word_stand_behind_their_factor():
     assert label(rate) == "lr 0.002 − lr 0.001"
     [*_, both] = family({"model.bidirectional": ["False", "True"], "model.pooling": ["last", "mean"]})
     assert label(both) == "bidirectional True × mean pooling"
+
+
+def test_where_only_right_and_wrong_are_published_nothing_is_said_of_probabilities(finished, tmp_path):
+    publish(finished, "factors", tmp_path)
+    there = frames.Stores.of_published(tmp_path)
+    sections = build.page(there, "factors", frames.runs(there)).parts[0].sections
+    [section] = [each for each in sections if each.title == "Calibration of probabilities"]
+    assert not section.blocks
+    assert "Left out" in section.sentences[0]
+    assert "Accuracy by length of review" in [each.title for each in sections]
